@@ -1,0 +1,23 @@
+//! Floor 1, the configuration: from TOML and profiles to valid types, with every problem reported at once.
+//!
+//! [`Config::load`] is the only place of the program that reads configuration, secret and certificate files and the
+//! environment. What it returns is whole: the content of every file that was named is in it.
+
+pub mod bank;
+pub mod grants;
+pub mod identity;
+pub mod problem;
+pub mod route;
+pub mod settings;
+pub mod values;
+
+pub use bank::{Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, Timeouts, Tls, TlsVersion};
+pub use grants::{
+    AuthorizationCode, BasicEncoding, ClientAuth, ClientCredentials, GrantType, Registration, RegistrationFormat,
+    Revocation, Session, TokenEndpoint,
+};
+pub use identity::{FileContent, Identity, IdentitySource};
+pub use problem::{Place, Problem, Problems, Severity};
+pub use route::{PathPattern, Route, RouteAction};
+pub use settings::{Config, Log, LogFormat, Store, StoreKey, StoreUrl};
+pub use values::{BaseUrl, HttpsUrl, Listen};

@@ -1,0 +1,187 @@
+//! A bank as it is after profile and table are laid together: valid, and complete.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use crate::words::{BankName, GrantName, Secret};
+
+use super::identity::FileContent;
+use super::{BaseUrl, GrantType, Identity, Listen, Place, Registration, Route, RouteAction};
+
+/// A bank, and the way to it.
+#[derive(Clone, Debug)]
+pub struct Bank {
+    /// The `NAME` of `[banks.NAME]`.
+    pub name: BankName,
+    /// What people call it; the name where no title is given.
+    pub title: String,
+    /// The `[banks.NAME]` table.
+    pub place: Place,
+    /// Where apps reach it; at least one.
+    pub listen: Vec<Listen>,
+    /// Where requests go.
+    pub base_url: BaseUrl,
+    /// How tokens are come by.
+    pub grant_type: GrantType,
+    /// Named grants with scopes of their own (`[grants.NAME] scopes`). Not for `fixed`, whose tokens stand in the grant type.
+    pub grants: BTreeMap<GrantName, Vec<String>>,
+    /// How the app is registered at the bank, where that can be done by a request.
+    pub registration: Option<Registration>,
+    /// What happens to field lines on the way to the bank.
+    pub headers: HeaderRules,
+    /// TLS towards the bank.
+    pub tls: Tls,
+    /// The bank's own identity, else the global one. `None` only where `tls.client_certificate` is false.
+    pub identity: Option<Identity>,
+    /// Who may call.
+    pub access: Access,
+    /// In order, the first match wins. Empty: everything is allowed, with the default grant.
+    pub routes: Vec<Route>,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How much there may be.
+    pub limits: Limits,
+    /// When tokens are renewed.
+    pub renewal: Renewal,
+    /// How many days a consent lasts.
+    pub consent_days: Option<u32>,
+}
+
+impl Bank {
+    /// The grants that requests use which name none: those that must be there for the bank to be ready.
+    pub fn required_grants(&self) -> BTreeSet<GrantName> {
+        let by_route: BTreeSet<_> = self
+            .routes
+            .iter()
+            .filter_map(|route| match &route.action {
+                RouteAction::Deny => None,
+                RouteAction::Allow { grant, .. } => Some(grant.clone().unwrap_or_default()),
+            })
+            .collect();
+        let default = GrantName::default();
+        match &self.grant_type {
+            _ if !by_route.is_empty() => by_route,
+            // With tokens for named grants only, every request must name one: all of them are needed, and all are there.
+            GrantType::Fixed(tokens) if !tokens.contains_key(&default) => tokens.keys().cloned().collect(),
+            _ => BTreeSet::from([default]),
+        }
+    }
+
+    /// The scopes that a grant asks for.
+    pub fn scopes(&self, grant: &GrantName) -> &[String] {
+        let common: &[String] = match &self.grant_type {
+            GrantType::AuthorizationCode(code) => &code.scopes,
+            GrantType::ClientCredentials(credentials) => &credentials.scopes,
+            GrantType::Fixed(_) => &[],
+        };
+        self.grants.get(grant).map_or(common, Vec::as_slice)
+    }
+}
+
+/// What happens to field lines on the way to the bank. Names are valid tokens in lower case.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderRules {
+    /// Put in place of whatever the app sent.
+    pub set: Vec<(String, HeaderTemplate)>,
+    /// Added where the app sent none.
+    pub default: Vec<(String, HeaderTemplate)>,
+    /// Taken out.
+    pub remove: Vec<String>,
+}
+
+/// A field's value, perhaps with `{uuid}` in it. It may be an API key: `Debug` hides it.
+#[derive(Clone)]
+pub struct HeaderTemplate(pub Secret);
+
+impl fmt::Debug for HeaderTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeaderTemplate")
+    }
+}
+
+/// TLS towards the bank.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The `[tls]` table, or the bank's where it has none.
+    pub place: Place,
+    /// PEM files with the roots that the bank's certificate may lead to.
+    pub ca: Vec<FileContent>,
+    /// Whether the system's roots count too.
+    pub system_roots: bool,
+    /// The oldest version that is spoken: TLS 1.2, or 1.3.
+    pub min_version: TlsVersion,
+    /// The protocols that are offered, in order of preference; never empty.
+    pub alpn: Vec<Alpn>,
+    /// The name that the bank's certificate must have, instead of the URL's host.
+    pub server_name: Option<String>,
+    /// Whether we present the QWAC.
+    pub client_certificate: bool,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+/// A protocol by its ALPN name (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alpn {
+    /// `h2`.
+    H2,
+    /// `http/1.1`.
+    Http11,
+}
+
+/// Who may call.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// More names for the Host field, in lower case, without port.
+    pub hosts: Vec<String>,
+    /// What callers must send as `Bankside-Key`.
+    pub key: Option<Secret>,
+    /// Whether listening beyond loopback is meant.
+    pub allow_remote: bool,
+    /// Who may connect to a unix socket, by user id.
+    pub uids: Option<Vec<u32>>,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug)]
+pub struct Timeouts {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// From the request's end to the answer's head.
+    pub response: Duration,
+    /// Between bytes of a body.
+    pub idle: Duration,
+    /// For the app's head.
+    pub request: Duration,
+}
+
+/// How much there may be.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Requests under way at once.
+    pub in_flight: usize,
+    /// Connections to the bank at once.
+    pub connections: usize,
+    /// How long a request may wait for its turn.
+    pub queue: Duration,
+    /// Bytes of a request's body that are kept for sending it once more.
+    pub replay_body: usize,
+}
+
+/// When tokens are renewed.
+#[derive(Clone, Debug)]
+pub struct Renewal {
+    /// The fraction of a token's life after which it is renewed ahead.
+    pub at: f64,
+    /// Grants unused so long are renewed on use only.
+    pub idle: Duration,
+}

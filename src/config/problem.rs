@@ -1,0 +1,86 @@
+//! What is wrong with a configuration, where, and what to do about it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A place in a configuration: a key in a line of a file (or of a built-in profile, named `profile:NAME`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The file.
+    pub file: Arc<PathBuf>,
+    /// The line, from 1.
+    pub line: usize,
+    /// The key with its tables, dotted: `banks.icard.oauth.token_url`.
+    pub key: Arc<str>,
+}
+
+/// Whether the program can go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can, but somebody should know.
+    Warning,
+}
+
+/// One thing that is wrong. It never holds a secret's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Whether the program can go on.
+    pub severity: Severity,
+    /// Where.
+    pub place: Place,
+    /// What is wrong, without a full stop.
+    pub reason: String,
+    /// What to do about it, without a full stop.
+    pub remedy: String,
+}
+
+impl Problem {
+    /// Something that must be put right.
+    pub fn error(place: &Place, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, place: place.clone(), reason: reason.into(), remedy: remedy.into() }
+    }
+
+    /// Something that somebody should know.
+    pub fn warning(place: &Place, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, place: place.clone(), reason: reason.into(), remedy: remedy.into() }
+    }
+}
+
+/// `file:LINE`, as `check` names a place.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// `file:LINE: key: reason; remedy`, in one line.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.severity {
+            Severity::Error => "",
+            Severity::Warning => "warning: ",
+        };
+        write!(f, "{}: {word}{}: {}; {}", self.place, self.place.key, self.reason, self.remedy)
+    }
+}
+
+/// All that is wrong with a configuration, in the order of files and lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            problem.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

@@ -1,0 +1,1 @@
+//! Floor 3, grants at rest: sealed rows in a database.

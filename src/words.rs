@@ -1,0 +1,15 @@
+//! Floor 0, the words that every room speaks: names, secrets, tokens, time, chance, and the kinds of problems.
+
+pub mod clock;
+pub mod kind;
+pub mod name;
+pub mod random;
+pub mod secret;
+pub mod token;
+
+pub use clock::{Clock, ManualClock, Timestamp};
+pub use kind::Kind;
+pub use name::{BankName, GrantName, InvalidName};
+pub use random::Random;
+pub use secret::Secret;
+pub use token::Token;
