@@ -15,6 +15,11 @@ pub mod qualified;
 pub mod report;
 pub mod usage;
 
+#[cfg(test)]
+pub(crate) mod pki;
+#[cfg(test)]
+mod tests;
+
 mod algorithm;
 mod encrypted;
 

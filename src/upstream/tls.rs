@@ -123,3 +123,28 @@ fn alpn_name(protocol: Alpn) -> &'static [u8] {
         Alpn::Http11 => b"http/1.1",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::certificate::pki::Authority;
+    use crate::upstream::tls_bank::{file, pem_identity, trusting};
+
+    use super::*;
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let mut tls = trusting(&Authority::new("Bank Root"));
+        tls.ca = vec![file("one.pem", ""), file("two.pem", "")];
+        tls.server_name = Some("not a name".to_owned());
+        let identity = pem_identity("", "", None);
+        let problems = TlsClient::new(&tls, Some(&identity), &mut Vec::new()).expect_err("problems");
+        let places: Vec<_> = problems.iter().map(|problem| &*problem.place.key).collect();
+        assert_eq!(places, ["one.pem", "two.pem", "banks.examplebank.tls", "qwac.pem"]);
+    }
+
+    #[test]
+    fn no_early_data_is_ever_sent() {
+        let tls = TlsClient::new(&trusting(&Authority::new("Bank Root")), None, &mut Vec::new()).expect("a client");
+        assert!(!tls.config.enable_early_data);
+    }
+}
