@@ -146,6 +146,15 @@ pub(crate) fn misfit() -> Vec<u8> {
     vec![statement("0.4.0.19495.2", &text)].to_der().expect("statements")
 }
 
+/// An empty directory for [`openssl`] to work in; `None`, with a word, where the machine does not have the tool.
+pub(crate) fn directory_for_openssl() -> Option<tempfile::TempDir> {
+    if Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("left out: this test needs the openssl tool");
+        return None;
+    }
+    Some(tempfile::tempdir().expect("a directory"))
+}
+
 /// Runs the `openssl` tool in `directory`; `arguments` are split at spaces.
 pub(crate) fn openssl(directory: &Path, arguments: &str) {
     let run = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output();

@@ -18,16 +18,17 @@ use super::{CertificateError, Facts, PrivateKey, pem};
 /// 2026-11-21T07:30:00Z.
 const NOW: Timestamp = Timestamp::from_millis(1_795_246_200_000);
 
-/// A leaf and a root in a directory, as `leaf.pem`, `key.pem` (PKCS#8) and `root.pem`.
-fn directory_with(kind: Kind) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().expect("a directory");
+/// A leaf and a root in a directory, as `leaf.pem`, `key.pem` (PKCS#8) and `root.pem`, for the `openssl` tool to work
+/// on. `None` where the machine has no such tool.
+fn directory_with(kind: Kind) -> Option<tempfile::TempDir> {
+    let directory = pki::directory_for_openssl()?;
     let root = Authority::new("Test Root");
     let leaf = root.issue(&pki::qwac(), kind);
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("a file");
     write("leaf.pem", &leaf.pem);
     write("key.pem", &leaf.key_pem);
     write("root.pem", &root.pem);
-    directory
+    Some(directory)
 }
 
 fn read(directory: &Path, name: &str) -> Vec<u8> {

@@ -10,6 +10,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio_rustls::TlsConnector;
 
+use crate::certificate::Facts;
 use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 
 use super::identity::Identity;
@@ -24,8 +25,8 @@ pub struct TlsClient {
     identity: Option<Identity>,
 }
 
-/// How many TLS 1.2 sessions and sets of TLS 1.3 tickets are kept. A client talks to one or two names (API and OAuth).
-const SESSIONS: usize = 8;
+/// How many sessions are kept. The library takes 8 for each name, and a client talks to a few: API, OAuth.
+const SESSIONS: usize = 4 * 8;
 
 impl TlsClient {
     /// Reads and checks the bank's identity and roots as a whole. What is only worth knowing is added to `warnings`.
@@ -65,6 +66,16 @@ impl TlsClient {
     /// Who we are to this bank, if we say so at all.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// What our leaf says.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.identity.as_ref().map(Identity::facts)
+    }
+
+    /// SHA-256 of our leaf: a changed one means that tokens bound to the former are of no use (RFC 8705, section 3).
+    pub fn leaf_fingerprint(&self) -> Option<&[u8; 32]> {
+        self.identity.as_ref().map(Identity::leaf_fingerprint)
     }
 
     /// What makes TLS connections with this configuration.

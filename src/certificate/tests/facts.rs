@@ -4,7 +4,7 @@ use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose, date_time_ymd};
 
 use crate::certificate::facts::KeyType;
 use crate::certificate::pki::{self, Authority, Kind};
-use crate::certificate::{CertificateError, Facts, Finding, QualifiedKind, Report, Role, finding};
+use crate::certificate::{CertificateError, Facts, Finding, Material, QualifiedKind, Role, finding};
 use crate::words::Timestamp;
 
 use super::NOW;
@@ -157,8 +157,11 @@ fn validity_is_judged_by_the_time_that_is_passed_in() {
 #[test]
 fn the_report_has_every_key_of_the_contract() {
     let root = Authority::new("Test Root");
-    let leaf = Facts::of(&root.issue(&pki::qwac(), Kind::P256).der).expect("a leaf");
-    let report = Report::new(vec![leaf, Facts::of(&root.der).expect("a root")], Some(true), NOW).expect("a report");
+    let leaf = root.issue(&pki::qwac(), Kind::P256);
+    let chain = format!("{}{}", leaf.pem, root.pem);
+    let material = Material::from_file(chain.as_bytes(), None).expect("a chain");
+    assert_eq!(material.key_matches(), None);
+    let report = material.with_key(leaf.key_pem.as_bytes(), None).expect("a key").report(NOW);
     let json = report.json();
     assert_eq!(json["roles"], serde_json::json!(["PSP_PI", "PSP_AI"]));
     assert_eq!(json["nca_id"], "CZ-CNB");
@@ -184,7 +187,10 @@ fn the_report_has_every_key_of_the_contract() {
 fn the_report_says_loudly_what_is_wrong() {
     let mut params = pki::params("plain");
     params.not_after = date_time_ymd(2026, 11, 1);
-    let report = Report::new(vec![facts(&params)], Some(false), NOW).expect("a report");
+    let root = Authority::new("Test Root");
+    let (leaf, other) = (root.issue(&params, Kind::P256), root.issue(&params, Kind::P256));
+    let material = Material::from_file(leaf.pem.as_bytes(), None).expect("a certificate");
+    let report = material.with_key(other.key_pem.as_bytes(), None).expect("a key").report(NOW);
     let page = report.to_string();
     for words in
         ["EXPIRED", "DOES NOT MATCH", "none", "no PSD2 role", "the certificate expired at 2026-11-01T00:00:00Z"]
@@ -192,5 +198,5 @@ fn the_report_says_loudly_what_is_wrong() {
         assert!(page.contains(words), "{words} in\n{page}");
     }
     assert_eq!(report.json()["days_left"], -21);
-    assert!(Report::new(Vec::new(), None, NOW).is_none());
+    assert_eq!(report.json()["key_matches"], false);
 }

@@ -5,14 +5,14 @@ use std::fs;
 use crate::certificate::CertificateError as E;
 use crate::certificate::key::check_pair;
 use crate::certificate::pki::{self, Authority, Kind, openssl};
-use crate::certificate::{CertificateError, Facts, PrivateKey, pem};
+use crate::certificate::{CertificateError, Facts, Material, PrivateKey, pem};
 
 use super::{directory_with, pairs, read};
 
 #[test]
 fn plain_keys_of_every_form_are_read() {
     for (kind, forms) in [(Kind::Rsa, &["rsa -traditional"][..]), (Kind::P256, &["ec", "ec -no_public"])] {
-        let directory = directory_with(kind);
+        let Some(directory) = directory_with(kind) else { return };
         let path = directory.path();
         pairs(path, "key.pem", None).expect("PKCS#8");
         for form in forms {
@@ -26,7 +26,7 @@ fn plain_keys_of_every_form_are_read() {
 
 #[test]
 fn keys_with_parameters_certificates_and_text_beside_them_are_read() {
-    let directory = directory_with(Kind::P256);
+    let Some(directory) = directory_with(Kind::P256) else { return };
     let path = directory.path();
     openssl(path, "ecparam -name prime256v1 -out params.pem");
     openssl(path, "ec -in key.pem -out sec1.pem");
@@ -49,7 +49,7 @@ fn encrypted_keys_of_every_form_are_read_with_the_passphrase_and_only_with_it() 
         "TRADITIONAL -des3",
     ];
     for kind in [Kind::Rsa, Kind::P256] {
-        let directory = directory_with(kind);
+        let Some(directory) = directory_with(kind) else { return };
         let path = directory.path();
         let traditional = if kind == Kind::Rsa { "rsa -traditional" } else { "ec" };
         for form in FORMS {
@@ -67,7 +67,7 @@ fn encrypted_keys_of_every_form_are_read_with_the_passphrase_and_only_with_it() 
 #[cfg(feature = "pkcs12")]
 #[test]
 fn a_key_in_the_encryption_of_pkcs_12_is_read() {
-    let directory = directory_with(Kind::Rsa);
+    let Some(directory) = directory_with(Kind::Rsa) else { return };
     let path = directory.path();
     openssl(path, "pkcs8 -topk8 -v1 PBE-SHA1-3DES -in key.pem -out secret.pem -passout pass:correct-horse");
     pairs(path, "secret.pem", Some("correct-horse")).expect("3DES of PKCS#12");
@@ -77,7 +77,7 @@ fn a_key_in_the_encryption_of_pkcs_12_is_read() {
 
 #[test]
 fn a_wrong_passphrase_is_called_so_even_where_the_padding_happens_to_be_right() {
-    let directory = directory_with(Kind::P256);
+    let Some(directory) = directory_with(Kind::P256) else { return };
     let path = directory.path();
     openssl(path, "ec -aes256 -in key.pem -out secret.pem -passout pass:correct-horse");
     // One wrong passphrase in 256 leaves a valid padding: among 2,000 there are some.
@@ -89,7 +89,7 @@ fn a_wrong_passphrase_is_called_so_even_where_the_padding_happens_to_be_right() 
 
 #[test]
 fn each_mistake_with_a_key_file_has_an_error_of_its_own() {
-    let directory = directory_with(Kind::Rsa);
+    let Some(directory) = directory_with(Kind::Rsa) else { return };
     let path = directory.path();
     openssl(path, "pkey -in key.pem -pubout -out public.pem");
     openssl(path, "pkey -in key.pem -outform DER -out key.der");
@@ -128,7 +128,7 @@ fn each_mistake_with_a_key_file_has_an_error_of_its_own() {
 
 #[test]
 fn each_mistake_with_a_certificate_file_has_an_error_of_its_own() {
-    let directory = directory_with(Kind::P256);
+    let Some(directory) = directory_with(Kind::P256) else { return };
     let path = directory.path();
     openssl(path, "x509 -in leaf.pem -outform DER -out leaf.der");
     let outcome = |name: &str| pem::chain(&read(path, name)).expect_err(name);
@@ -150,4 +150,31 @@ fn a_key_of_a_later_certificate_is_told_from_a_foreign_one() {
     assert!(matches!(swapped, Err(CertificateError::LeafNotFirst(2))), "{swapped:?}");
     let foreign = check_pair(&*key, &[facts(&root.der)]);
     assert!(matches!(foreign, Err(CertificateError::KeyMismatch)), "{foreign:?}");
+}
+
+#[test]
+fn files_of_every_kind_are_looked_at() {
+    let Some(directory) = directory_with(Kind::P256) else { return };
+    let path = directory.path();
+    openssl(path, "x509 -in leaf.pem -outform DER -out leaf.der");
+    openssl(path, "pkcs12 -export -in leaf.pem -inkey key.pem -certfile root.pem -out leaf.p12 -passout pass:x");
+    openssl(path, "ec -in key.pem -aes256 -out secret.pem -passout pass:x");
+    let joined = |names: [&str; 2]| names.map(|name| read(path, name)).concat();
+    let cases = [
+        (read(path, "leaf.pem"), 1, None),
+        (read(path, "leaf.der"), 1, None),
+        (joined(["leaf.pem", "root.pem"]), 2, None),
+        (joined(["leaf.pem", "key.pem"]), 1, Some(true)),
+        (joined(["secret.pem", "leaf.pem"]), 1, Some(true)),
+        (joined(["root.pem", "key.pem"]), 1, Some(false)),
+        #[cfg(feature = "pkcs12")]
+        (read(path, "leaf.p12"), 2, Some(true)),
+    ];
+    for (file, length, key_matches) in cases {
+        let material = Material::from_file(&file, Some(&"x".into())).expect("a certificate");
+        assert_eq!((material.chain().len(), material.key_matches()), (length, key_matches));
+    }
+    // Without the passphrase the certificate can be looked at all the same.
+    let material = Material::from_file(&joined(["secret.pem", "leaf.pem"]), None).expect("a certificate");
+    assert_eq!(material.key_matches(), None);
 }
