@@ -7,6 +7,7 @@ pub mod error;
 pub mod facts;
 pub mod finding;
 pub mod key;
+pub mod material;
 pub mod name;
 pub mod pem;
 #[cfg(feature = "pkcs12")]
@@ -15,6 +16,11 @@ pub mod qualified;
 pub mod report;
 pub mod usage;
 
+#[cfg(test)]
+pub(crate) mod pki;
+#[cfg(test)]
+mod tests;
+
 mod algorithm;
 mod encrypted;
 
@@ -22,5 +28,6 @@ pub use error::CertificateError;
 pub use facts::Facts;
 pub use finding::Finding;
 pub use key::PrivateKey;
+pub use material::Material;
 pub use qualified::{QualifiedKind, Role};
 pub use report::Report;

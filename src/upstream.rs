@@ -8,6 +8,8 @@ pub mod identity;
 mod race;
 mod roots;
 pub mod tls;
+#[cfg(test)]
+mod tls_bank;
 
 pub use identity::Identity;
 pub use tls::TlsClient;

@@ -48,7 +48,7 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 #[derive(Sequence)]
 struct RsaPublicKey<'a> {
     modulus: UintRef<'a>,
-    _exponent: UintRef<'a>,
+    exponent: UintRef<'a>,
 }
 
 impl KeyType {

@@ -54,8 +54,6 @@ pub struct Facts {
     pub digital_signature: bool,
     /// The subject alternative names.
     pub names: Vec<String>,
-    /// Whether holder and issuer have one name: a root.
-    pub self_issued: bool,
     /// Whether it may issue certificates.
     pub ca: bool,
     /// SHA-256 of the certificate.
@@ -80,7 +78,6 @@ impl Facts {
         let statements = statements(tbs, &mut malformed);
         let psd2 = statements.psd2;
 
-        let (subject, issuer) = (name::readable(tbs.subject()), name::readable(tbs.issuer()));
         Ok(Self {
             common_name: name::value(tbs.subject(), name::COMMON_NAME),
             organization: name::value(tbs.subject(), name::ORGANIZATION),
@@ -89,9 +86,8 @@ impl Facts {
             nca_name: psd2.as_ref().map(|psd2| psd2.nca_name.clone()),
             nca_id: psd2.map(|psd2| psd2.nca_id),
             qualified: statements.kinds,
-            self_issued: subject == issuer,
-            subject,
-            issuer,
+            subject: name::readable(tbs.subject()),
+            issuer: name::readable(tbs.issuer()),
             serial: serial(tbs.serial_number().as_bytes()),
             not_before: timestamp(tbs.validity().not_before),
             not_after: timestamp(tbs.validity().not_after),
@@ -126,6 +122,11 @@ impl Facts {
         now < self.not_before
     }
 
+    /// Whether holder and issuer have one name: a root, or a certificate that nobody else vouches for.
+    pub fn is_self_issued(&self) -> bool {
+        self.subject == self.issuer
+    }
+
     /// The fingerprint in lower-case hexadecimal digits.
     pub fn fingerprint_hex(&self) -> String {
         name::hex(&self.fingerprint)
@@ -144,13 +145,11 @@ fn extension<'a, T>(tbs: &'a TbsCertificate, name: &'static str, malformed: &mut
 where
     T: Decode<'a> + AssociatedOid,
 {
-    match tbs.get_extension::<T>() {
-        Ok(found) => found.map(|(_, extension)| extension),
-        Err(_) => {
-            malformed.push(name);
-            None
-        }
+    let found = tbs.get_extension::<T>();
+    if found.is_err() {
+        malformed.push(name);
     }
+    found.ok().flatten().map(|(_, extension)| extension)
 }
 
 fn statements(tbs: &TbsCertificate, malformed: &mut Vec<&'static str>) -> Statements {

@@ -32,7 +32,7 @@ pub enum Finding {
     NoClientAuth,
     /// The key usages leave out signatures, so the key must not sign a handshake.
     NoDigitalSignature,
-    /// It is qualified for something else than web sites: a QSealC, mostly.
+    /// It is qualified for something else than web sites: a seal, mostly.
     NotForWeb,
     /// It has no PSD2 statement, so no roles.
     NoPsd2,
@@ -70,7 +70,7 @@ pub fn of_chain(chain: &[Facts]) -> Vec<Finding> {
         (!leaf.qualified.is_empty() && !leaf.qualified.contains(&QualifiedKind::Web), Finding::NotForWeb),
         (leaf.roles.is_empty(), Finding::NoPsd2),
         (leaf.ca, Finding::Authority),
-        (chain.len() == 1 && !leaf.self_issued, Finding::IssuerMissing { issuer: leaf.issuer.clone() }),
+        (chain.len() == 1 && !leaf.is_self_issued(), Finding::IssuerMissing { issuer: leaf.issuer.clone() }),
     ];
     findings.extend(about_leaf.into_iter().filter(|(holds, _)| *holds).map(|(_, finding)| finding));
     for (index, pair) in chain.windows(2).enumerate() {

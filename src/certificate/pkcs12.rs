@@ -46,7 +46,7 @@ pub fn read(
 fn chain_from(leaf: usize, mut rest: Vec<(Facts, CertificateDer<'static>)>) -> Vec<CertificateDer<'static>> {
     let (mut last, certificate) = rest.swap_remove(leaf);
     let mut chain = vec![certificate];
-    while !last.self_issued
+    while !last.is_self_issued()
         && let Some(next) = rest.iter().position(|(facts, _)| facts.subject == last.issuer)
     {
         let (facts, certificate) = rest.swap_remove(next);

@@ -74,7 +74,7 @@ impl fmt::Display for Role {
 pub enum QualifiedKind {
     /// Signatures of people.
     Signature,
-    /// Seals of organizations: a QSealC.
+    /// Seals of organizations.
     Seal,
     /// Web site authentication: a QWAC.
     Web,
@@ -133,8 +133,8 @@ struct Psd2Info<'a> {
 #[derive(Sequence)]
 struct RoleInfo<'a> {
     id: ObjectIdentifier,
-    // Only the identifier counts: the name repeats it.
-    _name: Utf8StringRef<'a>,
+    /// The role's name, which repeats the identifier: only that counts.
+    name: Utf8StringRef<'a>,
 }
 
 impl Statements {

@@ -18,13 +18,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report on `chain`, leaf first and never empty. `key_matches` is `None` where there is no key to look at.
-    /// `None` for an empty chain.
-    pub fn new(chain: Vec<Facts>, key_matches: Option<bool>, now: Timestamp) -> Option<Self> {
-        chain.first()?;
+    /// A report on `chain`, leaf first. `key_matches` is `None` where there is no key to look at.
+    pub(super) fn new(chain: Vec<Facts>, key_matches: Option<bool>, now: Timestamp) -> Self {
         let mut findings = finding::of_time(&chain, now);
         findings.extend(finding::of_chain(&chain));
-        Some(Self { chain, key_matches, now, findings })
+        Self { chain, key_matches, now, findings }
     }
 
     /// What a bank may not like, with what depends on the time first.
@@ -71,7 +69,7 @@ impl Report {
     }
 
     fn leaf(&self) -> &Facts {
-        // The one way to make a report refuses an empty chain.
+        // Reports are made of `Material`, which has a leaf.
         &self.chain[0]
     }
 }

@@ -131,3 +131,6 @@ fn facts(file: &FileContent, certificates: &[CertificateDer<'static>]) -> Result
 fn problem(file: &FileContent, error: &CertificateError) -> Problem {
     Problem::error(&file.place, format!("{}: {error}", file.path.display()), error.remedy())
 }
+
+#[cfg(test)]
+mod tests;
