@@ -127,12 +127,19 @@ impl std::str::FromStr for LogLevel {
     }
 }
 
+impl Listen {
+    /// A unix socket's path is relative to the file that names it.
+    fn relative_to(self, node: &Node) -> Self {
+        match self {
+            Self::Unix(path) => Self::Unix(node.source.base.join(path)),
+            tcp @ Self::Tcp(_) => tcp,
+        }
+    }
+}
+
 impl Read for Listen {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        match reader.parse(node)? {
-            Self::Unix(path) => Some(Self::Unix(node.source.base.join(path))),
-            tcp @ Self::Tcp(_) => Some(tcp),
-        }
+        reader.parse::<Self>(node).map(|listen| listen.relative_to(node))
     }
 
     fn schema(_: &mut Map<String, Json>) -> Json {
@@ -143,12 +150,18 @@ impl Read for Listen {
 /// An address, or `off`.
 pub(super) struct AdminListen(pub(super) Option<Listen>);
 
+impl std::str::FromStr for AdminListen {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text == "off" { Ok(Self(None)) } else { text.parse().map(|listen| Self(Some(listen))) }
+    }
+}
+
 impl Read for AdminListen {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        if matches!(&node.value, Value::Text(text) if text.as_str() == "off") {
-            return Some(Self(None));
-        }
-        Listen::read(node, reader).map(|listen| Self(Some(listen)))
+        let Self(listen) = reader.parse(node)?;
+        Some(Self(listen.map(|listen| listen.relative_to(node))))
     }
 
     fn schema(_: &mut Map<String, Json>) -> Json {

@@ -106,7 +106,8 @@ fn named_scopes(raw: Field<Named<RawGrant>>, reader: &mut Reader<'_>) -> Option<
     let mut named = BTreeMap::new();
     for (name, Located { place, value: raw }) in raw.take().map(|named| named.0).unwrap_or_default() {
         if let Some(place) = raw.token.place() {
-            reader.error(place, "is for grant_type \"fixed\" only", "leave it out");
+            reader.error(place, "is for grant_type \"fixed\" only", "give its `scopes` instead");
+            continue;
         }
         let scopes = reader.need(raw.scopes, &place, "scopes", "say what the grant asks for: [\"…\"]");
         if let (Some(name), Some(scopes)) = (grant_name(&name, &place, reader), scopes) {
