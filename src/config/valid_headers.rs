@@ -3,9 +3,11 @@
 use http::HeaderName;
 use serde_json::{Map, Value as Json, json};
 
-use super::leaf::{Named, Parameter};
+use super::collection::Named;
+use super::leaf::Parameter;
 use super::raw_bank::RawHeaders;
-use super::reader::{Field, Located, Read, Reader, text};
+use super::reader::{Field, Located, Read, Reader};
+use super::table::text;
 use super::tree::{Node, Value};
 use super::{HeaderRules, HeaderTemplate, Invalid, Place};
 use crate::words::Secret;

@@ -30,6 +30,16 @@ fn every_profile_is_complete_but_for_what_the_user_must_say() {
 }
 
 #[test]
+fn a_profile_without_a_base_makes_it_a_setting_of_the_bank() {
+    let without: Vec<_> =
+        files_in("config/banks").into_iter().filter(|(_, text)| !text.contains("\nbase_url")).collect();
+    assert_eq!(without.len(), 1);
+    let name = without[0].0.trim_end_matches(".toml");
+    let text = format!("[banks.examplebank]\nprofile = \"{name}\"\nlisten = \"127.0.0.1:0\"\n");
+    assert_eq!(problems(&text), [(1, "banks.examplebank.base_url".to_owned(), "is missing".to_owned())]);
+}
+
+#[test]
 fn every_value_of_a_profile_has_its_origin_in_a_comment() {
     for (name, text) in files_in("config/banks") {
         let mut origin_above = false;

@@ -96,11 +96,17 @@ fn each_rule_of_a_bank_is_kept() {
     ] {
         let (key, _) = line.split_once(" = ").expect("a key");
         // A key that the bank has already is replaced.
-        let bank: String =
-            BANK.lines().filter(|had| !had.starts_with(&format!("{key} = "))).map(|had| format!("{had}\n")).collect();
-        let found = wrong_keys(&format!("{IDENTITY}{bank}{line}\n"));
+        let bank: Vec<_> = BANK.lines().filter(|had| !had.starts_with(&format!("{key} = "))).collect();
+        let found = wrong_keys(&format!("{IDENTITY}{}\n{line}\n", bank.join("\n")));
         assert!(!found.is_empty() && found.iter().all(|at| at.contains(key)), "{line}: {found:?}");
     }
+}
+
+#[test]
+fn a_key_of_another_table_is_sent_home() {
+    let Problems(found) = load(&format!("{IDENTITY}{BANK}token_url = \"x\"\n")).expect_err("it is wrong");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].remedy, "it belongs in the table `oauth`");
 }
 
 #[test]
