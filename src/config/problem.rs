@@ -11,7 +11,7 @@ pub struct Place {
     pub file: Arc<PathBuf>,
     /// The line, from 1.
     pub line: usize,
-    /// The key with its tables, dotted: `banks.icard.oauth.token_url`.
+    /// The key with its tables, dotted: `banks.NAME.oauth.token_url`.
     pub key: Arc<str>,
 }
 
