@@ -15,6 +15,8 @@ mod pool;
 mod race;
 mod roots;
 pub mod tls;
+#[cfg(test)]
+mod tls_bank;
 mod wire;
 
 pub use failure::{Failure, Progress, SendError};

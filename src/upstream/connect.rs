@@ -79,10 +79,10 @@ fn prepare(tcp: &TcpStream) -> io::Result<()> {
 
 /// What a failed handshake means. A bank that hangs up without an alert has not said what it refuses.
 fn handshake_failure(error: io::Error) -> Failure {
-    match tls_error(&error) {
-        Some(rustls::Error::AlertReceived(_)) => refusal(&error).unwrap_or(Failure::Connect(error)),
-        Some(ours) => Failure::TlsRefusedByUs(ours.clone()),
-        None => Failure::Connect(error),
+    match (refusal(&error), tls_error(&error)) {
+        (Some(refusal), _) => refusal,
+        (None, Some(ours)) => Failure::TlsRefusedByUs(ours.clone()),
+        (None, None) => Failure::Connect(error),
     }
 }
 
@@ -99,3 +99,6 @@ pub fn refusal(error: &io::Error) -> Option<Failure> {
 fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,3 +67,48 @@ fn add_file(store: &mut RootCertStore, file: &FileContent, problems: &mut Vec<Pr
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::certificate::pki::Authority;
+    use crate::upstream::tls_bank::{file, trusting};
+
+    use super::*;
+
+    fn problems_of(tls: &Tls) -> Vec<String> {
+        let mut problems = Vec::new();
+        roots(tls, &mut problems);
+        problems.into_iter().map(|problem| problem.reason).collect()
+    }
+
+    #[test]
+    fn the_systems_roots_are_shared_and_files_come_beside_them() {
+        let mut tls = trusting(&Authority::new("Bank Root"));
+        let mut problems = Vec::new();
+        let alone = roots(&tls, &mut problems);
+        assert_eq!(alone.len(), 1);
+        tls.system_roots = true;
+        let beside = roots(&tls, &mut problems);
+        tls.ca.clear();
+        let system = roots(&tls, &mut problems);
+        assert_eq!(beside.len(), system.len() + 1);
+        assert!(Arc::ptr_eq(&system, &roots(&tls, &mut problems)));
+        assert_eq!(problems, []);
+    }
+
+    #[test]
+    fn a_file_without_a_root_is_a_problem() {
+        let mut tls = trusting(&Authority::new("Bank Root"));
+        tls.ca = vec![file("empty.pem", "")];
+        assert_eq!(problems_of(&tls), ["empty.pem holds no certificate in PEM form"]);
+        tls.ca = vec![file("bad.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n")];
+        assert!(problems_of(&tls)[0].starts_with("a certificate in bad.pem cannot be used as a root"));
+    }
+
+    #[test]
+    fn nothing_to_trust_is_a_problem() {
+        let mut tls = trusting(&Authority::new("Bank Root"));
+        tls.ca.clear();
+        assert_eq!(problems_of(&tls), ["no root is left that the bank's certificate could lead to"]);
+    }
+}

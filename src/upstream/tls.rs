@@ -10,6 +10,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio_rustls::TlsConnector;
 
+use crate::certificate::Facts;
 use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 
 use super::identity::Identity;
@@ -24,8 +25,8 @@ pub struct TlsClient {
     identity: Option<Identity>,
 }
 
-/// How many TLS 1.2 sessions and sets of TLS 1.3 tickets are kept. A client talks to one or two names (API and OAuth).
-const SESSIONS: usize = 8;
+/// How many sessions are kept. The library takes 8 for each name, and a client talks to a few: API, OAuth.
+const SESSIONS: usize = 4 * 8;
 
 impl TlsClient {
     /// Reads and checks the bank's identity and roots as a whole. What is only worth knowing is added to `warnings`.
@@ -65,6 +66,16 @@ impl TlsClient {
     /// Who we are to this bank, if we say so at all.
     pub fn identity(&self) -> Option<&Identity> {
         self.identity.as_ref()
+    }
+
+    /// What our leaf says.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.identity.as_ref().map(Identity::facts)
+    }
+
+    /// SHA-256 of our leaf: a changed one means that tokens bound to the former are of no use (RFC 8705, section 3).
+    pub fn leaf_fingerprint(&self) -> Option<&[u8; 32]> {
+        self.identity.as_ref().map(Identity::leaf_fingerprint)
     }
 
     /// What makes TLS connections with this configuration.
@@ -126,5 +137,30 @@ fn alpn_name(protocol: Alpn) -> &'static [u8] {
     match protocol {
         Alpn::H2 => b"h2",
         Alpn::Http11 => b"http/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::certificate::pki::Authority;
+    use crate::upstream::tls_bank::{file, pem_identity, trusting};
+
+    use super::*;
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let mut tls = trusting(&Authority::new("Bank Root"));
+        tls.ca = vec![file("one.pem", ""), file("two.pem", "")];
+        tls.server_name = Some("not a name".to_owned());
+        let identity = pem_identity("", "", None);
+        let problems = TlsClient::new(&tls, Some(&identity), &mut Vec::new()).expect_err("problems");
+        let places: Vec<_> = problems.iter().map(|problem| &*problem.place.key).collect();
+        assert_eq!(places, ["one.pem", "two.pem", "banks.examplebank.tls", "qwac.pem"]);
+    }
+
+    #[test]
+    fn no_early_data_is_ever_sent() {
+        let tls = TlsClient::new(&trusting(&Authority::new("Bank Root")), None, &mut Vec::new()).expect("a client");
+        assert!(!tls.config.enable_early_data);
     }
 }
