@@ -63,7 +63,7 @@ async fn an_authorization_that_is_wrong_goes_back_with_an_error_or_nowhere() {
         let answer = browser.send("GET", &url, &[], "").await.expect("an answer");
         assert_eq!((answer.status, answer.headers.get("location")), (400, None), "{wrong:?}");
     }
-    let back = [
+    let told = [
         (("response_type", "token"), "unsupported_response_type"),
         (("scope", "ais everything"), "invalid_scope"),
         (("scope", ""), "invalid_scope"),
@@ -72,7 +72,7 @@ async fn an_authorization_that_is_wrong_goes_back_with_an_error_or_nowhere() {
         (("auth_id", "04962adf-7cdd-414c-bdea-a92215f693de"), "invalid_request"),
         (("code_challenge", "short"), "invalid_request"),
     ];
-    for (wrong, error) in back {
+    for (wrong, error) in told {
         let url = icard_authorize_url(&client, bank, &[wrong]).await;
         let answer = browser.send("GET", &url, &[], "").await.expect("an answer");
         assert_eq!(answer.status, 302);
