@@ -1,36 +1,36 @@
 //! Floor 4, token life: the cache that the data path reads, renewal, grants, the token endpoint, login.
+//!
+//! A [`Tokens`] is made for each bank. A worker that asks it for a token gets a snapshot without waiting while a valid
+//! one is there. Everything else happens in tasks of the control thread, which no caller's hang-up can cut: see
+//! [`renewal`](self) for the way of a token, `schedule` for what happens unasked, `login` for how a person consents.
 
-use std::sync::Arc;
+mod answer;
+mod backoff;
+mod callback;
+mod client;
+pub mod edge;
+mod grants;
+mod login;
+mod renewal;
+mod request;
+mod revocation;
+mod schedule;
+mod slot;
+mod state;
+#[cfg(test)]
+mod tests;
+mod tokens;
+
+pub use edge::{BankCall, CallAnswer, CallError, Edge};
+pub use grants::{GrantError, Revealed};
+pub use login::{Authorization, LoginError, bank_of_callback};
+pub use state::{GrantReport, GrantState};
+pub use tokens::{Parts, Tokens};
+
 use std::time::Duration;
 
-use crate::words::{GrantName, Token};
-
-/// One bank's tokens. Shared by all workers; a valid token is had without waiting.
-pub struct Tokens {}
-
-impl Tokens {
-    /// The grant's token: a snapshot where a valid one is there, else what a bounded wait for a renewal brings.
-    pub async fn get(&self, _grant: &GrantName) -> Result<Arc<Token>, TokenError> {
-        todo!()
-    }
-
-    /// After a 401 for `sent`: the token to try once more with, or `None` where there is no better one.
-    ///
-    /// A newer token than `sent`, or one that is being made, is taken. Else `sent` is renewed if the bank had accepted
-    /// it before or it is older than 3 s, and the answer did not say `insufficient_scope`; at most 3 renewals for this
-    /// cause per grant and minute, since banks answer 401 for faults of their own. Never for `fixed`.
-    pub async fn after_unauthorized(
-        &self,
-        _grant: &GrantName,
-        _sent: &Token,
-        _insufficient_scope: bool,
-    ) -> Option<Arc<Token>> {
-        todo!()
-    }
-}
-
 /// Why there is no token.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// A `fixed` or `client_credentials` grant that is not configured.
     #[error("the grant is not configured")]
@@ -50,4 +50,24 @@ pub enum TokenError {
         /// When it is tried again.
         retry_after: Duration,
     },
+}
+
+impl TokenError {
+    /// When there is use in asking again.
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::Unavailable { retry_after } | Self::Store { retry_after } => *retry_after,
+            // A person may do it at any moment, perhaps in another process.
+            Self::UnknownGrant | Self::NeedsAuthorization => Duration::from_secs(1),
+        }
+    }
+
+    /// The same, with another time where it has one.
+    fn after(self, wait: Duration) -> Self {
+        match self {
+            Self::Unavailable { .. } => Self::Unavailable { retry_after: wait },
+            Self::Store { .. } => Self::Store { retry_after: wait },
+            other => other,
+        }
+    }
 }

@@ -1,1 +1,139 @@
 //! Floor 3, grants at rest: sealed rows in a database.
+//!
+//! [`Store`] is the port, [`Sqlite`] the embedded database behind it. What must never be lost is a refresh token that
+//! rotates, so the rules of its life are rules of this room: a renewal is claimed by one conditional update that sets
+//! the lease and the intent together ([`Store::claim`]), its answer is durable before it is given out
+//! ([`Store::complete`]), and versions decide between processes. Lease times are durations: the clock is the database's.
+
+pub mod grant;
+pub mod key;
+pub mod seal;
+pub mod sqlite;
+
+pub use grant::{
+    Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, NewTokens, RegisteredClient, Settled, Standing,
+};
+pub use sqlite::Sqlite;
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::words::{BankName, Timestamp};
+
+/// A future that a trait object can return.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a store answers.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// A database of grants, registered clients and login attempts, for several processes at once.
+///
+/// A call whose future is dropped may still take effect. What a call has answered `Ok` to is durable.
+pub trait Store: Send + Sync {
+    /// The grant as it stands, with its tokens. A removed one is `None`.
+    fn load(&self, key: &GrantKey) -> Answer<'_, Option<Grant>>;
+
+    /// The grants of a bank in the order of their names, without tokens.
+    fn list(&self, bank: &BankName) -> Answer<'_, Vec<Facts>>;
+
+    /// Makes the claimant the leader of a renewal of exactly this version, in one conditional update: the lease is
+    /// taken and the intent (`sent_at`) durable, or neither. Version 0 is that of a grant which has no row yet.
+    fn claim(&self, key: &GrantKey, version: u64, claimant: &Claimant) -> Answer<'_, Claim>;
+
+    /// Holds the lease for so much longer; whether it was still this claimant's.
+    fn extend(&self, key: &GrantKey, version: u64, claimant: &Claimant) -> Answer<'_, bool>;
+
+    /// Keeps the answer to a renewal of `version`, as `version + 1`; lease, intent and failures end. Whether the lease
+    /// is still held does not matter: as long as nobody has stored anything newer, these tokens are the good ones.
+    /// Tokens without a refresh token keep the old one.
+    fn complete(&self, key: &GrantKey, version: u64, tokens: NewTokens) -> Answer<'_, Settled>;
+
+    /// A renewal of `version` failed for now: the lease ends and nobody claims it for `wait`. The intent stays where
+    /// the bank may have acted on the request (`unanswered`).
+    fn postpone(&self, key: &GrantKey, version: u64, holder: &str, wait: Duration, unanswered: bool) -> Answer<'_, ()>;
+
+    /// The bank said that the grant is over. The version stays, so that the answer to an earlier renewal, if it is
+    /// still on its way to another process, can revive the grant.
+    fn end(&self, key: &GrantKey, version: u64) -> Answer<'_, Settled>;
+
+    /// Puts a grant that a person gave in the place of whatever was there; its consent starts now.
+    fn put(&self, key: &GrantKey, tokens: NewTokens) -> Answer<'_, Grant>;
+
+    /// Takes the tokens away; whether there was a grant. The name's versions go on from there.
+    fn remove(&self, key: &GrantKey) -> Answer<'_, bool>;
+
+    /// Remembers when grants were last used.
+    fn touch(&self, uses: Vec<(GrantKey, Timestamp)>) -> Answer<'_, ()>;
+
+    /// At most `limit` grants of the bank whose renewal is due, that nobody leads or waits with, and that were used
+    /// within `idle`; and how long it is until the next one.
+    fn due(&self, bank: &BankName, idle: Duration, limit: usize) -> Answer<'_, Due>;
+
+    /// The names of the bank's grants that changed after `mark`, with a new mark. `None` asks for the mark alone.
+    fn changes(&self, bank: &BankName, mark: Option<u64>) -> Answer<'_, (u64, Vec<GrantKey>)>;
+
+    /// The bank's registered clients, the one registered last at the end.
+    fn clients(&self, bank: &BankName) -> Answer<'_, Vec<RegisteredClient>>;
+
+    /// Keeps a registered client, or a new secret for it.
+    fn put_client(&self, bank: &BankName, client: RegisteredClient) -> Answer<'_, ()>;
+
+    /// Forgets a registered client; whether there was one.
+    fn remove_client(&self, bank: &BankName, client_id: &str) -> Answer<'_, bool>;
+
+    /// Keeps a login attempt for so long.
+    fn put_attempt(&self, attempt: Attempt, life: Duration) -> Answer<'_, ()>;
+
+    /// The bank that the login attempt with this hash of its `state` is for, if it can still be used.
+    fn bank_of_attempt(&self, state_hash: &str) -> Answer<'_, Option<BankName>>;
+
+    /// Takes the bank's login attempt with this hash of its `state`: of all who ask, one gets it.
+    fn take_attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>>;
+}
+
+/// Why the store did not do it. Nothing in it is a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file could not be made, read or written.
+    #[error("{what} {} failed", path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The database failed: locked for too long, full, read-only, damaged.
+    #[error("the database failed")]
+    Database(#[from] rusqlite::Error),
+    /// The database belongs to a later release.
+    #[error("the database has schema version {found}, and this program knows up to {known}; use the newer bankside")]
+    NewerSchema {
+        /// What it says.
+        found: i64,
+        /// The latest that this program knows.
+        known: i64,
+    },
+    /// A key is not 32 bytes, nor 32 bytes in base64.
+    #[error("a store key is not 32 bytes in base64")]
+    BadKey,
+    /// What is stored was sealed under a key that was not given.
+    #[error("the store was sealed under the key with id {id}, which `store.key` does not hold; give that key back")]
+    WrongKey {
+        /// The first bytes of the key's SHA-256, in hex.
+        id: String,
+    },
+    /// A value does not open: it was changed, or moved from another row.
+    #[error("a stored {what} does not open: it was damaged, or belongs to another row")]
+    Damaged {
+        /// Which column.
+        what: &'static str,
+    },
+    /// The program is ending.
+    #[error("the store is closing")]
+    Closing,
+}

@@ -3,23 +3,23 @@
 //! A [`TlsClient`] is immutable: a changed certificate is a new one, with new [`Client`]s and so new pools, since a
 //! pooled connection or a resumed session would still show the old certificate.
 
+pub mod connect;
+pub mod identity;
+mod race;
+mod roots;
+pub mod tls;
+#[cfg(test)]
+mod tls_bank;
+
+pub use identity::Identity;
+pub use tls::TlsClient;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::config::{Bank, Problem};
 use crate::message::{BodyError, Request, Response};
-
-/// TLS towards one bank: who we are, whom we trust, which versions and protocols.
-pub struct TlsClient {}
-
-impl TlsClient {
-    /// Reads and checks the bank's identity and roots as a whole. What is only worth knowing is added to `warnings`.
-    pub fn build(_bank: &Bank, _warnings: &mut Vec<Problem>) -> Result<Self, Vec<Problem>> {
-        todo!()
-    }
-}
 
 /// Where a connection goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

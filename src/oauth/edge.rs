@@ -1,0 +1,126 @@
+//! The network edge: one request to one of the bank's endpoints, with an answer of bounded size.
+//!
+//! Token life is tested against a scripted [`BankCall`]; [`Edge`] is the real one. What matters of a failure is one bit:
+//! whether the bank may have seen the request, since a refresh token that was seen may be spent.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use zeroize::Zeroizing;
+
+use crate::config::HttpsUrl;
+use crate::message::{Fields, Request};
+use crate::store::BoxFuture;
+use crate::upstream::{Client, ClientSettings, Endpoint, Progress, TlsClient};
+
+/// The longest answer that is read: tokens with many claims are some kilobytes.
+const LONGEST_ANSWER: usize = 256 * 1024;
+
+/// Sends one request to one of the bank's endpoints, over mutual TLS. Redirects are answers like any other.
+pub trait BankCall: Send + Sync {
+    /// Sends it once. The request has all its field lines but is in origin-form; `limit` bounds the time to the
+    /// answer's head from when the request was sent.
+    fn call<'a>(
+        &'a self,
+        url: &'a HttpsUrl,
+        request: Request,
+        limit: Duration,
+    ) -> BoxFuture<'a, Result<CallAnswer, CallError>>;
+}
+
+/// An answer as a whole.
+pub struct CallAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The field lines.
+    pub fields: Fields,
+    /// The content. It may hold tokens.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+/// Neither fields' values nor content.
+impl fmt::Debug for CallAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallAnswer({})", self.status)
+    }
+}
+
+/// Why there is no whole answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the bank's endpoint did not answer")]
+pub struct CallError {
+    /// Whether the bank may have seen the request.
+    pub sent: bool,
+    /// The status, where the answer failed after its head.
+    pub status: Option<StatusCode>,
+    /// What happened.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// The answer is longer than any token answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is longer than {LONGEST_ANSWER} bytes")]
+struct TooLong;
+
+/// The real edge: a client for each host that the bank's endpoints live on.
+pub struct Edge {
+    settings: ClientSettings,
+    clients: Mutex<Generation>,
+}
+
+/// The clients under one identity.
+struct Generation {
+    tls: Arc<TlsClient>,
+    by_endpoint: HashMap<Endpoint, Arc<Client>>,
+}
+
+impl Edge {
+    /// An edge without connections yet. Its calls belong on the control thread, as their connections do.
+    pub fn new(tls: Arc<TlsClient>, settings: ClientSettings) -> Self {
+        Self { settings, clients: Mutex::new(Generation { tls, by_endpoint: HashMap::new() }) }
+    }
+
+    /// Takes another identity: calls from here on use connections of their own under it.
+    pub fn replace_tls(&self, tls: Arc<TlsClient>) {
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Generation { tls, by_endpoint: HashMap::new() };
+    }
+
+    fn client(&self, url: &HttpsUrl) -> Arc<Client> {
+        let endpoint = Endpoint { host: url.host.clone(), port: url.port };
+        let mut generation = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let tls = Arc::clone(&generation.tls);
+        let client = generation
+            .by_endpoint
+            .entry(endpoint)
+            .or_insert_with_key(|endpoint| Arc::new(Client::new(endpoint.clone(), tls, self.settings.clone())));
+        Arc::clone(client)
+    }
+}
+
+impl BankCall for Edge {
+    fn call<'a>(
+        &'a self,
+        url: &'a HttpsUrl,
+        request: Request,
+        limit: Duration,
+    ) -> BoxFuture<'a, Result<CallAnswer, CallError>> {
+        Box::pin(async move {
+            let response = self.client(url).send(request, limit).await.map_err(|error| CallError {
+                sent: error.progress == Progress::MayHaveArrived,
+                status: None,
+                source: error.into(),
+            })?;
+            let status = response.status;
+            let cut = |source| CallError { sent: true, status: Some(status), source };
+            let body = tokio::time::timeout(limit, response.body.collect(LONGEST_ANSWER)).await;
+            let body = body.map_err(|late| cut(late.into()))?.map_err(|error| cut(error.into()))?;
+            let body = body.ok_or_else(|| cut(TooLong.into()))?;
+            Ok(CallAnswer { status, fields: response.fields, body: Zeroizing::new(body) })
+        })
+    }
+}
