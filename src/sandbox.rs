@@ -31,6 +31,9 @@ pub mod statements;
 mod tls;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 
 use tokio_util::sync::CancellationToken;
@@ -121,6 +124,7 @@ impl BankOptions {
 }
 
 /// The simulated banks. They stop when this is dropped.
+#[expect(clippy::struct_field_names, reason = "one of the banks is a sandbox itself")]
 pub struct Sandbox {
     pki: Pki,
     qwac: Qwac,

@@ -122,12 +122,12 @@ impl Authority {
     /// Deletes one of them with its grants.
     pub(in crate::sandbox) fn delete_application(&self, owner: &str, id: &str) -> bool {
         let mut state = lock(&self.state);
-        let owned = owned(&mut state, owner, id).is_some();
-        if owned {
+        let there = owned(&mut state, owner, id).is_some();
+        if there {
             state.clients.remove(id);
             end_grants_of(&mut state, id);
         }
-        owned
+        there
     }
 
     /// A secret in place of the old one, which is void at once.

@@ -17,6 +17,7 @@ pub(in crate::sandbox) struct Style {
 
 /// What can be changed while the bank runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each of one behaviour")]
 pub struct Rules {
     /// How long an access token lasts from its issue.
     pub access_lifetime: Duration,
@@ -85,8 +86,8 @@ pub enum BasicForm {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            access_lifetime: Duration::from_secs(300),
-            code_lifetime: Duration::from_secs(600),
+            access_lifetime: Duration::from_mins(5),
+            code_lifetime: Duration::from_mins(10),
             refresh_tokens: RefreshTokens::Rotate,
             used_refresh_token: UsedRefreshToken::InvalidGrant,
             reuse_ends_grant: false,
