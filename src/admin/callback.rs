@@ -97,7 +97,8 @@ fn loopback(redirect_uri: &str) -> Option<(SocketAddr, String)> {
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
         host => host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback)?,
     };
-    (uri.scheme_str() == Some("http")).then(|| (SocketAddr::new(address, uri.port_u16().unwrap_or(80)), uri.path().into()))
+    (uri.scheme_str() == Some("http"))
+        .then(|| (SocketAddr::new(address, uri.port_u16().unwrap_or(80)), uri.path().into()))
 }
 
 #[cfg(test)]

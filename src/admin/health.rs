@@ -52,15 +52,19 @@ async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
     let identity = bank.tls.identity().into_iter();
     let findings = identity.flat_map(|identity| identity.problems_at(now));
     let is_fatal = |problem: &crate::config::Problem| problem.severity == crate::config::Severity::Error;
-    let mut missing: Vec<String> =
-        findings.filter(is_fatal).map(|problem| format!("certificate: {}; {}", problem.reason, problem.remedy)).collect();
+    let mut missing: Vec<String> = findings
+        .filter(is_fatal)
+        .map(|problem| format!("certificate: {}; {}", problem.reason, problem.remedy))
+        .collect();
     for grant in bank.bank.required_grants() {
         match bank.tokens.show(&grant).await {
             Ok(report) => match report.state {
                 GrantState::Active | GrantState::Renewing => {}
                 // It is renewed when somebody asks.
                 GrantState::Expired if report.refreshable => {}
-                other => missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name)),
+                other => {
+                    missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name))
+                }
             },
             Err(error) => missing.push(format!("grant {grant}: {error}")),
         }

@@ -69,7 +69,8 @@ pub async fn serve(listener: Listener, state: AdminState, stop: CancellationToke
 /// Lets through what no web page can send: one that rebinds its own name to this address sends that name as `Host`.
 async fn only_own_hosts(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST);
-    let host = host.map_or_else(|| request.uri().authority().map(|a| a.as_str().as_bytes()), |host| Some(host.as_bytes()));
+    let host =
+        host.map_or_else(|| request.uri().authority().map(|a| a.as_str().as_bytes()), |host| Some(host.as_bytes()));
     let is_own = host.and_then(Host::parse).is_some_and(|host| is_own(&host, &state.listen));
     if !is_own {
         return (StatusCode::MISDIRECTED_REQUEST, "the Host is not this sidecar's\n").into_response();

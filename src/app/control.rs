@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, AdminBank, AdminState};
 use crate::config::Listen;
+use crate::inbound::ServeSettings;
 use crate::inbound::listen::{Listener, bind};
 use crate::inbound::spread::{Spread, accept, spread};
-use crate::inbound::ServeSettings;
 use crate::proxy::{InFlight, Shared};
 use crate::telemetry::Metrics;
+use crate::upstream::ConnectionLimit;
 
 use super::office::{BankDesk, Office, client_settings, drain_bound};
 use super::worker::{Front, FrontIndex, Worker};
@@ -115,7 +117,7 @@ impl Control {
     fn front(&self, desk: &BankDesk, metrics: &Metrics) -> Front {
         let bank = &desk.bank;
         let (limits, timeouts) = (&bank.limits, &bank.timeouts);
-        let connections = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+        let connections = Arc::new(ConnectionLimit::new(limits.connections));
         Front {
             shared: Shared {
                 bank: Arc::clone(bank),

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
 use crate::store::{Sqlite, Store};
-use crate::upstream::{ClientSettings, TlsClient};
+use crate::upstream::{ClientSettings, ConnectionLimit, TlsClient};
 
 use super::{App, StartError, UnknownBank};
 
@@ -44,7 +43,7 @@ impl App {
     }
 
     fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>, store: &Arc<dyn Store>) -> BankDesk {
-        let settings = client_settings(bank, Arc::new(Semaphore::new(ENDPOINT_CONNECTIONS)));
+        let settings = client_settings(bank, Arc::new(ConnectionLimit::new(ENDPOINT_CONNECTIONS)));
         let parts = Parts {
             store: Arc::clone(store),
             call: Arc::new(Edge::new(Arc::clone(tls), settings)),
@@ -58,7 +57,7 @@ impl App {
 }
 
 /// How a client towards this bank behaves.
-pub(super) fn client_settings(bank: &Bank, connections: Arc<Semaphore>) -> ClientSettings {
+pub(super) fn client_settings(bank: &Bank, connections: Arc<ConnectionLimit>) -> ClientSettings {
     let (timeouts, limits) = (&bank.timeouts, &bank.limits);
     ClientSettings { connect: timeouts.connect, idle: timeouts.idle, queue: limits.queue, connections }
 }

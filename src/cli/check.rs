@@ -28,7 +28,8 @@ pub(super) fn run(_: &Args, configured: &Configured) -> Outcome {
 fn summary(app: &App) -> String {
     let banks = app.banks().map(|(bank, tls)| about_bank(bank, tls));
     let admin = app.config().admin.as_ref().map_or_else(|| "off".to_owned(), ToString::to_string);
-    let program = format!("{} is good.\nadmin: {admin}; workers: {}", app.config().file.display(), app.config().workers);
+    let program =
+        format!("{} is good.\nadmin: {admin}; workers: {}", app.config().file.display(), app.config().workers);
     std::iter::once(program).chain(banks).collect::<Vec<_>>().join("\n\n")
 }
 

@@ -123,7 +123,8 @@ async fn import(app: &App, bank: &str, grant: &GrantName) -> Outcome {
 async fn renew(app: &App, bank: &str, grant: &GrantName) -> Outcome {
     let office = app.open().await?;
     let report = office.bank(bank)?.tokens.renew(grant).await?;
-    let end = report.expires_at.map_or_else(|| "its end is not known".to_owned(), |end| format!("it lasts until {end}"));
+    let end =
+        report.expires_at.map_or_else(|| "its end is not known".to_owned(), |end| format!("it lasts until {end}"));
     output::complain(&format!("The grant {} of {} has a fresh token: {end}.", report.grant, report.bank));
     Ok(())
 }

@@ -54,7 +54,9 @@ async fn authorize(office: &Office, args: &Args) -> anyhow::Result<GrantName> {
     let minutes = authorization.expires_in.as_secs() / 60;
     match listener {
         Some(listener) => {
-            output::complain(&format!("Open this address in a browser within {minutes} minutes; the rest happens by itself."));
+            output::complain(&format!(
+                "Open this address in a browser within {minutes} minutes; the rest happens by itself."
+            ));
             let finished = listener.finish(Arc::clone(tokens));
             tokio::time::timeout(authorization.expires_in, finished)
                 .await

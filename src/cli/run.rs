@@ -50,6 +50,7 @@ pub(super) async fn until_ended(running: Running, signals: &mut EndSignals) {
 
 /// Which bank listens where, in one line: `ready BANK=127.0.0.1:8080 … admin=127.0.0.1:9090`.
 fn ready_line(running: &Running) -> String {
-    let listeners: Vec<String> = running.listeners().iter().map(|(name, address)| format!("{name}={address}")).collect();
+    let listeners: Vec<String> =
+        running.listeners().iter().map(|(name, address)| format!("{name}={address}")).collect();
     format!("ready {}\n", listeners.join(" "))
 }

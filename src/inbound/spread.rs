@@ -86,7 +86,12 @@ pub fn spread<T>(workers: usize, most: usize) -> (Spread<T>, Vec<UnboundedReceiv
 }
 
 /// Accepts connections for `front` until `stop`; then the listener is closed.
-pub async fn accept<T: Clone>(listener: Listener, front: T, spread: Spread<T>, stop: CancellationToken) -> io::Result<()> {
+pub async fn accept<T: Clone>(
+    listener: Listener,
+    front: T,
+    spread: Spread<T>,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let listener = AsyncFd::new(listener)?;
     let accepting = async {
         let mut wait = FIRST_WAIT;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::config::{Alpn, FileContent, HttpsUrl, Place, Tls, TlsVersion};
 use crate::message::{Body, Request};
-use crate::upstream::{Client, ClientSettings, Endpoint, SendError, TlsClient};
+use crate::upstream::{Client, ClientSettings, ConnectionLimit, Endpoint, SendError, TlsClient};
 
 use super::Sandbox;
 
@@ -52,7 +51,7 @@ impl Sandbox {
             connect: PATIENCE,
             idle: PATIENCE,
             queue: PATIENCE,
-            connections: Arc::new(Semaphore::new(1)),
+            connections: Arc::new(ConnectionLimit::new(1)),
         };
         let tls = TlsClient::new(&self.browser_tls(), None, &mut Vec::new()).map_err(|_| CustomerError::NoTls)?;
         Ok(Client::new(endpoint, Arc::new(tls), settings))
