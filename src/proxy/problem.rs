@@ -185,7 +185,7 @@ fn send_kind(failure: &Failure) -> Kind {
         Failure::TlsRefusedByUs(_) | Failure::TlsRefusedByBank(_) => Kind::BankTls,
         Failure::ConnectTimeout(_) | Failure::ResponseTimeout(_) => Kind::BankTimeout,
         Failure::Saturated(_) => Kind::Overloaded,
-        Failure::RequestBody(_) => Kind::BadRequest,
+        Failure::RequestBody(_) | Failure::Unsendable(_) => Kind::BadRequest,
         Failure::Dns(_) | Failure::Connect(_) | Failure::Closed(_) | Failure::Malformed(_) | Failure::Http2(_) => {
             Kind::BankUnreachable
         }
@@ -206,7 +206,7 @@ fn send_proxy_error(failure: &Failure) -> &'static str {
         Failure::Closed(_) => "connection_terminated",
         Failure::ResponseTimeout(_) => "http_response_timeout",
         Failure::Malformed(_) | Failure::Http2(_) => "http_protocol_error",
-        Failure::RequestBody(_) => "http_request_error",
+        Failure::RequestBody(_) | Failure::Unsendable(_) => "http_request_error",
     }
 }
 
@@ -226,6 +226,7 @@ fn send_remedy(error: &SendError) -> String {
             "Ask the bank, with the time and X-Request-ID of this request"
         }
         Failure::RequestBody(_) => "Send the request's body whole",
+        Failure::Unsendable(_) => "Send a target and fields that HTTP/2 can carry, or set tls.alpn to [\"http/1.1\"]",
     };
     match error.progress {
         Progress::NothingSent => format!("{advice}. The bank has not received this request"),
