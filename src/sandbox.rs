@@ -29,6 +29,7 @@ mod start;
 mod state;
 pub mod statements;
 mod tls;
+pub mod tour;
 mod wire;
 
 #[cfg(test)]

@@ -8,16 +8,13 @@ use clap::Parser;
 
 use crate::app::App;
 use crate::config::{Config, Log, LogFormat, ProcessEnvironment};
-use crate::sandbox::{Listens, Options, Sandbox};
+use crate::sandbox::{Listens, Options, Sandbox, tour};
 use crate::telemetry;
 use crate::words::GrantName;
 
 use super::run::until_ended;
 use super::signals::EndSignals;
 use super::{Outcome, output};
-
-/// The grants that the demonstration's customer gives, as banks and grants of the sandbox's configuration.
-const GRANTS: [(&str, &str); 3] = [("icard", "default"), ("cnb", "aisp"), ("cnb", "pisp")];
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
@@ -47,7 +44,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         let app = configured(&sandbox, dir.path(), &listens)?;
         authorize(&app, &sandbox).await?;
         let running = app.start()?;
-        output::print(&invitation(&listens))?;
+        output::print(&tour::invitation(&listens))?;
         until_ended(running, &mut signals).await;
         sandbox.stop().await;
         Ok(())
@@ -64,7 +61,7 @@ fn configured(sandbox: &Sandbox, dir: &Path, listens: &Listens) -> anyhow::Resul
 /// Goes through each bank's authorization flow, with a customer who approves.
 async fn authorize(app: &App, sandbox: &Sandbox) -> anyhow::Result<()> {
     let office = app.open().await?;
-    for (bank, grant) in GRANTS {
+    for (bank, grant) in tour::GRANTS {
         let grant: GrantName = grant.parse()?;
         let tokens = &office.bank(bank)?.tokens;
         let authorization = tokens.begin_login(&grant).await?;
@@ -72,21 +69,4 @@ async fn authorize(app: &App, sandbox: &Sandbox) -> anyhow::Result<()> {
         tokens.finish_login(&callback).await?;
     }
     Ok(())
-}
-
-/// What there is to try: each example is one line that can be copied.
-fn invitation(listens: &Listens) -> String {
-    let Listens { admin, icard, cnb, .. } = listens;
-    let local = |address: &str| address.replace("127.0.0.1", "localhost");
-    let (admin, icard, cnb) = (local(admin), local(icard), local(cnb));
-    let payment = r#"{"instructedAmount":{"currency":"EUR","amount":"12.50"},"debtorAccount":{"iban":"BG80BNBG96611020345678"},"creditorAccount":{"iban":"DE89370400440532013000"},"creditorName":"Landlord"}"#;
-    format!(
-        "Ready. The banks accept nothing but mutual TLS with a QWAC and a valid token; your app needs neither:\n\n\
-         curl http://{icard}/v1/accounts\n\
-         curl http://{cnb}/cobs/5.0/my/accounts\n\n\
-         A payment, and what the operator sees:\n\n\
-         curl http://{icard}/v1/payments/sepa-credit-transfers -H 'Content-Type: application/json' -d '{payment}'\n\
-         curl http://{admin}/readyz\n\n\
-         Ctrl-C ends it and leaves nothing behind."
-    )
 }
