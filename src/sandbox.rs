@@ -11,6 +11,7 @@ mod authority;
 mod cnb;
 mod consent;
 pub mod control;
+pub mod customer;
 pub mod fault;
 mod files;
 mod gate;
