@@ -25,6 +25,7 @@ pub mod pki;
 mod probes;
 pub mod qwac;
 pub mod record;
+mod remote;
 mod start;
 mod state;
 pub mod statements;

@@ -76,6 +76,7 @@ impl Failure {
             Self::TlsRefusedByBank(error) => Self::TlsRefusedByBank(error.clone()),
             Self::Saturated(patience) => Self::Saturated(*patience),
             Self::Connect(error) => Self::Connect(same_error(error)),
+            Self::Closed(error) => Self::Closed(same_error(error)),
             other => Self::Connect(io::Error::other(other.to_string())),
         }
     }

@@ -5,6 +5,8 @@
 
 mod dial;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -139,11 +141,14 @@ impl Pool {
         drop(unused);
     }
 
-    /// An HTTP/2 connection is not to be used any more.
-    pub(super) fn forget(&self, connection: &http2::Status) {
+    /// An HTTP/2 connection is not to be used any more; `failure` if it never was of use.
+    pub(super) fn forget(&self, connection: &http2::Status, failure: Option<&Failure>) {
         let mut state = self.state();
         state.multiplexed.retain(|handle| !handle.is(connection));
-        if state.wants_dial() {
+        if let Some(failure) = failure {
+            drop(state);
+            self.not_connected(failure);
+        } else if state.wants_dial() {
             state.wake_one();
         }
     }

@@ -62,7 +62,8 @@ impl Authority {
 
     /// Adds a client that no registration made, for every scope that there is.
     pub(in crate::sandbox) fn add_client(&self, id: &str, secret: &str, redirect_uri: &str) {
-        let new = NewClient { name: id.to_owned(), redirect_uris: vec![redirect_uri.to_owned()], scopes: vec![] };
+        let new =
+            NewClient { name: "Example TPP".to_owned(), redirect_uris: vec![redirect_uri.to_owned()], scopes: vec![] };
         self.insert(id.to_owned(), secret, "", new);
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 /// What is fixed for a bank.
 #[derive(Clone, Copy)]
 pub(in crate::sandbox) struct Style {
@@ -44,7 +46,8 @@ pub struct Rules {
 }
 
 /// What a refresh does to the refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RefreshTokens {
     /// It is replaced, and the access token revoked with it.
     Rotate,

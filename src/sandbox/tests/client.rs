@@ -220,3 +220,17 @@ pub(super) async fn cnb_tokens(sandbox: &Sandbox, client: &Client, scope: &str) 
     let answer = exchange(client, bank, &code, &[]).await;
     (answer.text_at("/access_token"), answer.text_at("/refresh_token"))
 }
+
+/// A request over plain HTTP; the status, and the body if it is JSON.
+pub(super) async fn plain(address: std::net::SocketAddr, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all((head + body).as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("an answer");
+    let answer = parse(&answer).expect("an answer");
+    (answer.status, serde_json::from_slice(&answer.body).unwrap_or_default())
+}

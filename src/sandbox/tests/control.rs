@@ -79,6 +79,30 @@ async fn without_the_control_surface_nothing_is_recorded_and_no_probe_is_there()
 }
 
 #[tokio::test]
+async fn another_process_controls_a_bank_over_plain_http() {
+    let sandbox = sandbox().await;
+    let (bank, client) = (sandbox.icard(), Client::licensed(&sandbox));
+    let (access, _) = icard_tokens(&sandbox, &client).await;
+    let control = sandbox.serve_control(0).await.expect("a port");
+    let url = format!("{}/v1/accounts", bank.urls().base);
+    let fault = r#"{"target":{"endpoint":"api"},"fault":{"answer":{"status":500}},"times":1}"#;
+    assert_eq!(plain(control, "POST", "/icard/faults", fault).await.0, 200);
+    assert_eq!([client.get(&url, &access).await.status, client.get(&url, &access).await.status], [500, 200]);
+    let (status, seen) = plain(control, "GET", "/icard", "").await;
+    assert_eq!((status, seen["counters"]["faults"].as_u64()), (200, Some(1)));
+    assert_eq!(
+        plain(control, "POST", "/icard/rules", r#"{"access_lifetime_ms":1,"refresh_tokens":"none"}"#).await.0,
+        200
+    );
+    assert_eq!(plain(control, "POST", "/icard/rules", r#"{"nonsense":1}"#).await.0, 422);
+    assert_eq!(plain(control, "POST", "/nobank/expire", "").await.0, 404);
+    assert_eq!(plain(control, "POST", "/icard/expire", "").await.0, 200);
+    assert_eq!(client.get(&url, &access).await.status, 401);
+    let (_, recorded) = plain(control, "GET", "/icard/requests", "").await;
+    assert_eq!(recorded["requests"].as_array().expect("a list").last().expect("one")["target"], "/v1/accounts");
+}
+
+#[tokio::test]
 async fn a_grant_can_be_ended_and_a_token_bound_to_its_certificate() {
     let sandbox = sandbox().await;
     let (bank, client) = (sandbox.icard(), Client::licensed(&sandbox));

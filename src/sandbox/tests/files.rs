@@ -6,6 +6,8 @@ use p12_keystore::{KeyStore, Pkcs12ImportPolicy};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::config::Config;
+
 use super::super::Listens;
 use super::client::sandbox;
 
@@ -41,4 +43,17 @@ async fn the_configuration_is_toml_that_names_no_real_bank() {
     assert_eq!(toml["banks"]["cnb"]["routes"][0]["grant"].as_str(), Some("pisp"));
     assert_eq!(toml["banks"]["icard"]["oauth"]["session"]["url"].as_str(), Some(&*sandbox.icard().urls().session));
     assert!(!text.contains(sandbox.icard().client_secret().expose_str().expect("text")));
+}
+
+#[tokio::test]
+async fn the_sidecar_accepts_the_written_configuration() {
+    let (sandbox, dir) = (sandbox().await, tempfile::tempdir().expect("a directory"));
+    let files = sandbox.write_to(dir.path(), &Listens::default()).expect("written");
+    let config = Config::load(&files.config, &|_: &str| None).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(config.banks.len(), 3);
+    assert!(
+        config.warnings.is_empty() || config.warnings.iter().all(|warning| warning.place.file.starts_with("profile:")),
+        "{:?}",
+        config.warnings
+    );
 }

@@ -19,7 +19,7 @@ const MOST_KEPT: usize = 16 * 1024;
 /// A connection with what belongs to it. Whoever owns it speaks on it; dropped, it closes.
 #[derive(Debug)]
 pub(in crate::upstream) struct Connection {
-    pub(super) stream: BankStream,
+    pub(in crate::upstream) stream: BankStream,
     /// What has been read and not used yet.
     pub(super) read: BytesMut,
     /// Room for the next request's head.

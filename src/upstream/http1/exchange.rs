@@ -36,17 +36,19 @@ pub(super) enum Upload {
 /// while the answer's is read. If this future is dropped, the connection closes.
 pub(in crate::upstream) async fn exchange(
     connection: Box<Connection>,
-    mut request: Request,
+    request: Request,
     patience: Patience,
 ) -> Result<Response, Broken> {
-    let mut exchange = Exchange::new(connection, &mut request, patience);
-    match poll_fn(|cx| exchange.poll(cx, &request)).await {
-        Ok(head) => exchange.into_response(&request, head),
-        Err(failure) => Err(exchange.into_broken(failure, request)),
+    let mut exchange = Exchange::new(connection, request, patience);
+    match poll_fn(|cx| exchange.poll(cx)).await {
+        Ok(head) => exchange.into_response(head),
+        Err(failure) => Err(exchange.into_broken(failure)),
     }
 }
 
 struct Exchange {
+    /// Without its body, which is in the upload.
+    request: Request,
     connection: Box<Connection>,
     upload: Upload,
     /// Why nothing more can be sent. The bank may have answered all the same.
@@ -60,9 +62,10 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(mut connection: Box<Connection>, request: &mut Request, patience: Patience) -> Self {
+    fn new(mut connection: Box<Connection>, mut request: Request, patience: Patience) -> Self {
         Self {
-            upload: Upload::Going(Outgoing::new(request, connection.take_write_buffer())),
+            upload: Upload::Going(Outgoing::new(&mut request, connection.take_write_buffer())),
+            request,
             write_error: None,
             written: connection.written().get(),
             connection,
@@ -73,9 +76,9 @@ impl Exchange {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, request: &Request) -> Poll<Result<ResponseHead, Failure>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Failure>> {
         self.send(cx)?;
-        if let Poll::Ready(head) = self.poll_head(cx, request) {
+        if let Poll::Ready(head) = self.poll_head(cx) {
             return Poll::Ready(head);
         }
         if self.is_untouched()
@@ -111,13 +114,13 @@ impl Exchange {
         Ok(())
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>, request: &Request) -> Poll<Result<ResponseHead, Failure>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Failure>> {
         let limits = HeadLimits::default();
         loop {
             let head = parse_response_head(&mut self.connection.read, &mut self.scan, &limits)
                 .map_err(|error| Failure::Malformed(error.reason()))?;
             match head {
-                Some(head) if head.status.is_informational() => self.pass_on(head, request)?,
+                Some(head) if head.status.is_informational() => self.pass_on(head)?,
                 Some(head) => return Poll::Ready(Ok(head)),
                 None => match ready!(self.connection.poll_fill(cx, ROOM)) {
                     Ok(0) => return Poll::Ready(Err(self.closed(io::ErrorKind::UnexpectedEof.into()))),
@@ -128,7 +131,7 @@ impl Exchange {
         }
     }
 
-    fn pass_on(&mut self, head: ResponseHead, request: &Request) -> Result<(), Failure> {
+    fn pass_on(&mut self, head: ResponseHead) -> Result<(), Failure> {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failure::Malformed("it switches protocols unasked"));
         }
@@ -136,29 +139,29 @@ impl Exchange {
         if self.interim > MOST_INTERIM {
             return Err(Failure::Malformed("there are too many interim answers"));
         }
-        if let Some(interim) = &request.interim {
+        if let Some(interim) = &self.request.interim {
             // An app that has gone shows elsewhere.
             let _ = interim.send(Interim { status: head.status, fields: head.fields });
         }
         Ok(())
     }
 
-    fn into_response(self, request: &Request, head: ResponseHead) -> Result<Response, Broken> {
-        let framing = match response_framing(&request.method, &head) {
+    fn into_response(self, head: ResponseHead) -> Result<Response, Broken> {
+        let framing = match response_framing(&self.request.method, &head) {
             Ok(framing) => framing,
             Err(error) => {
                 let failure = Failure::Malformed(error.reason());
                 return Err(Broken { failure, progress: Progress::MayHaveArrived, unsent: None });
             }
         };
-        let persists = persists(head.version, &head.fields) && persists(Version::HTTP_11, &request.fields);
+        let persists = persists(head.version, &head.fields) && persists(Version::HTTP_11, &self.request.fields);
         let upload = if self.write_error.is_some() { Upload::GivenUp } else { self.upload };
         let body = answer::begin(self.connection, upload, framing, persists, self.patience.idle);
         let ResponseHead { status, reason, version, fields } = head;
         Ok(Response { status, reason, version, fields, body })
     }
 
-    fn into_broken(mut self, failure: Failure, mut request: Request) -> Broken {
+    fn into_broken(mut self, failure: Failure) -> Broken {
         if !self.is_untouched() {
             return Broken { failure, progress: Progress::MayHaveArrived, unsent: None };
         }
@@ -167,10 +170,7 @@ impl Exchange {
             Upload::Going(outgoing) if is_dead && self.connection.is_reused() => outgoing.take_body(),
             _ => None,
         };
-        let unsent = body.map(|body| {
-            request.body = body;
-            Box::new(request)
-        });
+        let unsent = body.map(|body| Box::new(Request { body, ..self.request }));
         Broken { failure, progress: Progress::NothingSent, unsent }
     }
 

@@ -1,11 +1,13 @@
 //! An open HTTP/2 connection as the pool and the requests see it.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use h2::client::SendRequest;
 
+use crate::upstream::Failure;
 use crate::upstream::connect::BankStream;
 use crate::upstream::limit::Permit;
 use crate::upstream::pool::Pool;
@@ -145,9 +147,23 @@ impl Status {
 
     /// No request may be sent any more.
     pub(super) fn end(&self) {
-        if !self.is_over.swap(true, Relaxed) {
-            self.tell_pool(|pool| pool.forget(self));
+        if self.is_over.swap(true, Relaxed) {
+            return;
         }
+        let failure = (!self.is_settled.load(Relaxed))
+            .then(|| self.watch.refusal().unwrap_or(Failure::Closed(io::ErrorKind::UnexpectedEof.into())));
+        self.tell_pool(|pool| pool.forget(self, failure.as_ref()));
+    }
+
+    /// What an error of the library means here.
+    pub(super) fn failed(&self, error: h2::Error) -> Failure {
+        if let Some(refusal) = self.watch.refusal() {
+            return refusal;
+        }
+        if error.is_io() {
+            return Failure::Closed(error.into_io().unwrap_or(io::ErrorKind::Other.into()));
+        }
+        Failure::Http2(error)
     }
 
     /// An answer waits for its app, or does not any more.

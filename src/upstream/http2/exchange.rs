@@ -8,7 +8,7 @@ use h2::Reason;
 use h2::client::ResponseFuture;
 use http::StatusCode;
 
-use crate::message::{BodyError, Fields, Interim, Request, Response};
+use crate::message::{BodyError, Fields, Interim, Request, Response, Size};
 use crate::upstream::deadline::Deadline;
 use crate::upstream::exchange::{Broken, Patience};
 use crate::upstream::{Failure, Progress};
@@ -35,59 +35,49 @@ pub(in crate::upstream) async fn exchange(
     // Only an error counts: whether there is room is known, and the library holds back what is too much.
     if let Poll::Ready(Err(error)) = lease.sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
         lease.status().end();
-        return unsent(Failure::Http2(error), Some(Box::new(request)));
+        let again = lease.is_reused().then(|| Box::new(request));
+        return unsent(lease.status().failed(error), again);
     }
     let written = lease.status().watch.written();
-    let size = request.body.size();
-    let is_whole = size == crate::message::Size::Exact(0);
-    let (response, stream) = match lease.sender.send_request(head, is_whole) {
+    let has_body = request.body.size() != Size::Exact(0);
+    let (response, stream) = match lease.sender.send_request(head, !has_body) {
         Ok(sent) => sent,
         Err(error) => return unsent(Failure::Http2(error), None),
     };
-    let body = std::mem::take(&mut request.body);
-    let upload = (!is_whole).then(|| Outgoing::new(stream, body));
-    let mut exchange = Exchange {
-        lease,
-        response,
-        upload,
-        written,
-        is_empty: is_whole,
-        interim: 0,
-        patience,
-        deadline: Deadline::never(),
-    };
-    exchange.deadline.set(patience.response);
-    match poll_fn(|cx| exchange.poll(cx, &request)).await {
-        Ok(response) => Ok(answer::begin(exchange.lease, exchange.upload, &request.method, response, patience.idle)),
-        Err(failure) => Err(exchange.into_broken(failure, request)),
+    let upload = has_body.then(|| Outgoing::new(stream, std::mem::take(&mut request.body)));
+    let mut deadline = Deadline::never();
+    deadline.set(patience.response);
+    let mut exchange = Exchange { request, lease, response, upload, written, has_body, interim: 0, patience, deadline };
+    match poll_fn(|cx| exchange.poll(cx)).await {
+        Ok(response) => {
+            Ok(answer::begin(exchange.lease, exchange.upload, &exchange.request.method, response, patience.idle))
+        }
+        Err(failure) => Err(exchange.into_broken(failure)),
     }
 }
 
 struct Exchange {
+    /// Without its body, if it has one: that is in the upload.
+    request: Request,
+    has_body: bool,
     lease: Lease,
     response: ResponseFuture,
     /// `None` when all is with the connection's task, or nothing more will be sent.
     upload: Option<Outgoing>,
     /// What the socket had taken before.
     written: u64,
-    /// Whether the request has no body.
-    is_empty: bool,
     interim: usize,
     patience: Patience,
     deadline: Deadline,
 }
 
 impl Exchange {
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        request: &Request,
-    ) -> Poll<Result<http::Response<h2::RecvStream>, Failure>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<http::Response<h2::RecvStream>, Failure>> {
         self.send(cx)?;
-        self.pass_on(cx, request)?;
+        self.pass_on(cx)?;
         match Pin::new(&mut self.response).poll(cx) {
             Poll::Ready(Ok(response)) => return Poll::Ready(Ok(response)),
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(self.failed(error))),
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(self.lease.status().failed(error))),
             Poll::Pending => {}
         }
         ready!(self.deadline.poll(cx));
@@ -110,13 +100,13 @@ impl Exchange {
     }
 
     /// Passes interim answers on.
-    fn pass_on(&mut self, cx: &mut Context<'_>, request: &Request) -> Result<(), Failure> {
+    fn pass_on(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         while let Poll::Ready(Some(Ok(head))) = self.response.poll_informational(cx) {
             self.interim += 1;
             if head.status() == StatusCode::SWITCHING_PROTOCOLS || self.interim > MOST_INTERIM {
                 return Err(Failure::Malformed("its interim answers are not those of HTTP/2"));
             }
-            if let Some(interim) = &request.interim {
+            if let Some(interim) = &self.request.interim {
                 // An app that has gone shows elsewhere.
                 let _ = interim.send(Interim { status: head.status(), fields: Fields::from(head.headers()) });
             }
@@ -124,26 +114,13 @@ impl Exchange {
         Ok(())
     }
 
-    fn failed(&self, error: h2::Error) -> Failure {
-        if let Some(refusal) = self.lease.status().watch.refusal() {
-            return refusal;
-        }
-        if error.is_io() {
-            return match error.into_io() {
-                Some(error) => Failure::Closed(error),
-                None => Failure::Closed(std::io::ErrorKind::Other.into()),
-            };
-        }
-        Failure::Http2(error)
-    }
-
-    fn into_broken(self, failure: Failure, request: Request) -> Broken {
+    fn into_broken(self, failure: Failure) -> Broken {
         let is_untouched = self.lease.status().watch.written() == self.written;
         if !is_untouched && !is_refused(&failure) {
             return Broken { failure, progress: Progress::MayHaveArrived, unsent: None };
         }
         let is_dead = matches!(failure, Failure::Closed(_)) && is_untouched;
-        let unsent = (is_dead && self.is_empty && self.lease.is_reused()).then(|| Box::new(request));
+        let unsent = (is_dead && !self.has_body && self.lease.is_reused()).then(|| Box::new(self.request));
         Broken { failure, progress: Progress::NothingSent, unsent }
     }
 

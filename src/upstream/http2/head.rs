@@ -54,10 +54,10 @@ fn uri(request: &Request) -> Result<Uri, Failure> {
     parts.scheme = Some(Scheme::HTTPS);
     parts.authority =
         Some(Authority::try_from(host).map_err(|_| Failure::Unsendable("the Host is not a host with a port"))?);
-    parts.path_and_query = Some(
-        PathAndQuery::from_maybe_shared(request.target.clone())
-            .map_err(|_| Failure::Unsendable("a character in the target is not one of URIs"))?,
-    );
+    let target = PathAndQuery::from_maybe_shared(request.target.clone());
+    // What looks like a fragment would be left out.
+    let target = target.ok().filter(|target| target.as_str().len() == request.target.len());
+    parts.path_and_query = Some(target.ok_or(Failure::Unsendable("the target is not one of HTTP/2"))?);
     Uri::from_parts(parts).map_err(|_| Failure::Unsendable("the target is not a path"))
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn host_becomes_the_authority_and_the_target_the_path_byte_for_byte() {
-        let target = "/a%2Fb//c;x=1/../?q={\"a\":1}&b=%zz";
+        let target = "/a%2Fb//c;x=1/../?q={'a':1}|&b=%zz`^";
         let head = request_head(&request(target, &[("Host", "bank.example:8443")], Body::absent())).unwrap();
         assert_eq!(head.uri().authority().unwrap(), "bank.example:8443");
         assert_eq!(head.uri().path_and_query().unwrap().as_str(), target);
@@ -124,6 +124,8 @@ mod tests {
         for request in [
             request("/a b", &[host], Body::absent()),
             request("/<a>", &[host], Body::absent()),
+            request("/a#b", &[host], Body::absent()),
+            request("a", &[host], Body::absent()),
             request("/", &[], Body::absent()),
             request("/", &[("Host", "bank example")], Body::absent()),
             request("/", &[host, ("a b", "c")], Body::absent()),

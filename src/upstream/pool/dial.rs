@@ -68,7 +68,8 @@ impl Pool {
         state.lend_streams();
     }
 
-    fn not_connected(&self, failure: &Failure) {
+    /// No connection came of an attempt, or none that was of use. Those who have waited for it are told.
+    pub(super) fn not_connected(&self, failure: &Failure) {
         let mut state = self.state();
         let is_shared = state.protocol != Some(Alpn::Http11) && state.multiplexed.is_empty();
         if is_shared {
