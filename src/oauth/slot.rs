@@ -139,10 +139,6 @@ impl Slot {
         }
     }
 
-    pub(super) fn version(&self) -> u64 {
-        self.known().version
-    }
-
     pub(super) fn is_over(&self) -> bool {
         self.known().over
     }
