@@ -26,7 +26,7 @@ async fn only_what_the_bank_says_of_a_refresh_token_ends_a_grant() {
         bench.script.then(Reply::Say(status, &[], body));
         assert_eq!(bench.tokens.get(&default()).await.unwrap_err(), TokenError::NeedsAuthorization);
         assert_eq!(bench.state().await, "needs_authorization");
-        sleep(Duration::from_secs(60)).await;
+        sleep(Duration::from_mins(1)).await;
         assert_eq!(bench.tokens.get(&default()).await.unwrap_err(), TokenError::NeedsAuthorization);
         assert_eq!(bench.script.calls(), 1, "the bank is not asked again");
     }

@@ -91,7 +91,7 @@ pub(in crate::oauth) fn bank(grant_type: GrantType) -> Bank {
             request: Duration::from_secs(30),
         },
         limits: Limits { in_flight: 100, connections: 10, queue: Duration::from_secs(5), replay_body: 65_536 },
-        renewal: Renewal { at: 0.8, idle: Duration::from_secs(3600) },
+        renewal: Renewal { at: 0.8, idle: Duration::from_hours(1) },
         consent_days: Some(90),
     }
 }
@@ -206,7 +206,9 @@ async fn act(reply: Reply, number: usize, limit: Duration) -> Result<CallAnswer,
 
 fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> CallAnswer {
     let mut lines = Fields::new();
-    fields.iter().for_each(|(name, value)| lines.push(name, value));
+    for (name, value) in fields {
+        lines.push(name, value);
+    }
     CallAnswer { status: StatusCode::from_u16(status).unwrap(), fields: lines, body: Zeroizing::new(body.into()) }
 }
 
@@ -242,7 +244,7 @@ impl Bench {
             loop {
                 sleep(Duration::from_millis(5)).await;
                 let elapsed = begin.elapsed();
-                hand.advance(elapsed - told);
+                hand.advance(elapsed.checked_sub(told).unwrap());
                 told = elapsed;
             }
         });
