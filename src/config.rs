@@ -11,13 +11,43 @@ pub mod route;
 pub mod settings;
 pub mod values;
 
+mod bank_words;
+mod collection;
+mod environment;
+mod file;
+mod interpolate;
+mod leaf;
+mod load;
+mod profile;
+mod quantity;
+mod raw;
+mod raw_bank;
+mod reader;
+mod table;
+mod tree;
+mod url;
+mod valid;
+mod valid_bank;
+mod valid_grants;
+mod valid_headers;
+mod valid_identity;
+mod valid_registration;
+mod valid_routes;
+mod valid_token;
+
 pub use bank::{Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, Timeouts, Tls, TlsVersion};
+pub use environment::{Environment, ProcessEnvironment};
 pub use grants::{
     AuthorizationCode, BasicEncoding, ClientAuth, ClientCredentials, GrantType, Registration, RegistrationFormat,
     Revocation, Session, TokenEndpoint,
 };
 pub use identity::{FileContent, Identity, IdentitySource};
+pub use load::schema;
 pub use problem::{Place, Problem, Problems, Severity};
+pub use profile::profile_names;
 pub use route::{PathPattern, Route, RouteAction};
 pub use settings::{Config, Log, LogFormat, Store, StoreKey, StoreUrl};
-pub use values::{BaseUrl, HttpsUrl, Listen};
+pub use values::{BaseUrl, HttpsUrl, Invalid, Listen};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,6 @@
-//! Floor 2, logs and metrics.
+//! Floor 2, what the program tells of itself: the log and the metrics.
+
+pub mod log;
+pub mod metrics;
+
+pub use metrics::{BankMetrics, Metrics};

@@ -11,8 +11,23 @@ pub struct Place {
     pub file: Arc<PathBuf>,
     /// The line, from 1.
     pub line: usize,
-    /// The key with its tables, dotted: `banks.icard.oauth.token_url`.
+    /// The key with its tables, dotted: `banks.NAME.oauth.token_url`.
     pub key: Arc<str>,
+}
+
+impl Place {
+    /// The place of a key of the table at this place, in the same line. Odd keys are quoted, as TOML does.
+    pub(super) fn child(&self, key: &str) -> Self {
+        let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let key = if bare { key.to_owned() } else { format!("{key:?}") };
+        self.below(&key)
+    }
+
+    /// As [`Self::child`], for a key with its tables, dotted and quoted already.
+    pub(super) fn below(&self, path: &str) -> Self {
+        let key = if self.key.is_empty() { path.to_owned() } else { format!("{}.{path}", self.key) };
+        Self { key: key.into(), ..self.clone() }
+    }
 }
 
 /// Whether the program can go on.
@@ -56,14 +71,17 @@ impl fmt::Display for Place {
     }
 }
 
-/// `file:LINE: key: reason; remedy`, in one line.
+/// `file:LINE: key: reason; remedy`, in one line; without a key where the problem is the file's.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match self.severity {
-            Severity::Error => "",
-            Severity::Warning => "warning: ",
-        };
-        write!(f, "{}: {word}{}: {}; {}", self.place, self.place.key, self.reason, self.remedy)
+        write!(f, "{}: ", self.place)?;
+        if self.severity == Severity::Warning {
+            f.write_str("warning: ")?;
+        }
+        if !self.place.key.is_empty() {
+            write!(f, "{}: ", self.place.key)?;
+        }
+        write!(f, "{}; {}", self.reason, self.remedy)
     }
 }
 

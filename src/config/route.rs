@@ -1,12 +1,14 @@
 //! Routes: which requests may pass, and with which grant.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use http::Method;
 
 use crate::words::GrantName;
 
-use super::Place;
+use super::url::is_path;
+use super::{Invalid, Place};
 
 /// A `[[routes]]` entry.
 #[derive(Clone, Debug)]
@@ -44,7 +46,7 @@ pub enum RouteAction {
 pub struct PathPattern {
     /// The pattern as written: what logs call the route.
     pub text: String,
-    /// The segments between slashes.
+    /// The segments between slashes, without a closing `**`: `/` is one that is empty.
     pub segments: Vec<Segment>,
     /// Whether `**` ends it.
     pub rest: bool,
@@ -57,4 +59,65 @@ pub enum Segment {
     Literal(String),
     /// Any one segment that is not empty.
     Any,
+}
+
+/// What could be read in two ways is refused: empty segments but for the last, dot segments, `*` beside other characters.
+impl FromStr for PathPattern {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let remedy = "write a path such as \"/accounts/*/balance\" or \"/accounts/**\"";
+        let Some(inner) = text.strip_prefix('/') else {
+            return Err(Invalid::new("a path starts with a slash", remedy));
+        };
+        if !is_path(text) {
+            return Err(Invalid::new("has characters that no path has (a query does not belong here)", remedy));
+        }
+        let mut parts: Vec<_> = inner.split('/').collect();
+        let rest = parts.pop_if(|last| *last == "**").is_some();
+        let last = parts.len().saturating_sub(1);
+        let segment = |(index, part): (usize, &str)| match part {
+            "*" => Ok(Segment::Any),
+            "" if rest || index != last => Err(Invalid::new("has an empty segment", "write single slashes")),
+            "." | ".." => Err(Invalid::new("has a dot segment", "write the path without `.` and `..`")),
+            part if part.contains('*') => Err(Invalid::new("`*` is a whole segment, and `**` the last one", remedy)),
+            part => Ok(Segment::Literal(part.to_owned())),
+        };
+        let segments = parts.into_iter().enumerate().map(segment).collect::<Result<_, _>>()?;
+        Ok(Self { text: text.to_owned(), segments, rest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(text: &str) -> Segment {
+        Segment::Literal(text.to_owned())
+    }
+
+    #[test]
+    fn a_pattern_is_read_segment_by_segment() {
+        for (text, segments, rest) in [
+            ("/", vec![literal("")], false),
+            ("/**", vec![], true),
+            ("/a/*/b%2Fc", vec![literal("a"), Segment::Any, literal("b%2Fc")], false),
+            ("/a/", vec![literal("a"), literal("")], false),
+            ("/a/**", vec![literal("a")], true),
+            ("/*/**", vec![Segment::Any], true),
+        ] {
+            let pattern: PathPattern = text.parse().expect("a pattern");
+            assert_eq!((pattern.segments, pattern.rest), (segments, rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_could_be_misread_is_refused() {
+        for bad in [
+            "", "a", "//", "/a//b", "/a//**", "/**/a", "/a*", "/***", "/a/../b", "/./a", "/a?b", "/a#b", "/a b",
+            "/%zz", "/ä",
+        ] {
+            assert!(bad.parse::<PathPattern>().is_err(), "{bad}");
+        }
+    }
 }

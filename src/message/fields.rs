@@ -32,6 +32,18 @@ impl Fields {
         Self { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
     }
 
+    /// No lines yet over a copy of a field section's text, for [`Self::push_range`] to name them; with room for more.
+    pub(super) fn from_text(text: &[u8], spare_bytes: usize, lines: usize) -> Self {
+        let mut fields = Self::with_capacity(lines, text.len() + spare_bytes);
+        fields.text.extend_from_slice(text);
+        fields
+    }
+
+    /// Adds a line whose name and value lie in the text already.
+    pub(super) fn push_range(&mut self, name: Range<usize>, value: Range<usize>) {
+        self.lines.push(Line { name, value });
+    }
+
     /// How many lines there are.
     pub fn len(&self) -> usize {
         self.lines.len()

@@ -1,0 +1,207 @@
+//! How the files that a configuration names are read: certificates, keys, roots, and secrets.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use serde_json::{Map, Value as Json, json};
+use zeroize::Zeroizing;
+
+use super::reader::{Field, Read, Reader};
+use super::table::table;
+use super::tree::Node;
+use super::{FileContent, Place, Severity};
+use crate::words::Secret;
+
+/// Nothing that a configuration names is larger; a device or a log file named by mistake is not read to its end.
+const LARGEST: u64 = 4 << 20;
+
+impl Reader<'_> {
+    /// Reads a file that is named at `place`.
+    pub(super) fn file(&mut self, place: &Place, path: PathBuf) -> Option<FileContent> {
+        let content = read_bounded(&path);
+        self.files.insert(path.clone());
+        match content {
+            Ok(bytes) => Some(FileContent { place: place.clone(), path, bytes: Arc::new(bytes) }),
+            Err(error) => {
+                let reason = format!("{} cannot be read: {error}", path.display());
+                self.error(place, reason, "name a file that this user may read");
+                None
+            }
+        }
+    }
+
+    /// The path that a node names.
+    pub(super) fn path(&mut self, node: &Node) -> Option<PathBuf> {
+        let text = String::read(node, self)?;
+        Some(node.source.resolve(&text))
+    }
+}
+
+/// A file's bytes, wiped where they end.
+pub(super) fn read_bounded(path: &std::path::Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    use std::io::Read as _;
+
+    let file = std::fs::File::open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    // As large as needed at once: growing would leave copies of a key behind.
+    let capacity = usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(std::io::Error::other(format!("it is larger than {LARGEST} bytes")));
+    }
+    Ok(bytes)
+}
+
+impl Read for FileContent {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let path = reader.path(node)?;
+        reader.file(&node.place, path)
+    }
+
+    fn schema(_: &mut Map<String, Json>) -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+/// A PEM file with at least one certificate.
+pub(super) struct Roots(pub(super) FileContent);
+
+impl Read for Roots {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let file = FileContent::read(node, reader)?;
+        let mut certificates = 0_usize;
+        for certificate in CertificateDer::pem_slice_iter(&file.bytes) {
+            if certificate.is_err() {
+                let reason = format!("{} is not valid PEM", file.path.display());
+                reader.error(&node.place, reason, "name a PEM file with certificates");
+                return None;
+            }
+            certificates += 1;
+        }
+        if certificates == 0 {
+            let reason = format!("{} has no certificate in it", file.path.display());
+            reader.error(&node.place, reason, "name a PEM file with certificates");
+            return None;
+        }
+        Some(Self(file))
+    }
+
+    fn schema(definitions: &mut Map<String, Json>) -> Json {
+        FileContent::schema(definitions)
+    }
+}
+
+/// The path of a file that need not be there yet.
+pub(super) struct FilePath(pub(super) PathBuf);
+
+impl Read for FilePath {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        reader.path(node).map(Self)
+    }
+
+    fn schema(definitions: &mut Map<String, Json>) -> Json {
+        FileContent::schema(definitions)
+    }
+}
+
+/// The value of a secret as it is written.
+pub(super) struct Plain(Secret);
+
+impl Read for Plain {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(node)?;
+        if !node.source.built_in {
+            let remedy = "write { file = \"…\" } or { env = \"…\" } unless it is a public test token";
+            reader.warn(&node.place, "the secret stands in the configuration itself", remedy);
+        }
+        Some(Self(Secret::new(text.as_bytes())))
+    }
+
+    fn schema(_: &mut Map<String, Json>) -> Json {
+        json!({ "type": "string", "minLength": 1 })
+    }
+}
+
+table! {
+    /// A secret: exactly one of a file, an environment variable, and the value itself.
+    RawSecret {
+        /// A file; a newline at its end is not part of the secret.
+        file: FilePath,
+        /// The name of an environment variable.
+        env: String,
+        /// The secret itself: for public test tokens.
+        value: Plain,
+    }
+}
+
+impl RawSecret {
+    /// Gets the secret from where it is.
+    pub(super) fn resolve(self, place: &Place, reader: &mut Reader<'_>) -> Option<Secret> {
+        let given = [self.file.is_absent(), self.env.is_absent(), self.value.is_absent()];
+        if given.iter().filter(|absent| !**absent).count() != 1 {
+            reader.error(place, "a secret has exactly one of `file`, `env` and `value`", "keep one of them");
+            return None;
+        }
+        let secret = match self {
+            Self { file: Field::Given(file), .. } => from_file(&file.place, file.value.0, reader)?,
+            Self { env: Field::Given(name), .. } => {
+                let Some(value) = reader.environment.variable(&name.value) else {
+                    let reason = format!("the environment variable `{}` is not set", name.value);
+                    reader.error(&name.place, reason, "set it, or name another one");
+                    return None;
+                };
+                Secret::new(value)
+            }
+            Self { value: Field::Given(plain), .. } => plain.value.0,
+            _ => return None,
+        };
+        if secret.is_empty() {
+            reader.error(place, "the secret is empty", "give it a value, or leave the key out");
+            return None;
+        }
+        Some(secret)
+    }
+}
+
+fn from_file(place: &Place, path: PathBuf, reader: &mut Reader<'_>) -> Option<Secret> {
+    let file = reader.file(place, path)?;
+    warn_if_open_to_all(&file, reader);
+    let bytes = file.bytes.strip_suffix(b"\n").unwrap_or(&file.bytes);
+    Some(Secret::new(bytes.strip_suffix(b"\r").unwrap_or(bytes)))
+}
+
+/// Warns of a file with a secret in it that every user of the machine can read.
+pub(super) fn warn_if_open_to_all(file: &FileContent, reader: &mut Reader<'_>) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let mode = std::fs::metadata(&file.path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o004 != 0 {
+        let reason = format!("every user of this machine may read {}", file.path.display());
+        reader.warn(&file.place, reason, "take the right away: chmod o= FILE");
+    }
+}
+
+impl Read for Secret {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        if !matches!(node.value, super::tree::Value::Table(_)) {
+            let remedy = "write { file = \"…\" } or { env = \"…\" } ({ value = \"…\" } for public test tokens)";
+            reader.wrong_type(node, "a secret", remedy);
+            return None;
+        }
+        let noted = reader.problems.len();
+        let raw = RawSecret::read(node, reader)?;
+        // With a misspelt key in it, the lack of the right one goes without saying.
+        let is_sound = reader.problems[noted..].iter().all(|problem| problem.severity == Severity::Warning);
+        if is_sound { raw.resolve(&node.place, reader) } else { None }
+    }
+
+    fn schema(definitions: &mut Map<String, Json>) -> Json {
+        RawSecret::schema(definitions)
+    }
+}

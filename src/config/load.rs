@@ -1,0 +1,102 @@
+//! The way of a configuration: text, tree, profiles below it, raw, valid.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::file::read_bounded;
+use super::profile::lay_over_profile;
+use super::raw::RawConfig;
+use super::reader::{Read, Reader};
+use super::tree::{Entry, Node, Source, Value};
+use super::valid::settings;
+use super::{Config, Environment, Problem, Problems, Severity};
+
+impl Config {
+    /// Reads a configuration and every file that it names.
+    ///
+    /// What somebody should know although it works is in [`Config::warnings`]. Otherwise every problem is returned at
+    /// once, the file that cannot be read included.
+    pub fn load(path: &Path, environment: &dyn Environment) -> Result<Self, Problems> {
+        let whole = |reason: String, remedy: &str| {
+            let source = Source { file: Arc::new(path.to_owned()), base: PathBuf::new(), built_in: false };
+            Problems(vec![Problem::error(&source.place(), reason, remedy)])
+        };
+        let bytes = read_bounded(path)
+            .map_err(|error| whole(format!("cannot be read: {error}"), "name a file that this user may read"))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| whole("not UTF-8".to_owned(), "save it as UTF-8"))?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self::parse(text, path, base, environment)
+    }
+
+    /// Reads a configuration from a text, as if it stood in `file`. Relative paths in it are relative to `base`.
+    pub fn parse(text: &str, file: &Path, base: &Path, environment: &dyn Environment) -> Result<Self, Problems> {
+        let source = Arc::new(Source { file: Arc::new(file.to_owned()), base: base.to_owned(), built_in: false });
+        let mut reader = Reader::new(environment);
+        reader.files.insert(file.to_owned());
+        let valid = source.parse(text, &mut reader.problems).and_then(|mut tree| {
+            let without_profile = lay_profiles(&mut tree, &mut reader);
+            let raw = RawConfig::read(&tree, &mut reader)?;
+            settings(raw, &without_profile, &source.place(), base, &mut reader)
+        });
+        let failed = reader.has_errors();
+        let problems = in_order(reader.problems, file);
+        match valid {
+            Some(valid) if !failed => Ok(Self {
+                file: file.to_owned(),
+                log: valid.log,
+                admin: valid.admin,
+                store: valid.store,
+                workers: valid.workers,
+                banks: valid.banks,
+                warnings: problems,
+                files: reader.files.into_iter().collect(),
+            }),
+            _ => Err(Problems(problems.into_iter().filter(|one| one.severity == Severity::Error).collect())),
+        }
+    }
+}
+
+/// Lays each bank over its profile, and names those where that could not be done.
+fn lay_profiles(tree: &mut Node, reader: &mut Reader<'_>) -> HashSet<String> {
+    let mut without = HashSet::new();
+    let Value::Table(entries) = &mut tree.value else { return without };
+    let banks = entries.iter_mut().find(|entry| entry.name == "banks");
+    let Some(Value::Table(banks)) = banks.map(|entry| &mut entry.node.value) else { return without };
+    let laid = std::mem::take(banks).into_iter().map(|Entry { name, node }| {
+        let node = lay_over_profile(node, reader).unwrap_or_else(|node| {
+            without.insert(name.clone());
+            node
+        });
+        Entry { name, node }
+    });
+    *banks = laid.collect();
+    without
+}
+
+/// The configuration's own problems first, by line; each once, although several banks may share a profile.
+fn in_order(mut problems: Vec<Problem>, file: &Path) -> Vec<Problem> {
+    problems.sort_by_cached_key(|one| {
+        (one.place.file.as_path() != file, one.place.file.clone(), one.place.line, one.place.key.clone())
+    });
+    problems.dedup();
+    problems
+}
+
+/// The JSON Schema (2020-12) of a configuration file.
+pub fn schema() -> Json {
+    let mut definitions = Map::new();
+    RawConfig::schema(&mut definitions);
+    let root = definitions.remove("Config").unwrap_or_default();
+    let mut schema = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "bankside",
+        "$defs": definitions,
+    });
+    if let (Some(schema), Json::Object(root)) = (schema.as_object_mut(), root) {
+        schema.extend(root);
+    }
+    schema
+}

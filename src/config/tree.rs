@@ -1,0 +1,276 @@
+//! A configuration file as a tree in which each value knows its place, and the laying of one tree over another.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+use zeroize::Zeroizing;
+
+use super::{Place, Problem};
+
+/// A file, or a built-in profile.
+pub(super) struct Source {
+    /// As problems name it.
+    pub(super) file: Arc<PathBuf>,
+    /// What relative paths in it are relative to.
+    pub(super) base: PathBuf,
+    /// Whether it came with the program: its secrets are public test tokens.
+    pub(super) built_in: bool,
+}
+
+/// A value and its place. It may be a secret: there is no `Debug`.
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) source: Arc<Source>,
+    pub(super) value: Value,
+}
+
+/// A value of TOML.
+pub(super) enum Value {
+    Text(Zeroizing<String>),
+    /// Out of range where it does not fit.
+    Integer(i128),
+    Float(f64),
+    Boolean(bool),
+    Datetime(String),
+    Array(Vec<Node>),
+    Table(Vec<Entry>),
+}
+
+/// A key of a table, and what stands there; in the order of the file.
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) node: Node,
+}
+
+impl Source {
+    /// The place of the file as a whole.
+    pub(super) fn place(&self) -> Place {
+        Place { file: Arc::clone(&self.file), line: 1, key: "".into() }
+    }
+
+    /// Reads TOML. Duplicate keys are noted and passed over; other errors of syntax leave nothing to go on with.
+    ///
+    /// Problems name the line and never show it: there may be a secret in it.
+    pub(super) fn parse(self: &Arc<Self>, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
+        let lines = Lines::of(text);
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let mut readable = true;
+        let mut last_line = 0;
+        for error in errors {
+            let duplicate = error.message().contains("duplicate key");
+            readable &= duplicate;
+            let line = lines.at(error.span().map_or(0, |span| span.start));
+            // One mistake makes the parser stumble several times in a line.
+            if line != last_line {
+                let place = Place { line, ..self.place() };
+                let remedy = if duplicate { "keep one of them" } else { "see https://toml.io for the syntax" };
+                problems.push(Problem::error(&place, format!("not valid TOML: {}", one_line(error.message())), remedy));
+            }
+            last_line = line;
+        }
+        let builder = Builder { source: self, lines };
+        readable.then(|| builder.node(&DeValue::Table(table.into_inner()), self.place()))
+    }
+
+    /// Where a path that this file names lies.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.base.join(Path::new(path))
+    }
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Where the lines of a text begin.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect())
+    }
+
+    /// The line, from 1, that the byte at `offset` is in.
+    fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|end| *end < offset) + 1
+    }
+}
+
+struct Builder<'s> {
+    source: &'s Arc<Source>,
+    lines: Lines,
+}
+
+impl Builder<'_> {
+    fn node(&self, value: &DeValue<'_>, place: Place) -> Node {
+        let value = match value {
+            DeValue::String(text) => Value::Text(Zeroizing::new(text.to_string())),
+            DeValue::Integer(number) => {
+                Value::Integer(i128::from_str_radix(number.as_str(), number.radix()).unwrap_or(i128::MAX))
+            }
+            DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(flag) => Value::Boolean(*flag),
+            DeValue::Datetime(moment) => Value::Datetime(moment.to_string()),
+            DeValue::Array(items) => {
+                Value::Array(items.iter().enumerate().map(|(index, item)| self.item(item, index, &place)).collect())
+            }
+            DeValue::Table(table) => Value::Table(self.entries(table, &place)),
+        };
+        Node { place, source: Arc::clone(self.source), value }
+    }
+
+    fn item(&self, item: &Spanned<DeValue<'_>>, index: usize, array: &Place) -> Node {
+        let line = self.lines.at(item.span().start);
+        let place = Place { line, key: format!("{}[{index}]", array.key).into(), ..array.clone() };
+        self.node(item.get_ref(), place)
+    }
+
+    fn entries(&self, table: &DeTable<'_>, place: &Place) -> Vec<Entry> {
+        let mut in_order: Vec<_> = table.iter().collect();
+        in_order.sort_by_key(|(name, _)| name.span().start);
+        let entry = |name: &Spanned<DeString<'_>>, value: &Spanned<DeValue<'_>>| {
+            let place = Place { line: self.lines.at(name.span().start), ..place.child(name.get_ref()) };
+            Entry { name: name.get_ref().to_string(), node: self.node(value.get_ref(), place) }
+        };
+        in_order.into_iter().map(|(name, value)| entry(name, value)).collect()
+    }
+}
+
+impl Node {
+    /// The node of a default, written in TOML, where `table` has no such key.
+    pub(super) fn of_default(toml: &str, table: &Self, key: &str) -> Option<Self> {
+        let value = DeValue::parse(toml).ok()?;
+        let builder = Builder { source: &table.source, lines: Lines(Vec::new()) };
+        let place = table.place.child(key);
+        let mut node = builder.node(value.get_ref(), place.clone());
+        node.move_to(place.line);
+        Some(node)
+    }
+
+    fn move_to(&mut self, line: usize) {
+        self.place.line = line;
+        match &mut self.value {
+            Value::Array(items) => items.iter_mut().for_each(|item| item.move_to(line)),
+            Value::Table(entries) => entries.iter_mut().for_each(|entry| entry.node.move_to(line)),
+            _ => {}
+        }
+    }
+
+    /// What a person calls this type of value.
+    pub(super) fn kind(&self) -> &'static str {
+        match self.value {
+            Value::Text(_) => "a string",
+            Value::Integer(_) => "an integer",
+            Value::Float(_) => "a float",
+            Value::Boolean(_) => "a boolean",
+            Value::Datetime(_) => "a date or time",
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+
+    /// The value under a key, if this is a table that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Table(entries) => entries.iter().find(|entry| entry.name == key).map(|entry| &entry.node),
+            _ => None,
+        }
+    }
+
+    /// Lays this over `base`: tables key by key, all else as a whole. A secret is a whole too: `{ env = … }` over a
+    /// profile's `{ value = … }` must not become both.
+    pub(super) fn over(self, base: Self) -> Self {
+        let value = match (self.value, base.value) {
+            (Value::Table(upper), Value::Table(lower)) if !is_secret(&upper) => Value::Table(merge(upper, lower)),
+            (value, _) => value,
+        };
+        Self { value, ..self }
+    }
+}
+
+fn is_secret(table: &[Entry]) -> bool {
+    !table.is_empty() && table.iter().all(|entry| matches!(entry.name.as_str(), "file" | "env" | "value"))
+}
+
+fn merge(upper: Vec<Entry>, lower: Vec<Entry>) -> Vec<Entry> {
+    let mut rest: Vec<Option<Entry>> = lower.into_iter().map(Some).collect();
+    let mut merged = Vec::with_capacity(upper.len() + rest.len());
+    for Entry { name, node } in upper {
+        let below = rest.iter_mut().find(|entry| entry.as_ref().is_some_and(|entry| entry.name == name));
+        let node = match below.and_then(Option::take) {
+            Some(below) => node.over(below.node),
+            None => node,
+        };
+        merged.push(Entry { name, node });
+    }
+    merged.extend(rest.into_iter().flatten());
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Node {
+        let mut problems = Vec::new();
+        let source = Source { file: Arc::new("x.toml".into()), base: "/base".into(), built_in: false };
+        let node = Arc::new(source).parse(text, &mut problems).expect("valid TOML");
+        assert_eq!(problems, []);
+        node
+    }
+
+    fn at<'n>(node: &'n Node, path: &str) -> &'n Node {
+        path.split('.').fold(node, |node, key| node.get(key).unwrap_or_else(|| panic!("no {key}")))
+    }
+
+    #[test]
+    fn each_value_knows_its_line_and_its_key() {
+        let tree = parse("\n[a.\"b c\"]\nd = 1\ne.f = [\n  1,\n  2,\n]\n\n[[g]]\n[[g]]\nh = true\n");
+        let place = |path| {
+            let place = &at(&tree, path).place;
+            (place.line, place.key.to_string())
+        };
+        assert_eq!(place("a"), (2, "a".to_owned()));
+        assert_eq!(place("a.b c.d"), (3, "a.\"b c\".d".to_owned()));
+        assert_eq!(place("a.b c.e.f"), (4, "a.\"b c\".e.f".to_owned()));
+        let Value::Array(numbers) = &at(&tree, "a.b c.e.f").value else { panic!("a list") };
+        assert_eq!((numbers[1].place.line, &*numbers[1].place.key), (6, "a.\"b c\".e.f[1]"));
+        let Value::Array(tables) = &at(&tree, "g").value else { panic!("a list") };
+        assert_eq!((tables[1].place.line, &*tables[1].place.key), (10, "g[1]"));
+        assert_eq!((at(&tables[1], "h").place.line, &*at(&tables[1], "h").place.key), (11, "g[1].h"));
+    }
+
+    #[test]
+    fn tables_are_laid_over_key_by_key_and_all_else_as_a_whole() {
+        let base = parse("a = 1\nb = [1, 2]\nt.x = 1\nt.y = 2\ns = { value = \"v\" }");
+        let both = parse("b = [3]\nt.y = 3\nt.z = 4\ns = { env = \"E\" }").over(base);
+        assert!(matches!(at(&both, "a").value, Value::Integer(1)));
+        assert!(matches!(&at(&both, "b").value, Value::Array(items) if items.len() == 1));
+        for (key, number) in [("t.x", 1), ("t.y", 3), ("t.z", 4)] {
+            assert!(matches!(at(&both, key).value, Value::Integer(found) if found == number), "{key}");
+        }
+        assert!(at(&both, "s").get("value").is_none());
+    }
+
+    #[test]
+    fn a_syntax_error_names_its_line_and_does_not_show_it() {
+        let source = Arc::new(Source { file: Arc::new("x.toml".into()), base: "/".into(), built_in: false });
+        let mut problems = Vec::new();
+        assert!(source.parse("a = 1\nclient_secret = { value = \"hunter2\n", &mut problems).is_none());
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].place.line, 2);
+        assert!(!problems[0].to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn a_duplicate_key_does_not_hide_the_rest() {
+        let source = Arc::new(Source { file: Arc::new("x.toml".into()), base: "/".into(), built_in: false });
+        let mut problems = Vec::new();
+        let tree = source.parse("a = 1\na = 2\nb = 3\n", &mut problems).expect("still readable");
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].place.line, 2);
+        assert!(tree.get("b").is_some());
+    }
+}

@@ -1,0 +1,200 @@
+//! From raw to valid: the settings that are not a bank's, and what holds between banks.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use zeroize::Zeroizing;
+
+use super::raw::{RawConfig, RawStore, RawStoreKey, RawStoreUrl};
+use super::reader::{Field, Located, Reader};
+use super::valid_bank::bank;
+use super::valid_identity::{Supply, identity};
+use super::{Bank, Listen, Log, Place, Store, StoreKey, StoreUrl};
+use crate::words::Secret;
+
+/// What a configuration says, without what reading it brought to light.
+pub(super) struct Settings {
+    pub(super) log: Log,
+    pub(super) admin: Option<Listen>,
+    pub(super) store: Store,
+    pub(super) workers: usize,
+    pub(super) banks: Vec<Arc<Bank>>,
+}
+
+/// Makes it valid. `without_profile` are the banks whose profile could not be read: what they lack says nothing.
+/// `root` is the place of the file, and `base` what a path in it is relative to.
+pub(super) fn settings(
+    raw: RawConfig,
+    without_profile: &HashSet<String>,
+    root: &Place,
+    base: &Path,
+    reader: &mut Reader<'_>,
+) -> Option<Settings> {
+    let log = raw.log.value;
+    let admin = raw.admin.value.listen.map(|listen| listen.0);
+    if admin.value.as_ref().is_some_and(|listen| !listen.is_local()) {
+        let remedy = "listen on loopback or a unix socket, or keep others out by the network's rules";
+        reader.warn(&admin.place, "whoever reaches this address can see and change grants", remedy);
+    }
+    let store = store(raw.store, base, reader);
+    let global = match raw.identity {
+        Field::Absent => Supply::Absent,
+        Field::Bad => Supply::Bad,
+        Field::Given(table) => identity(table, reader),
+    };
+
+    let no_banks = matches!(&raw.banks, Field::Given(banks) if banks.value.0.is_empty());
+    if no_banks || raw.banks.is_absent() {
+        reader.error(&root.child("banks"), "there is no bank", "add a table such as [banks.NAME] with its profile");
+    }
+    let mut listeners = vec![];
+    if let Some(listen) = &admin.value {
+        listeners.push((listen.clone(), admin.place.clone()));
+    }
+    let mut banks = Vec::new();
+    for (name, table) in raw.banks.take().map(|banks| banks.0).unwrap_or_default() {
+        for listen in table.value.listen.get().into_iter().flat_map(|many| &many.0) {
+            note_clash(listen, &listeners, reader);
+            listeners.push((listen.value.clone(), listen.place.clone()));
+        }
+        if !without_profile.contains(&name) {
+            banks.extend(bank(&name, table, &global, reader).map(Arc::new));
+        }
+    }
+    let log = Log { format: log.format.value, level: log.level.value.0 };
+    let workers = workers(raw.runtime.value.workers.value.0);
+    Some(Settings { log, admin: admin.value, store: store?, workers, banks })
+}
+
+fn note_clash(listen: &Located<Listen>, listeners: &[(Listen, Place)], reader: &mut Reader<'_>) {
+    if let Some((_, place)) = listeners.iter().find(|(other, _)| other.clashes_with(&listen.value)) {
+        let reason = format!("the address is taken by {}", place.key);
+        reader.error(&listen.place, reason, "choose another port or path");
+    }
+}
+
+/// One worker per core that the process may use, at most 4, where the configuration leaves it open.
+fn workers(configured: u32) -> usize {
+    /// More do not pay for a sidecar beside one app.
+    const MOST: usize = 4;
+    match usize::try_from(configured) {
+        Ok(0) | Err(_) => available_parallelism().map_or(1, |cores| cores.get().min(MOST)),
+        Ok(workers) => workers,
+    }
+}
+
+fn store(raw: Located<RawStore>, base: &Path, reader: &mut Reader<'_>) -> Option<Store> {
+    let Located { place, value: RawStore { url, key } } = raw;
+    let url = match url.value {
+        RawStoreUrl::Sqlite(path) => Some(StoreUrl::Sqlite(base.join(path))),
+        RawStoreUrl::Postgres(rest) => {
+            match postgres(&rest) {
+                Ok(()) => {
+                    reader.not_built(&url.place, "a store in PostgreSQL", "use \"sqlite:PATH\" until it is built");
+                }
+                Err((reason, remedy)) => reader.error(&url.place, reason, remedy),
+            }
+            None
+        }
+    };
+    let key = store_key(key, url.is_some(), reader);
+    Some(Store { place, url: url?, key: key? })
+}
+
+/// Checks what follows `postgres://`: user, host, database, and that the way there is not open.
+fn postgres(rest: &Secret) -> Result<(), (&'static str, &'static str)> {
+    const REMEDY: &str = "write \"postgres://user@host/database?sslmode=verify-full\"";
+    let text = rest.expose_str().unwrap_or_default();
+    let (location, query) = text.split_once('?').unwrap_or((text, ""));
+    let (authority, database) = location.split_once('/').unwrap_or((location, ""));
+    let (user, host_and_port) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if user.is_empty() || database.is_empty() {
+        return Err(("the URL names no user, or no database", REMEDY));
+    }
+    let bare_ipv6 = host_and_port.ends_with(']');
+    let (host, port) =
+        if bare_ipv6 { (host_and_port, "") } else { host_and_port.rsplit_once(':').unwrap_or((host_and_port, "")) };
+    if !port.is_empty() && port.parse::<u16>().is_err() {
+        return Err(("the URL's port is no port", REMEDY));
+    }
+    let parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let parameter = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
+    let host = parameter("host").unwrap_or(host);
+    let local = host.is_empty()
+        || host.starts_with('/')
+        || host.starts_with("%2F")
+        || host == "localhost"
+        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    match parameter("sslmode").unwrap_or("verify-full") {
+        "disable" if !local => {
+            Err(("sslmode=disable is for loopback and unix sockets only", "use sslmode=verify-full"))
+        }
+        "disable" | "require" | "verify-ca" | "verify-full" => Ok(()),
+        _ => Err(("the URL's sslmode is none of: disable, require, verify-ca, verify-full", REMEDY)),
+    }
+}
+
+fn store_key(raw: Located<RawStoreKey>, is_sqlite: bool, reader: &mut Reader<'_>) -> Option<StoreKey> {
+    let Located { place, value: RawStoreKey { keys, is_list } } = raw;
+    if is_list {
+        reader.not_built(&place, "a list of keys", "give one key until it is built");
+    }
+    let mut secrets = Vec::new();
+    for Located { place, value } in keys {
+        let file = value.file.get().map(|path| path.0.clone());
+        let alone = value.env.is_absent() && value.value.is_absent();
+        // Looked at only: whoever opens the store makes it.
+        if let Some(path) = file.filter(|path| alone && is_sqlite && !is_list && !path.exists()) {
+            return Some(StoreKey::Make(path));
+        }
+        let secret = value.resolve(&place, reader)?;
+        secrets.push(decode_key(&secret, &place, reader)?);
+    }
+    Some(StoreKey::Given(secrets.into()))
+}
+
+fn decode_key(secret: &Secret, place: &Place, reader: &mut Reader<'_>) -> Option<Secret> {
+    const LENGTH: usize = 32;
+    let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let key = GeneralPurpose::new(&STANDARD, config).decode(secret.expose()).map(Zeroizing::new);
+    match key {
+        Ok(key) if key.len() == LENGTH => Some(Secret::new(key.as_slice())),
+        _ => {
+            let remedy = "make one with `openssl rand -base64 32`, or name a file that is not there yet";
+            reader.error(place, "not a key: 32 bytes in base64 are expected", remedy);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_as_configured_or_as_the_cores_allow() {
+        assert_eq!(workers(7), 7);
+        assert!((1..=4).contains(&workers(0)));
+    }
+
+    #[test]
+    fn a_postgres_url_is_checked_although_there_is_no_such_store_yet() {
+        for good in [
+            "u@h/d",
+            "u:p@h:5432/d?sslmode=require",
+            "u@localhost/d?sslmode=disable",
+            "u@[::1]/d?sslmode=disable",
+            "u@/d?host=/run/pg&sslmode=disable",
+        ] {
+            assert_eq!(postgres(&good.into()), Ok(()), "{good}");
+        }
+        for bad in ["", "h/d", "u@h", "u@h:x/d", "u@h/d?sslmode=disable", "u@h/d?sslmode=maybe"] {
+            assert!(postgres(&bad.into()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! From raw to valid: where a QWAC comes from.
+
+use super::file::warn_if_open_to_all;
+use super::raw::{RawIdentity, RawNextIdentity, RawPkcs11};
+use super::reader::{Field, Located, Reader};
+use super::{FileContent, Identity, IdentitySource, Place};
+use crate::words::Secret;
+
+/// What a table gives.
+pub(super) enum Supply<T> {
+    /// There is no table.
+    Absent,
+    /// There is one, and its problems are noted.
+    Bad,
+    /// It is valid.
+    Given(T),
+}
+
+const REMEDY: &str = "name `certificate` and `private_key`, or `pkcs12`";
+
+/// An identity.
+pub(super) fn identity(table: Located<RawIdentity>, reader: &mut Reader<'_>) -> Supply<Identity> {
+    let Located { place, value: raw } = table;
+    if let Field::Given(next) = raw.next {
+        next_identity(next, reader);
+    }
+    let source = match raw.pkcs11 {
+        Field::Absent => source(raw.certificate, raw.private_key, raw.passphrase, raw.pkcs12, &place, reader),
+        Field::Bad => None,
+        Field::Given(table) => {
+            pkcs11(table, reader);
+            let others = [raw.private_key.place(), raw.pkcs12.place()];
+            if let Some(place) = others.into_iter().flatten().next() {
+                reader.error(place, "the key is in the HSM (`pkcs11`) already", "keep one of them");
+            }
+            reader.need(raw.certificate, &place, "certificate", "name the PEM file with the certificate and its chain");
+            None
+        }
+    };
+    source.map_or(Supply::Bad, |source| Supply::Given(Identity { place, source }))
+}
+
+fn source(
+    certificate: Field<FileContent>,
+    private_key: Field<FileContent>,
+    passphrase: Field<Secret>,
+    pkcs12: Field<FileContent>,
+    place: &Place,
+    reader: &mut Reader<'_>,
+) -> Option<IdentitySource> {
+    let has_no_pem = certificate.is_absent() && private_key.is_absent();
+    let no_passphrase = passphrase.is_absent();
+    if has_no_pem && pkcs12.is_absent() {
+        reader.error(place, "the identity names no certificate", REMEDY);
+        return None;
+    }
+    if !has_no_pem && !pkcs12.is_absent() {
+        let place = pkcs12.place().unwrap_or(place);
+        reader.error(place, "stands beside `certificate` or `private_key`", "keep one of them");
+        return None;
+    }
+    if matches!(passphrase, Field::Bad) {
+        return None;
+    }
+    let passphrase = passphrase.take();
+    if has_no_pem {
+        return pkcs12.take().map(|file| IdentitySource::Pkcs12 { file, passphrase });
+    }
+    let certificate = reader.need(certificate, place, "certificate", REMEDY);
+    let private_key = reader.need(private_key, place, "private_key", REMEDY);
+    if let Some(key) = private_key.as_ref().filter(|_| no_passphrase) {
+        warn_if_open_to_all(key, reader);
+    }
+    Some(IdentitySource::Pem { certificate: certificate?, private_key: private_key?, passphrase })
+}
+
+fn pkcs11(table: Located<RawPkcs11>, reader: &mut Reader<'_>) {
+    let Located { place, value: raw } = table;
+    reader.need(raw.module, &place, "module", "name the PKCS#11 library");
+    reader.need(raw.token, &place, "token", "name the token's label");
+    reader.need(raw.key, &place, "key", "name the key's label");
+    reader.need(raw.pin, &place, "pin", "give the PIN as a secret");
+    reader.not_built(&place, "a key in an HSM", "use files until it is built");
+}
+
+fn next_identity(table: Located<RawNextIdentity>, reader: &mut Reader<'_>) {
+    let Located { place, value: raw } = table;
+    reader.need(raw.from, &place, "from", "say from when it is used");
+    source(raw.certificate, raw.private_key, raw.passphrase, raw.pkcs12, &place, reader);
+    reader.not_built(&place, "an identity that follows", "replace the files on the day until it is built");
+}

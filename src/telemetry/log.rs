@@ -1,0 +1,81 @@
+//! The log: text for people, JSON for machines, written off the threads that serve.
+
+use std::io::{self, IsTerminal};
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use crate::config::{Log, LogFormat};
+
+/// Keeps the log going; what is still in its queue is written when this is dropped.
+#[derive(Debug)]
+pub struct LogGuard {
+    dropped: ErrorCounter,
+    _writer: WorkerGuard,
+}
+
+impl LogGuard {
+    /// How many events were dropped because they came faster than they could be written.
+    pub fn dropped(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+}
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// `log.level` is not a level or a list of directives.
+    #[error("log.level is not understood")]
+    Level(#[from] ParseError),
+    /// Somebody else has set up logging in this process.
+    #[error("another log is set up already")]
+    Taken(#[from] TryInitError),
+}
+
+/// Starts the process's log on standard error. It never blocks: events that come too fast are dropped and counted.
+pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
+    let filter = EnvFilter::builder().parse(directives(&settings.level))?;
+    let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(io::stderr());
+    let dropped = writer.error_counter();
+    let on_terminal = io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match settings.format {
+        LogFormat::Auto if on_terminal => builder.compact().finish().try_init()?,
+        LogFormat::Text => builder.with_ansi(on_terminal).compact().finish().try_init()?,
+        LogFormat::Auto | LogFormat::Json => {
+            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?;
+        }
+    }
+    Ok(LogGuard { dropped, _writer: guard })
+}
+
+/// Libraries below us may print fields of messages, and so secrets, when they are asked for details: they are never
+/// asked. A plain level is that of our own events.
+fn directives(level: &str) -> String {
+    const LIBRARIES: &str = "h2=info,hyper=info,hyper_util=info,rustls=info,tokio_rustls=info,axum=info";
+    match level.parse::<LevelFilter>() {
+        Ok(own) => format!("{},bankside={own}", own.min(LevelFilter::WARN)),
+        Err(_) => format!("{level},{LIBRARIES}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_level_is_for_our_own_events_only() {
+        assert_eq!(directives("debug"), "warn,bankside=debug");
+        assert_eq!(directives("error"), "error,bankside=error");
+        assert_eq!(directives("off"), "off,bankside=off");
+    }
+
+    #[test]
+    fn directives_cannot_make_a_library_print_what_it_carries() {
+        let given = directives("info,h2=trace");
+        let filter = EnvFilter::builder().parse(&given).expect("they are understood").to_string();
+        assert!(filter.contains("h2=info") && !filter.contains("h2=trace"), "{filter}");
+    }
+}

@@ -1,0 +1,104 @@
+//! One new connection to a bank: name, TCP, TLS, under one timeout; and which side refused what.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::Alpn;
+
+use super::wire::Wire;
+use super::{Endpoint, Failure, TlsClient, race};
+
+/// What a connection to a bank is read from and written to.
+pub type BankStream = TlsStream<Wire>;
+
+/// A connection that is ready for its first request.
+#[derive(Debug)]
+pub struct Connected {
+    /// The bytes.
+    pub stream: BankStream,
+    /// What was negotiated (RFC 7301); HTTP/1.1 where the bank does not negotiate.
+    pub protocol: Alpn,
+}
+
+/// A connection that carries nothing is asked for a sign of life after this long, and as often again.
+const KEEPALIVE: Duration = Duration::from_secs(45);
+
+/// Connects to `endpoint`: all its addresses are tried, and `timeout` bounds the whole, the TLS handshake included.
+///
+/// Under TLS 1.3 the bank checks our certificate after our side of the handshake is over: what it thinks of it shows
+/// with the first read only. [`refusal`] recognizes it there.
+pub async fn connect(endpoint: &Endpoint, tls: &TlsClient, timeout: Duration) -> Result<Connected, Failure> {
+    match tokio::time::timeout(timeout, connect_at_leisure(endpoint, tls)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Failure::ConnectTimeout(timeout)),
+    }
+}
+
+async fn connect_at_leisure(endpoint: &Endpoint, tls: &TlsClient) -> Result<Connected, Failure> {
+    let name = server_name(endpoint, tls)?;
+    let addresses = resolve(endpoint).await.map_err(Failure::Dns)?;
+    let tcp = race::first_to_connect(addresses, TcpStream::connect).await.map_err(Failure::Connect)?;
+    prepare(&tcp).map_err(Failure::Connect)?;
+    let stream = tls.connector().connect(name, Wire::new(tcp)).await.map_err(handshake_failure)?;
+    let protocol = match stream.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Alpn::H2,
+        _ => Alpn::Http11,
+    };
+    Ok(Connected { stream, protocol })
+}
+
+/// The name that the bank's certificate must have.
+fn server_name(endpoint: &Endpoint, tls: &TlsClient) -> Result<ServerName<'static>, Failure> {
+    match tls.server_name() {
+        Some(name) => Ok(name.clone()),
+        None => ServerName::try_from(endpoint.host.clone())
+            .map_err(|error| Failure::Dns(io::Error::new(io::ErrorKind::InvalidInput, error))),
+    }
+}
+
+async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+    let addresses: Vec<_> = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect();
+    if addresses.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    }
+    Ok(addresses)
+}
+
+/// No waiting for more to send, and a probe now and then: a bank's firewall drops idle connections without a word.
+fn prepare(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
+}
+
+/// What a failed handshake means. A bank that hangs up without an alert has not said what it refuses.
+fn handshake_failure(error: io::Error) -> Failure {
+    match (refusal(&error), tls_error(&error)) {
+        (Some(refusal), _) => refusal,
+        (None, Some(ours)) => Failure::TlsRefusedByUs(ours.clone()),
+        (None, None) => Failure::Connect(error),
+    }
+}
+
+/// The bank's refusal, if `error` carries one: a TLS alert, which under TLS 1.3 shows on the first read or write after
+/// the handshake. Meant for errors that come before the first byte of an answer.
+pub fn refusal(error: &io::Error) -> Option<Failure> {
+    match tls_error(error) {
+        Some(alert @ rustls::Error::AlertReceived(_)) => Some(Failure::TlsRefusedByBank(alert.clone())),
+        _ => None,
+    }
+}
+
+/// The TLS error within an I/O error.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests;

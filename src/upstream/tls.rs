@@ -1,0 +1,166 @@
+//! The TLS configuration towards one bank, built as a whole and never changed.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
+use tokio_rustls::TlsConnector;
+
+use crate::certificate::Facts;
+use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
+
+use super::identity::Identity;
+use super::roots;
+
+/// TLS towards one bank: who we are, whom we trust, which versions and protocols.
+///
+/// Sessions to resume are kept here and so end with it: a resumed session would show the bank an old certificate.
+pub struct TlsClient {
+    config: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+    identity: Option<Identity>,
+}
+
+/// How many sessions are kept. The library takes 8 for each name, and a client talks to a few: API, OAuth.
+const SESSIONS: usize = 4 * 8;
+
+impl TlsClient {
+    /// Reads and checks the bank's identity and roots as a whole. What is only worth knowing is added to `warnings`.
+    pub fn build(bank: &Bank, warnings: &mut Vec<Problem>) -> Result<Self, Vec<Problem>> {
+        Self::new(&bank.tls, bank.identity.as_ref(), warnings)
+    }
+
+    /// As [`TlsClient::build`], from the parts of a bank that matter. An identity is not shown where
+    /// `client_certificate` is false.
+    pub fn new(
+        tls: &config::Tls,
+        identity: Option<&config::Identity>,
+        warnings: &mut Vec<Problem>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let roots = roots::roots(tls, &mut problems);
+        let server_name = tls.server_name.as_ref().and_then(|name| {
+            let parsed = ServerName::try_from(name.clone());
+            if parsed.is_err() {
+                let reason = format!("{name:?} is neither a host name nor an address");
+                problems.push(Problem::error(&tls.place, reason, "give the name that the bank's certificate has"));
+            }
+            parsed.ok()
+        });
+        let identity = identity
+            .filter(|_| tls.client_certificate)
+            .and_then(|identity| Identity::load(identity, warnings).map_err(|more| problems.extend(more)).ok());
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let config = client_config(tls, roots, identity.as_ref()).map_err(|error| {
+            vec![Problem::error(&tls.place, format!("TLS cannot be set up: {error}"), "see tls.min_version")]
+        })?;
+        Ok(Self { config: Arc::new(config), server_name, identity })
+    }
+
+    /// Who we are to this bank, if we say so at all.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// What our leaf says.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.identity.as_ref().map(Identity::facts)
+    }
+
+    /// SHA-256 of our leaf: a changed one means that tokens bound to the former are of no use (RFC 8705, section 3).
+    pub fn leaf_fingerprint(&self) -> Option<&[u8; 32]> {
+        self.identity.as_ref().map(Identity::leaf_fingerprint)
+    }
+
+    /// What makes TLS connections with this configuration.
+    pub(super) fn connector(&self) -> TlsConnector {
+        TlsConnector::from(Arc::clone(&self.config))
+    }
+
+    /// Whether the bank may choose this protocol.
+    pub(super) fn offers(&self, protocol: Alpn) -> bool {
+        self.config.alpn_protocols.iter().any(|offered| offered == alpn_name(protocol))
+    }
+
+    /// The name that the bank's certificate must have, where it is not the URL's host.
+    pub(super) fn server_name(&self) -> Option<&ServerName<'static>> {
+        self.server_name.as_ref()
+    }
+}
+
+impl fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClient").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+fn client_config(
+    tls: &config::Tls,
+    roots: Arc<RootCertStore>,
+    identity: Option<&Identity>,
+) -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(tls.min_version))?
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified_key()))),
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = tls.alpn.iter().map(|protocol| alpn_name(*protocol).to_vec()).collect();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Ok(config)
+}
+
+/// The one provider of cryptography, named explicitly: the process' default is anybody's to set.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    Arc::clone(PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())))
+}
+
+static TLS_1_2_AND_NEWER: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+static TLS_1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
+    match min {
+        TlsVersion::Tls12 => TLS_1_2_AND_NEWER,
+        TlsVersion::Tls13 => TLS_1_3,
+    }
+}
+
+fn alpn_name(protocol: Alpn) -> &'static [u8] {
+    match protocol {
+        Alpn::H2 => b"h2",
+        Alpn::Http11 => b"http/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::certificate::pki::Authority;
+    use crate::upstream::tls_bank::{file, pem_identity, trusting};
+
+    use super::*;
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let mut tls = trusting(&Authority::new("Bank Root"));
+        tls.ca = vec![file("one.pem", ""), file("two.pem", "")];
+        tls.server_name = Some("not a name".to_owned());
+        let identity = pem_identity("", "", None);
+        let problems = TlsClient::new(&tls, Some(&identity), &mut Vec::new()).expect_err("problems");
+        let places: Vec<_> = problems.iter().map(|problem| &*problem.place.key).collect();
+        assert_eq!(places, ["one.pem", "two.pem", "banks.examplebank.tls", "qwac.pem"]);
+    }
+
+    #[test]
+    fn no_early_data_is_ever_sent() {
+        let tls = TlsClient::new(&trusting(&Authority::new("Bank Root")), None, &mut Vec::new()).expect("a client");
+        assert!(!tls.config.enable_early_data);
+    }
+}
