@@ -10,6 +10,7 @@ mod callback;
 mod client;
 pub mod edge;
 mod failure;
+mod foretell;
 mod grants;
 mod login;
 mod renewal;
@@ -23,6 +24,7 @@ mod tests;
 mod tokens;
 
 pub use edge::{BankCall, CallAnswer, CallError, Edge};
+pub use foretell::EndingConsent;
 pub use grants::{GrantError, Revealed};
 pub use login::{Authorization, LoginError, bank_of_callback};
 pub use state::{GrantReport, GrantState};
