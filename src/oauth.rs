@@ -13,6 +13,8 @@ mod failure;
 mod foretell;
 mod grants;
 mod login;
+mod registration;
+mod registration_wire;
 mod renewal;
 mod request;
 mod revocation;
@@ -27,6 +29,7 @@ pub use edge::{BankCall, CallAnswer, CallError, Edge};
 pub use foretell::EndingConsent;
 pub use grants::{GrantError, Revealed};
 pub use login::{Authorization, LoginError, bank_of_callback};
+pub use registration::{RegistrationError, RegistrationReport, Tell};
 pub use state::{GrantReport, GrantState};
 pub use tokens::{Parts, Tokens};
 

@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, params};
 use crate::store::{Due, Facts, Grant, GrantKey, NewTokens, StoreError};
 use crate::words::{BankName, GrantName, Timestamp};
 
-use super::{Work, keys};
 use super::rows::{COLUMNS, FARTHEST, Stored, moment, seal};
+use super::{Work, keys};
 
 /// The number of a change: writers hold the one write lock, so numbers become visible in their order.
 pub(super) const NEXT_CHANGE: &str = "(SELECT coalesce(max(change), 0) + 1 FROM grants)";

@@ -9,8 +9,8 @@ use crate::store::seal::Bound;
 use crate::store::{Attempt, RegisteredClient, StoreError};
 use crate::words::{BankName, GrantName, Secret, Timestamp};
 
-use super::{Work, keys};
 use super::rows::moment;
+use super::{Work, keys};
 
 /// The sealed part of a client.
 #[derive(Serialize, Deserialize)]

@@ -1,0 +1,113 @@
+//! A sidecar whose store can be made to take nothing: a disk of its own that is filled up, or a limit of its process.
+//!
+//! The disk is a tmpfs in a mount namespace of the sidecar's; the test reaches it through `/proc/PID/root`.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+use crate::desk::Desk;
+use crate::sidecar::Sidecar;
+
+/// Mounts a small disk at $1, lays the folder $2 on it, and becomes the sidecar $3. A write beyond a limit of the
+/// process is to fail, not to kill.
+const SCRIPT: &str = "trap '' XFSZ; mount -t tmpfs -o size=2m tmpfs \"$1\" && cp -R \"$2\"/. \"$1\" && \
+     exec \"$3\" run --ready-file /dev/stdout -c \"$1/bankside.toml\"";
+
+/// What is wrong with the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// `ENOSPC`.
+    DiskFull,
+    /// No write to any file succeeds, as with a file system that has become read-only under a process.
+    Refused,
+}
+
+/// See the module.
+pub struct Narrow {
+    sidecar: Sidecar,
+    trouble: Trouble,
+    /// Where the disk is mounted, in the sidecar's eyes.
+    disk: TempDir,
+}
+
+impl Narrow {
+    /// Starts a sidecar with the desk's configuration, secrets and store on a disk of its own.
+    pub fn run(desk: &Desk, trouble: Trouble) -> Self {
+        let disk = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new("unshare");
+        if !nix::unistd::geteuid().is_root() {
+            command.args(["--user", "--map-root-user"]);
+        }
+        command.args(["--mount", "sh", "-c", SCRIPT, "sh"]);
+        command.arg(disk.path()).arg(desk.dir.path()).arg(crate::sidecar::PROGRAM);
+        let sidecar = Sidecar::spawn(command, &desk.config().with_extension("log"));
+        Self { sidecar, trouble, disk }
+    }
+
+    /// The sidecar.
+    pub fn sidecar(&self) -> &Sidecar {
+        &self.sidecar
+    }
+
+    /// From here on the store takes nothing.
+    pub fn break_store(&self) {
+        match self.trouble {
+            Trouble::Refused => self.limit("0"),
+            Trouble::DiskFull => {
+                // The log of the database keeps its length for reuse: without it, any write needs room.
+                let emptied = self.database().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+                assert_eq!(emptied, Ok(0_i64), "nobody reads or writes at this moment");
+                let mut filler = OpenOptions::new().create(true).append(true).open(self.filler()).expect("a file");
+                while filler.write(&[0; 4096]).is_ok_and(|written| written > 0) {}
+            }
+        }
+    }
+
+    /// From here on it takes everything.
+    pub fn mend_store(&self) {
+        match self.trouble {
+            Trouble::Refused => self.limit("unlimited"),
+            Trouble::DiskFull => fs::remove_file(self.filler()).expect("it is there"),
+        }
+    }
+
+    /// The standing of the one grant, and whether a renewal of it is open.
+    pub fn row(&self) -> (String, bool) {
+        let select = "SELECT standing, sent_at IS NOT NULL FROM grants";
+        self.database().query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("the grant's row")
+    }
+
+    /// Whether the sidecar has ended. Its process is still there to be looked at.
+    pub fn has_ended(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/stat", self.sidecar.id())).expect("it is there");
+        status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+    }
+
+    fn limit(&self, bytes: &str) {
+        let limit = format!("--fsize={bytes}:unlimited");
+        let id = self.sidecar.id().to_string();
+        assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().expect("prlimit runs").success());
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.inside("filler")
+    }
+
+    fn inside(&self, name: &str) -> PathBuf {
+        let path = self.disk.path().join(name);
+        PathBuf::from(format!("/proc/{}/root{}", self.sidecar.id(), path.display()))
+    }
+
+    fn database(&self) -> Connection {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let connection = Connection::open_with_flags(self.inside("bankside.db"), flags).expect("the store opens");
+        connection.busy_timeout(Duration::from_secs(5)).expect("a timeout");
+        connection
+    }
+}
