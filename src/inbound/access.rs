@@ -78,9 +78,8 @@ fn check_uid(access: &Access, caller: &Caller) -> Result<(), AccessRefusal> {
 
 /// Two values for a field of ours could be taken for either.
 fn check_own_fields(fields: &Fields) -> Result<(), AccessRefusal> {
-    let is_own = |name: &[u8]| {
-        name.get(..OWN_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(OWN_PREFIX))
-    };
+    let is_own =
+        |name: &[u8]| name.get(..OWN_PREFIX.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(OWN_PREFIX));
     for (index, (name, _)) in fields.iter().enumerate() {
         if is_own(name) && fields.iter().skip(index + 1).any(|(other, _)| other.eq_ignore_ascii_case(name)) {
             return Err(AccessRefusal::BadRequest("a Bankside field is there more than once"));
@@ -93,7 +92,9 @@ fn check_own_fields(fields: &Fields) -> Result<(), AccessRefusal> {
 fn host_of(request: &Request) -> Result<Option<Host<'_>>, AccessRefusal> {
     let mut hosts = request.fields.get_all("host");
     match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Host::parse(host).map(Some).ok_or(AccessRefusal::BadRequest("the Host field is malformed")),
+        (Some(host), None) => {
+            Host::parse(host).map(Some).ok_or(AccessRefusal::BadRequest("the Host field is malformed"))
+        }
         (None, _) if request.version == Version::HTTP_10 => Ok(None),
         (None, _) => Err(AccessRefusal::BadRequest("the Host field is missing")),
         (Some(_), Some(_)) => Err(AccessRefusal::BadRequest("there are several Host fields")),

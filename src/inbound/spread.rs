@@ -52,7 +52,7 @@ pub struct Accepted<T> {
 /// A connection that is not served yet. It counts until it is dropped, or its serving ends.
 pub struct Connection {
     socket: Socket,
-    _place: Place,
+    place: Place,
 }
 
 enum Socket {
@@ -86,7 +86,12 @@ pub fn spread<T>(workers: usize, most: usize) -> (Spread<T>, Vec<UnboundedReceiv
 }
 
 /// Accepts connections for `front` until `stop`; then the listener is closed.
-pub async fn accept<T: Clone>(listener: Listener, front: T, spread: Spread<T>, stop: CancellationToken) -> io::Result<()> {
+pub async fn accept<T: Clone>(
+    listener: Listener,
+    front: T,
+    spread: Spread<T>,
+    stop: CancellationToken,
+) -> io::Result<()> {
     let listener = AsyncFd::new(listener)?;
     let accepting = async {
         let mut wait = FIRST_WAIT;
@@ -126,7 +131,7 @@ impl<T> Spread<T> {
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place { connections: Arc::clone(&worker.connections), _permit: permit };
         // A worker that has ended drops the connection, which is all that can be done with it.
-        let _ = worker.sender.send(Accepted { front, connection: Connection { socket, _place: place } });
+        let _ = worker.sender.send(Accepted { front, connection: Connection { socket, place } });
     }
 }
 
@@ -138,7 +143,7 @@ impl Connection {
         settings: &ServeSettings,
         drain: CancellationToken,
     ) -> io::Result<()> {
-        let Self { socket, _place } = self;
+        let Self { socket, place } = self;
         match socket {
             Socket::Tcp(stream, remote) => {
                 stream.set_nodelay(true)?;
@@ -151,6 +156,7 @@ impl Connection {
                 serve(stream, caller, service, settings, drain).await;
             }
         }
+        drop(place);
         Ok(())
     }
 }

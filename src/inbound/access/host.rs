@@ -26,7 +26,9 @@ impl<'a> Host<'a> {
         let end = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
         let (name, port) = (&value[..end], port(&value[end..])?);
         let name = name.strip_suffix(b".").unwrap_or(name);
-        if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte)) {
+        if name.is_empty()
+            || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte))
+        {
             return None;
         }
         let address = std::str::from_utf8(name).ok().and_then(|name| name.parse::<Ipv4Addr>().ok());

@@ -13,7 +13,13 @@ fn tcp() -> Caller {
     Caller::Tcp { remote: address("127.0.0.1:50000"), local: address("192.0.2.7:8080") }
 }
 
-fn judge(access: &Access, caller: &Caller, method: Method, target: &'static str, lines: &[(&str, &str)]) -> &'static str {
+fn judge(
+    access: &Access,
+    caller: &Caller,
+    method: Method,
+    target: &'static str,
+    lines: &[(&str, &str)],
+) -> &'static str {
     let mut request = Request::new(method, target, Body::absent());
     for (name, value) in lines {
         request.fields.push(name, value);
@@ -170,7 +176,8 @@ fn web_pages_are_refused() {
 #[test]
 fn the_key_must_be_sent_where_there_is_one() {
     let access = Access { key: Some(Secret::from("s3cret")), ..Access::default() };
-    let with = |lines: &[(&str, &str)]| judge(&access, &tcp(), Method::GET, "/", &[&[("Host", "localhost")], lines].concat());
+    let with =
+        |lines: &[(&str, &str)]| judge(&access, &tcp(), Method::GET, "/", &[&[("Host", "localhost")], lines].concat());
     assert_eq!(with(&[("bankside-KEY", "s3cret")]), "ok");
     assert_eq!(with(&[("Bankside-Key", "S3cret")]), "caller");
     assert_eq!(with(&[("Bankside-Key", "")]), "caller");
