@@ -128,11 +128,13 @@ async fn a_slow_but_steady_reader_gets_everything() {
     let mut app = app_with_room(service, 100);
     app.send(GET).await;
     let (mut count, mut buf) = (0, [0; 100]);
+    let mut head = "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n".len();
     while count < 10_000 {
         sleep(Duration::from_secs(5)).await;
         let read = app.io.read(&mut buf).await.unwrap();
         assert!(read > 0);
-        count += buf[..read].iter().filter(|byte| **byte == b'x').count();
+        count += read - head.min(read);
+        head -= head.min(read);
     }
 }
 

@@ -1,5 +1,6 @@
 //! HTTP/2 with prior knowledge, from an app that uses the `h2` client.
 
+use std::fmt::Write;
 use std::future::poll_fn;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -65,17 +66,17 @@ fn report() -> Answering {
     Answering::new(|mut request: Request| async move {
         let mut report = format!("{} {} {:?}\n", request.method, text(&request.target), request.version);
         for (name, value) in request.fields.iter() {
-            report.push_str(&format!("{}: {}\n", text(name), text(value)));
+            let _ = writeln!(report, "{}: {}", text(name), text(value));
         }
-        report.push_str(&match request.body.size() {
-            _ if request.body.is_absent() => "absent".to_owned(),
-            size => format!("{size:?} "),
-        });
+        let _ = match request.body.size() {
+            _ if request.body.is_absent() => write!(report, "absent"),
+            size => write!(report, "{size:?} "),
+        };
         while let Some(frame) = request.body.frame().await {
-            match frame.unwrap() {
-                Frame::Data(data) => report.push_str(&text(&data)),
-                Frame::Trailers(fields) => report.push_str(&format!("{fields:?}")),
-            }
+            let _ = match frame.unwrap() {
+                Frame::Data(data) => write!(report, "{}", text(&data)),
+                Frame::Trailers(fields) => write!(report, "{fields:?}"),
+            };
         }
         ok(report)
     })
@@ -318,7 +319,7 @@ async fn draining_says_go_away_and_ends_after_the_answers() {
 async fn a_connection_rests_for_75_s() {
     let mut app = app2(targets()).await;
     let start = Instant::now();
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     let (response, _) = app.client.send_request(get(), true).unwrap();
     assert_eq!(read(response).await.unwrap().2, "/a");
     app.connection.await.unwrap().unwrap();

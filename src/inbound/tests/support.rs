@@ -81,10 +81,13 @@ pub(super) fn fed(size: Size) -> (Feed, Body) {
 /// A body of these frames, which are there at once.
 pub(super) fn frames(size: Size, frames: impl IntoIterator<Item = Result<Frame, BodyError>>) -> Body {
     let (sender, body) = fed(size);
-    frames.into_iter().for_each(|frame| sender.send(frame).unwrap());
+    for frame in frames {
+        sender.send(frame).unwrap();
+    }
     body
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it stands in lists of frames and errors")]
 pub(super) fn data(data: &'static str) -> Result<Frame, BodyError> {
     Ok(Frame::Data(Bytes::from_static(data.as_bytes())))
 }

@@ -1,5 +1,6 @@
 //! Requests with bodies: how they reach the service, early answers, and bodies that come wrong or not at all.
 
+use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,14 +19,14 @@ fn report() -> Answering {
             Size::Unknown => "?:".to_owned(),
         };
         while let Some(frame) = request.body.frame().await {
-            match frame {
-                Ok(Frame::Data(data)) => report.push_str(&String::from_utf8_lossy(&data)),
-                Ok(Frame::Trailers(fields)) => report.push_str(&format!("+{fields:?}")),
-                Err(BodyError::Idle(_)) => report.push_str("!idle"),
-                Err(BodyError::Incomplete) => report.push_str("!incomplete"),
-                Err(BodyError::Malformed(_)) => report.push_str("!malformed"),
-                Err(_) => report.push_str("!other"),
-            }
+            let _ = match frame {
+                Ok(Frame::Data(data)) => write!(report, "{}", String::from_utf8_lossy(&data)),
+                Ok(Frame::Trailers(fields)) => write!(report, "+{fields:?}"),
+                Err(BodyError::Idle(_)) => write!(report, "!idle"),
+                Err(BodyError::Incomplete) => write!(report, "!incomplete"),
+                Err(BodyError::Malformed(_)) => write!(report, "!malformed"),
+                Err(_) => write!(report, "!other"),
+            };
         }
         ok(report + "~")
     })
