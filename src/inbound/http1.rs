@@ -164,7 +164,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             return Poll::Ready(Some(response));
         }
         self.take_interims(exchange, Some(cx));
-        if self.poll_write(cx).is_ready_and(|written| !written) {
+        if self.poll_write(cx) == Poll::Ready(false) {
             return Poll::Ready(None);
         }
         self.wire.lock().poll_gone(cx).map(|()| None)
@@ -176,14 +176,14 @@ impl<'a, S: Stream> Connection<'a, S> {
             return;
         };
         loop {
-            let received = match &mut cx {
+            let next = match &mut cx {
                 Some(cx) => match receiver.poll_recv(cx) {
                     Poll::Ready(interim) => interim,
                     Poll::Pending => None,
                 },
                 None => receiver.try_recv().ok(),
             };
-            let Some(interim) = received else { return };
+            let Some(interim) = next else { return };
             exchange.withholds_body &= interim.status != http::StatusCode::CONTINUE;
             self.out.interim(&interim);
         }
@@ -214,20 +214,6 @@ impl<'a, S: Stream> Connection<'a, S> {
         let exchange = Exchange { is_head: false, version: Version::HTTP_11, persists: false, withholds_body: false };
         if self.answer(response, exchange).await == After::Close {
             self.linger().await;
-        }
-    }
-}
-
-/// Reads better than `matches!` around a `Poll`.
-trait IsReadyAnd<T> {
-    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool;
-}
-
-impl<T> IsReadyAnd<T> for Poll<T> {
-    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool {
-        match self {
-            Poll::Ready(value) => test(value),
-            Poll::Pending => false,
         }
     }
 }

@@ -85,7 +85,11 @@ impl<S: Stream> Connection<'_, S> {
         }
         if !self.deadline.is_set() {
             let first = RELEASE.min(self.settings.keep_alive);
-            self.deadline.set(if self.rest == Rest::Long { self.settings.keep_alive - first } else { first });
+            self.deadline.set(if self.rest == Rest::Long {
+                self.settings.keep_alive.saturating_sub(first)
+            } else {
+                first
+            });
         }
         if self.rest == Rest::Long {
             wire.release();
