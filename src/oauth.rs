@@ -17,9 +17,9 @@ mod revocation;
 mod schedule;
 mod slot;
 mod state;
-mod tokens;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use edge::{BankCall, CallAnswer, CallError, Edge};
 pub use grants::{GrantError, Revealed};

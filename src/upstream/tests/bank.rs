@@ -19,6 +19,8 @@ use crate::upstream::{Client, ClientSettings, ConnectionLimit, SendError, tls_ba
 
 /// Far longer than anything here takes.
 pub(super) const LONG: Duration = Duration::from_secs(20);
+/// For waits that nothing but another timer ends.
+pub(super) const FOREVER: Duration = Duration::from_secs(24 * 3600);
 /// For waits that are to end by the timer: the bank says nothing, so the timer is what ends them.
 pub(super) const SHORT: Duration = Duration::from_millis(40);
 

@@ -32,7 +32,10 @@ async fn the_head_goes_out_byte_for_byte_and_the_answer_comes_back_as_it_is() {
         script.await.unwrap(),
         "GET /a%2Fb//c?q=1;2 HTTP/1.1\r\nHost: bank.example\r\nx-B: 1\r\nX-a: 2\r\nX-b: \r\n\r\n"
     );
-    assert_eq!((response.status.as_u16(), &response.reason[..], response.version), (203, &b"Sort Of"[..], Version::HTTP_11));
+    assert_eq!(
+        (response.status.as_u16(), &response.reason[..], response.version),
+        (203, &b"Sort Of"[..], Version::HTTP_11)
+    );
     assert_eq!(lines(&response.fields), [("X-b", "1"), ("x-A", "2"), ("X-B", "3"), ("content-length", "2")]);
     assert_eq!(text, "ok");
 }
@@ -228,10 +231,10 @@ async fn an_app_that_stalls_is_told_from_a_bank_that_does() {
         (first, second)
     });
     let (_feed, body) = fed(Size::Unknown);
-    let error = client.send(post(body), LONG).await.unwrap_err();
+    let error = client.send(post(body), FOREVER).await.unwrap_err();
     assert!(matches!(error.failure, Failure::RequestBody(BodyError::Idle(SHORT))), "{error:?}");
     let (taken, body) = Counted::new(1 << 30);
-    let error = client.send(post(body), LONG).await.unwrap_err();
+    let error = client.send(post(body), FOREVER).await.unwrap_err();
     assert!(matches!(error.failure, Failure::ResponseTimeout(SHORT)), "{error:?}");
     assert_eq!(error.progress, Progress::MayHaveArrived);
     assert!(taken.load(std::sync::atomic::Ordering::Relaxed) < 1 << 28, "the body was taken in ahead of its sending");
