@@ -91,9 +91,9 @@ async fn bodies_and_trailers_go_both_ways() {
         (seen, sum)
     });
     let (feed, body) = fed(Size::Unknown);
-    for frame in [data("abc"), data("de"), trailers("X-Sum", "5")] {
-        feed.send(frame).unwrap();
-    }
+    feed.data("abc");
+    feed.data("de");
+    feed.trailers("X-Sum", "5");
     let mut response = client.send(post(body), LONG).await.unwrap();
     let (mut text, mut sum) = (Vec::new(), None);
     while let Some(frame) = response.body.frame().await {
@@ -183,7 +183,7 @@ async fn an_early_answer_comes_whole_though_the_bank_resets_the_rest_of_the_requ
         drive(server).await;
     });
     let (feed, body) = fed(Size::Unknown);
-    feed.send(data("abc")).unwrap();
+    feed.data("abc");
     let (response, text) = whole(&client, post(body)).await;
     assert_eq!((response.status.as_u16(), text.as_str()), (413, "large"));
 }
@@ -277,7 +277,7 @@ async fn an_app_that_stalls_is_told_from_a_bank_that_does() {
     let (_feed, body) = fed(Size::Unknown);
     let error = client.send(post(body), FOREVER).await.unwrap_err();
     assert!(matches!(error.failure, Failure::RequestBody(BodyError::Idle(SHORT))), "{error:?}");
-    let (taken, body) = Counted::new(1 << 30);
+    let (taken, body) = counted(1 << 30);
     let error = client.send(post(body), FOREVER).await.unwrap_err();
     assert!(matches!(error.failure, Failure::ResponseTimeout(SHORT)), "{error:?}");
     // The bank's window is 64 KiB, and nothing was taken in beyond it but for one frame.
@@ -304,7 +304,7 @@ async fn twenty_megabytes_go_up_and_come_down() {
         stream.send_data(Bytes::new(), true).unwrap();
         driver.await.unwrap();
     });
-    let (_, body) = Counted::new(LARGE);
+    let (_, body) = counted(LARGE);
     let response = client.send(post(body), LONG).await.unwrap();
     assert_eq!(response.body.size(), Size::Exact(LARGE));
     let length = usize::try_from(LARGE).unwrap();

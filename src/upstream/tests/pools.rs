@@ -148,8 +148,8 @@ async fn a_connection_that_dies_under_the_first_write_is_replaced_and_the_body_s
     whole(&client, get("/")).await;
     client.pool.cut_write_side().await;
     let (feed, body) = fed(Size::Unknown);
-    feed.send(data("abc")).unwrap();
-    feed.send(data("d")).unwrap();
+    feed.data("abc");
+    feed.data("d");
     drop(feed);
     whole(&client, post(body)).await;
     drop(client);
