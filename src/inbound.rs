@@ -1,10 +1,27 @@
 //! Floor 3, the door: listeners, who may come in, and the serving of HTTP/1.1 and HTTP/2 to any [`Service`].
+//!
+//! A connection's way: [`listen`] binds, [`spread`] accepts and picks a worker, [`serve()`] speaks with the app until one
+//! of them has enough. [`access`] judges a request; when and with which answer is the service's matter.
+
+pub mod access;
+mod http1;
+mod http2;
+pub mod listen;
+mod serve;
+pub mod spread;
+mod stream;
+mod timer;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::message::http1::{HeadLimits, ParseError};
 use crate::message::{Request, Response};
+
+pub use serve::serve;
+pub use stream::Stream;
 
 /// What answers requests. It knows nothing of connections.
 pub trait Service: Clone + Send + Sync + 'static {
@@ -41,3 +58,39 @@ pub struct Malformed {
     /// What is wrong.
     pub reason: &'static str,
 }
+
+impl From<ParseError> for Malformed {
+    fn from(error: ParseError) -> Self {
+        Self { status: error.status(), reason: error.reason() }
+    }
+}
+
+/// How connections are served.
+#[derive(Clone, Debug)]
+pub struct ServeSettings {
+    /// How large a request's head may be.
+    pub head: HeadLimits,
+    /// From a head's first byte to its last.
+    pub request: Duration,
+    /// How long a connection may rest between requests.
+    pub keep_alive: Duration,
+    /// Between bytes of a body, in either direction, while it is the app that is waited for.
+    pub idle: Duration,
+    /// How many requests an HTTP/2 connection may have under way.
+    pub streams: u32,
+}
+
+impl Default for ServeSettings {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits::default(),
+            request: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            idle: Duration::from_secs(30),
+            streams: 128,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -51,3 +51,23 @@ pub enum TokenError {
         retry_after: Duration,
     },
 }
+
+impl TokenError {
+    /// When there is use in asking again.
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::Unavailable { retry_after } | Self::Store { retry_after } => *retry_after,
+            // A person may do it at any moment, perhaps in another process.
+            Self::UnknownGrant | Self::NeedsAuthorization => Duration::from_secs(1),
+        }
+    }
+
+    /// The same, with another time where it has one.
+    fn after(self, wait: Duration) -> Self {
+        match self {
+            Self::Unavailable { .. } => Self::Unavailable { retry_after: wait },
+            Self::Store { .. } => Self::Store { retry_after: wait },
+            other => other,
+        }
+    }
+}

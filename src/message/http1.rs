@@ -12,8 +12,8 @@ pub use chunked::{begin_chunk, encode_chunk, encode_end};
 pub use decoder::{Decoded, Decoder};
 pub use framing::{Framing, is_forbidden_trailer, persists, request_framing, response_framing};
 pub use head::{
-    HeadLimits, HeadScan, RequestHead, ResponseHead, parse_request_head, parse_response_head, write_request_head,
-    write_response_head,
+    HeadLimits, HeadScan, RequestHead, ResponseHead, is_target, parse_request_head, parse_response_head,
+    write_request_head, write_response_head,
 };
 
 use http::StatusCode;

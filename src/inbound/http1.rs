@@ -1,0 +1,233 @@
+//! Serving HTTP/1.1 and HTTP/1.0: one request after the other, in the connection's own task.
+//!
+//! A request costs no task, channel or timer of its own: its future is set into a box that is used again, the channel
+//! for interim answers outlives it, and there is one timer. When the connection has rested for a while, all of that and
+//! the buffers are given back.
+
+mod answer;
+mod body;
+mod head;
+mod linger;
+mod outgoing;
+mod wire;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use http::{Method, Version};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::sync::CancellationToken;
+
+use crate::message::http1::{HeadScan, RequestHead, persists, request_framing};
+use crate::message::{Interim, Request, Response};
+
+use super::timer::Deadline;
+use super::{Caller, Malformed, ServeSettings, Service, Stream};
+
+use head::{Arrival, Rest};
+use outgoing::Outgoing;
+use wire::Shared;
+
+/// A connection as its driver sees it.
+struct Connection<'a, S> {
+    wire: Shared<S>,
+    out: Outgoing,
+    deadline: Deadline,
+    settings: &'a ServeSettings,
+    drain: &'a CancellationToken,
+    scan: HeadScan,
+    rest: Rest,
+    /// How many requests there were.
+    exchanges: u64,
+    interims: Option<(UnboundedSender<Interim>, UnboundedReceiver<Interim>)>,
+}
+
+/// What the answer has to know of its request.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    is_head: bool,
+    version: Version,
+    /// Whether the app keeps the connection open.
+    persists: bool,
+    /// Whether the app may withhold the body, because it was not told to go on.
+    withholds_body: bool,
+}
+
+/// How a connection goes on after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// With the next request.
+    Persist,
+    /// Not, but the answer is complete and has to arrive.
+    Close,
+    /// Not: the answer broke off, and the app must not take it for complete.
+    BreakOff,
+    /// The app is gone.
+    Gone,
+}
+
+/// Serves one connection, of which `received` has been read.
+pub(super) async fn serve<S: Stream, V: Service>(
+    io: S,
+    received: BytesMut,
+    caller: &Caller,
+    service: &V,
+    settings: &ServeSettings,
+    drain: &CancellationToken,
+) {
+    let mut connection = Connection::new(io, received, settings, drain);
+    let mut draining = Box::pin(drain.cancelled());
+    let mut call = None;
+    loop {
+        let head = match poll_fn(|cx| connection.poll_head(draining.as_mut(), cx)).await {
+            Arrival::Head(head) => head,
+            Arrival::Malformed(malformed) => return connection.refuse(service.refuse(&malformed, caller)).await,
+            Arrival::Closed => return,
+            Arrival::Resting => {
+                call = None;
+                continue;
+            }
+        };
+        let (request, mut exchange) = match connection.begin(head) {
+            Ok(begun) => begun,
+            Err(malformed) => return connection.refuse(service.refuse(&malformed, caller)).await,
+        };
+        let mut slot = call.get_or_insert_with(|| Box::pin(None)).as_mut();
+        slot.set(Some(service.call(request, caller)));
+        let response = poll_fn(|cx| connection.poll_response(slot.as_mut(), &mut exchange, cx)).await;
+        slot.set(None);
+        let Some(response) = response else { return };
+        match connection.answer(response, exchange).await {
+            After::Persist => {}
+            After::Close => return connection.linger().await,
+            After::BreakOff => return connection.wire.lock().io.break_off(),
+            After::Gone => return,
+        }
+    }
+}
+
+impl<'a, S: Stream> Connection<'a, S> {
+    fn new(io: S, received: BytesMut, settings: &'a ServeSettings, drain: &'a CancellationToken) -> Self {
+        Self {
+            wire: Shared::new(io, received),
+            out: Outgoing::default(),
+            deadline: Deadline::new(),
+            settings,
+            drain,
+            scan: HeadScan::default(),
+            rest: Rest::Short,
+            exchanges: 0,
+            interims: None,
+        }
+    }
+
+    /// The request with this head, and what its answer has to know of it.
+    fn begin(&mut self, head: RequestHead) -> Result<(Request, Exchange), Malformed> {
+        let framing = request_framing(&head)?;
+        self.exchanges += 1;
+        let body = body::body(&self.wire, self.exchanges, framing, self.settings.idle);
+        let RequestHead { method, target, version, mut fields } = head;
+        let expects = fields.get("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        if version == Version::HTTP_10 && expects {
+            // HTTP/1.0 has no interim answers, so the expectation means nothing (RFC 9110, section 10.1.1).
+            fields.remove("expect");
+        }
+        let exchange = Exchange {
+            is_head: method == Method::HEAD,
+            version,
+            persists: persists(version, &fields),
+            withholds_body: expects && version == Version::HTTP_11,
+        };
+        let interim = (version == Version::HTTP_11).then(|| self.interim_sender());
+        Ok((Request { method, target, version, fields, body, interim }, exchange))
+    }
+
+    /// Where this request's interim answers go. The channel of the last request serves again, unless somebody kept
+    /// hold of it, whose answers would be taken for this request's.
+    fn interim_sender(&mut self) -> UnboundedSender<Interim> {
+        let kept = self.interims.take().filter(|(_, receiver)| receiver.sender_strong_count() == 1);
+        self.interims.insert(kept.unwrap_or_else(unbounded_channel)).0.clone()
+    }
+
+    /// The service's answer, or `None` if the app has hung up. Interim answers go out in the meantime.
+    fn poll_response<F: Future<Output = Response>>(
+        &mut self,
+        call: Pin<&mut Option<F>>,
+        exchange: &mut Exchange,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Response>> {
+        if let Some(call) = call.as_pin_mut()
+            && let Poll::Ready(response) = call.poll(cx)
+        {
+            return Poll::Ready(Some(response));
+        }
+        self.take_interims(exchange, Some(cx));
+        if self.poll_write(cx).is_ready_and(|written| !written) {
+            return Poll::Ready(None);
+        }
+        self.wire.lock().poll_gone(cx).map(|()| None)
+    }
+
+    /// Queues the interim answers that there are; with a context, whoever sends the next one wakes its task.
+    fn take_interims(&mut self, exchange: &mut Exchange, mut cx: Option<&mut Context<'_>>) {
+        let Some((_, receiver)) = self.interims.as_mut().filter(|_| exchange.version == Version::HTTP_11) else {
+            return;
+        };
+        loop {
+            let received = match &mut cx {
+                Some(cx) => match receiver.poll_recv(cx) {
+                    Poll::Ready(interim) => interim,
+                    Poll::Pending => None,
+                },
+                None => receiver.try_recv().ok(),
+            };
+            let Some(interim) = received else { return };
+            exchange.withholds_body &= interim.status != http::StatusCode::CONTINUE;
+            self.out.interim(&interim);
+        }
+    }
+
+    /// Writes what waits: true when nothing waits any more, false when the app cannot be written to, or does not read.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let before = self.out.waiting();
+        if before == 0 {
+            return Poll::Ready(true);
+        }
+        match self.out.poll_flush(&mut self.wire.lock().io, cx) {
+            Poll::Ready(result) => {
+                self.deadline.clear();
+                Poll::Ready(result.is_ok())
+            }
+            Poll::Pending => {
+                if self.out.waiting() < before || !self.deadline.is_set() {
+                    self.deadline.set(self.settings.idle);
+                }
+                self.deadline.poll(cx).map(|()| false)
+            }
+        }
+    }
+
+    /// Answers what is not a request, and closes.
+    async fn refuse(&mut self, response: Response) {
+        let exchange = Exchange { is_head: false, version: Version::HTTP_11, persists: false, withholds_body: false };
+        if self.answer(response, exchange).await == After::Close {
+            self.linger().await;
+        }
+    }
+}
+
+/// Reads better than `matches!` around a `Poll`.
+trait IsReadyAnd<T> {
+    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool;
+}
+
+impl<T> IsReadyAnd<T> for Poll<T> {
+    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool {
+        match self {
+            Poll::Ready(value) => test(value),
+            Poll::Pending => false,
+        }
+    }
+}

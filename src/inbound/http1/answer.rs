@@ -1,0 +1,196 @@
+//! Writing an answer: its head, how its body is framed, and the body as it comes.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use http::{StatusCode, Version};
+
+use crate::inbound::Stream;
+use crate::message::http1::framing::may_have_content;
+use crate::message::http1::head::{write_field, write_status_line};
+use crate::message::{Body, Frame, Response, Size};
+
+use super::wire::UploadState;
+use super::{After, Connection, Exchange};
+
+/// How the body of an answer is delimited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// There is none, and the fields may speak of one as they like: HEAD, 304.
+    Described,
+    /// There is none and never was: 204.
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Until the connection closes, for HTTP/1.0.
+    UntilClose,
+}
+
+/// An answer's body on its way.
+struct Sending {
+    body: Body,
+    content: Content,
+    /// Bytes that are yet to come, with [`Content::Length`].
+    left: u64,
+    complete: bool,
+}
+
+impl<S: Stream> Connection<'_, S> {
+    /// Writes the answer, and sees to what is left of the request.
+    pub(super) async fn answer(&mut self, response: Response, mut exchange: Exchange) -> After {
+        self.take_interims(&mut exchange, None);
+        if response.status.is_informational() {
+            // As a final answer this would leave the app waiting for ever.
+            return After::BreakOff;
+        }
+        let content = content(&response, exchange);
+        let keep = self.keeps(content, exchange);
+        self.write_head(&response, content, keep, exchange.version);
+        let left = if let Content::Length(length) = content { length } else { 0 };
+        let complete = matches!(content, Content::Described | Content::None);
+        let mut sending = Sending { body: response.body, content, left, complete };
+        let sent = poll_fn(|cx| self.poll_send(&mut sending, cx)).await;
+        drop(sending);
+        self.deadline.clear();
+        if let Err(after) = sent {
+            return after;
+        }
+        let (state, decoder) = self.wire.lock().end_upload();
+        match decoder {
+            _ if !keep || state == UploadState::Failed => After::Close,
+            None => After::Persist,
+            Some(_) if exchange.withholds_body => After::Close,
+            Some(decoder) => self.skip_body(decoder).await,
+        }
+    }
+
+    /// Whether the connection can go on after this answer.
+    fn keeps(&self, content: Content, exchange: Exchange) -> bool {
+        let next_can_be_found = match self.wire.lock().upload_state() {
+            UploadState::Complete => true,
+            // An app that was not told to go on may send the body all the same, or the next request.
+            UploadState::Incomplete => !exchange.withholds_body,
+            UploadState::Failed => false,
+        };
+        exchange.persists && content != Content::UntilClose && next_can_be_found && !self.drain.is_cancelled()
+    }
+
+    /// The head as the service gave it; what concerns this connection only is ours.
+    fn write_head(&mut self, response: &Response, content: Content, keep: bool, version: Version) {
+        let text = self.out.text();
+        write_status_line(text, response.status, &response.reason);
+        let mut has_length = false;
+        for (name, value) in response.fields.iter() {
+            if name.eq_ignore_ascii_case(b"content-length") {
+                if has_length || !content.agrees_with(value) {
+                    continue;
+                }
+                has_length = true;
+            }
+            if !is_of_the_connection(name) {
+                write_field(text, name, value);
+            }
+        }
+        match content {
+            Content::Length(length) if !has_length => {
+                write_field(text, b"Content-Length", length.to_string().as_bytes());
+            }
+            Content::Chunked => write_field(text, b"Transfer-Encoding", b"chunked"),
+            _ => {}
+        }
+        if !keep {
+            write_field(text, b"Connection", b"close");
+        } else if version == Version::HTTP_10 {
+            write_field(text, b"Connection", b"keep-alive");
+        }
+        text.extend_from_slice(b"\r\n");
+    }
+
+    /// Takes what the body has and writes it, until both are through. An error says how the connection ends.
+    fn poll_send(&mut self, sending: &mut Sending, cx: &mut Context<'_>) -> Poll<Result<(), After>> {
+        loop {
+            let waits_for_body = match self.poll_take(sending, cx) {
+                Poll::Pending => true,
+                Poll::Ready(Ok(())) => false,
+                Poll::Ready(Err(after)) => {
+                    // What has come of the answer may tell the app something; it is not waited for.
+                    let _ = self.poll_write(cx);
+                    return Poll::Ready(Err(after));
+                }
+            };
+            match self.poll_write(cx) {
+                Poll::Ready(true) if sending.complete => return Poll::Ready(Ok(())),
+                Poll::Ready(true) if !waits_for_body => {}
+                Poll::Ready(false) => return Poll::Ready(Err(After::Gone)),
+                Poll::Ready(true) | Poll::Pending => break,
+            }
+        }
+        self.wire.lock().poll_gone(cx).map(|()| Err(After::Gone))
+    }
+
+    /// Queues frames of the body. Ready when there is no room for more, or nothing more; pending when the body is.
+    fn poll_take(&mut self, sending: &mut Sending, cx: &mut Context<'_>) -> Poll<Result<(), After>> {
+        let is_chunked = sending.content == Content::Chunked;
+        while !sending.complete && self.out.has_room() {
+            match sending.body.poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    if matches!(sending.content, Content::Length(_)) {
+                        let Some(left) = sending.left.checked_sub(data.len() as u64) else {
+                            return Poll::Ready(Err(After::BreakOff));
+                        };
+                        sending.left = left;
+                    }
+                    self.out.data(data, is_chunked);
+                }
+                Poll::Ready(Some(Ok(Frame::Trailers(fields)))) => {
+                    if is_chunked {
+                        self.out.end(Some(&fields));
+                    }
+                    sending.complete = true;
+                }
+                Poll::Ready(None) => {
+                    if is_chunked {
+                        self.out.end(None);
+                    }
+                    sending.complete = true;
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(After::BreakOff)),
+            }
+            if sending.complete && sending.left > 0 {
+                return Poll::Ready(Err(After::BreakOff));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Content {
+    /// Whether a `Content-Length` of this value may stand in the head.
+    fn agrees_with(self, value: &[u8]) -> bool {
+        match self {
+            Self::Described => true,
+            Self::Length(length) => value == length.to_string().as_bytes(),
+            Self::None | Self::Chunked | Self::UntilClose => false,
+        }
+    }
+}
+
+fn content(response: &Response, exchange: Exchange) -> Content {
+    match response.body.size() {
+        _ if exchange.is_head && response.status != StatusCode::NO_CONTENT => Content::Described,
+        _ if response.status == StatusCode::NOT_MODIFIED => Content::Described,
+        _ if !may_have_content(response.status) => Content::None,
+        Size::Exact(length) => Content::Length(length),
+        Size::Unknown if exchange.version == Version::HTTP_10 => Content::UntilClose,
+        Size::Unknown => Content::Chunked,
+    }
+}
+
+/// Whether a field is between two neighbours. The service gives none of them, and if it did, it must not confuse the
+/// framing.
+fn is_of_the_connection(name: &[u8]) -> bool {
+    ["connection", "transfer-encoding", "keep-alive"].iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+}

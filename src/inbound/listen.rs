@@ -1,0 +1,216 @@
+//! Listening on TCP addresses and unix sockets.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::config::Listen;
+
+/// How many connections the kernel keeps that are not accepted yet.
+const BACKLOG: i32 = 1024;
+/// Only the user that the sidecar runs as may connect; others get in by a group of the directory's and a `chmod`.
+const SOCKET_MODE: u32 = 0o600;
+
+/// Why an address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The system says no: in use, not permitted, no such address or directory.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Which one.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process serves the socket.
+    #[error("another process listens on {}", .0.display())]
+    Served(PathBuf),
+    /// Something other than a socket has that name, and is not ours to remove.
+    #[error("{} is not a socket", .0.display())]
+    NotASocket(PathBuf),
+}
+
+/// A bound listener that does not block. It can be made a listener of whatever runtime serves it.
+#[derive(Debug)]
+pub enum Listener {
+    /// On TCP.
+    Tcp(TcpListener),
+    /// On a unix socket.
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a unix socket; removed when dropped, if it is still the same.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    device_and_inode: (u64, u64),
+}
+
+/// Binds the address. A socket file that nobody serves any more is replaced.
+pub fn bind(listen: &Listen) -> Result<Listener, ListenError> {
+    match listen {
+        Listen::Tcp(address) => bind_tcp(*address)
+            .map(Listener::Tcp)
+            .map_err(|source| ListenError::Bind { address: address.to_string(), source }),
+        Listen::Unix(path) => {
+            remove_stale(path)?;
+            bind_unix(path)
+                .map(|(listener, file)| Listener::Unix(listener, file))
+                .map_err(|source| ListenError::Bind { address: path.display().to_string(), source })
+        }
+    }
+}
+
+impl Listener {
+    /// Where it listens: with the port that the system chose, where 0 was asked for.
+    pub fn address(&self) -> io::Result<Listen> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
+            Self::Unix(_, file) => Ok(Listen::Unix(file.path.clone())),
+        }
+    }
+}
+
+impl AsRawFd for Listener {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            Self::Tcp(listener) => listener.as_raw_fd(),
+            Self::Unix(listener, _) => listener.as_raw_fd(),
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // Connections of an earlier process that wind down must not keep the address.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // On Linux the file gets the mode that the socket has: it is never open to others, not even for a moment.
+    let socket = File::from(OwnedFd::from(socket));
+    socket.set_permissions(Permissions::from_mode(SOCKET_MODE))?;
+    let socket = Socket::from(OwnedFd::from(socket));
+    socket.bind(&SockAddr::unix(path)?)?;
+    let metadata = fs::symlink_metadata(path)?;
+    let file = SocketFile { path: path.to_owned(), device_and_inode: (metadata.dev(), metadata.ino()) };
+    fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok((OwnedFd::from(socket).into(), file))
+}
+
+/// Removes what a process left behind that ended without cleaning up.
+fn remove_stale(path: &Path) -> Result<(), ListenError> {
+    let bind = |source| ListenError::Bind { address: path.display().to_string(), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(bind(error)),
+        Ok(metadata) if !metadata.file_type().is_socket() => return Err(ListenError::NotASocket(path.to_owned())),
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(bind),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(bind(error)),
+        // A full backlog is somebody's too.
+        Ok(_) | Err(_) => Err(ListenError::Served(path.to_owned())),
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let is_ours = fs::symlink_metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.device_and_inode);
+        if is_ours {
+            // Left behind it is only stale, and replaced by the next start.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen() -> (tempfile::TempDir, PathBuf, Listen) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bank.sock");
+        (dir, path.clone(), Listen::Unix(path))
+    }
+
+    #[test]
+    fn port_0_becomes_a_port_that_can_be_reached() {
+        let listener = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let Listen::Tcp(address) = listener.address().unwrap() else { panic!("not TCP") };
+        assert_ne!(address.port(), 0);
+        std::net::TcpStream::connect(address).unwrap();
+    }
+
+    #[test]
+    fn an_address_in_use_is_an_error_that_names_it() {
+        let listener = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let address = listener.address().unwrap();
+        let Listen::Tcp(tcp) = &address else { panic!("not TCP") };
+        assert_eq!(bind(&address).unwrap_err().to_string(), format!("cannot listen on {tcp}"));
+    }
+
+    #[test]
+    fn a_unix_socket_is_for_its_user_only_and_goes_with_its_listener() {
+        let (_dir, path, listen) = listen();
+        let listener = bind(&listen).unwrap();
+        assert_eq!(fs::symlink_metadata(&path).unwrap().mode() & 0o7777, SOCKET_MODE);
+        assert_eq!(listener.address().unwrap(), listen);
+        UnixStream::connect(&path).unwrap();
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_served_one_is_not() {
+        let (_dir, path, listen) = listen();
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        let listener = bind(&listen).unwrap();
+        assert!(matches!(bind(&listen), Err(ListenError::Served(_))));
+        assert!(path.exists());
+        drop(listener);
+    }
+
+    #[test]
+    fn what_is_not_a_socket_is_not_removed() {
+        let (_dir, path, listen) = listen();
+        fs::write(&path, "precious").unwrap();
+        assert!(matches!(bind(&listen), Err(ListenError::NotASocket(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_successors_socket_is_not_removed() {
+        let (_dir, path, listen) = listen();
+        let listener = bind(&listen).unwrap();
+        fs::remove_file(&path).unwrap();
+        let successor = bind(&listen).unwrap();
+        drop(listener);
+        assert!(path.exists());
+        drop(successor);
+    }
+
+    #[test]
+    fn a_missing_directory_is_an_error() {
+        let (_dir, path, _) = listen();
+        assert!(matches!(bind(&Listen::Unix(path.join("deeper"))), Err(ListenError::Bind { .. })));
+    }
+}

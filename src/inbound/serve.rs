@@ -1,0 +1,152 @@
+//! The beginning of a connection: which protocol the app speaks.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
+
+use super::timer::Deadline;
+use super::{Caller, ServeSettings, Service, Stream, http1, http2};
+
+/// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Room for a usual head with a small body.
+const FIRST_READ: usize = 4 * 1024;
+
+/// Serves one connection until the app or we close it: HTTP/2 with prior knowledge, or HTTP/1.1.
+///
+/// When `drain` is cancelled, a connection that rests closes at once, and one with requests under way after their
+/// answers. Dropping the future cuts everything off.
+pub async fn serve<S: Stream, V: Service>(
+    mut io: S,
+    caller: Caller,
+    service: V,
+    settings: &ServeSettings,
+    drain: CancellationToken,
+) {
+    let mut received = BytesMut::new();
+    let Some(protocol) = sniff(&mut io, &mut received, settings, &drain).await else { return };
+    match protocol {
+        Protocol::Http1 => http1::serve(io, received, &caller, &service, settings, &drain).await,
+        Protocol::Http2 => http2::serve(Rewound { received, io }, caller, service, settings, &drain).await,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Reads until the protocol is clear; `None` if nothing comes.
+async fn sniff<S: Stream>(
+    io: &mut S,
+    received: &mut BytesMut,
+    settings: &ServeSettings,
+    drain: &CancellationToken,
+) -> Option<Protocol> {
+    let mut deadline = Deadline::new();
+    let mut draining = pin!(drain.cancelled());
+    deadline.set(settings.keep_alive);
+    poll_fn(|cx| {
+        loop {
+            if let Some(protocol) = protocol(received) {
+                return Poll::Ready(Some(protocol));
+            }
+            received.reserve(FIRST_READ);
+            match pin!(io.read_buf(received)).poll(cx) {
+                Poll::Ready(Ok(1..)) => deadline.set(settings.request),
+                // Part of a preface, and then nothing: let HTTP/1.1 say that it is malformed.
+                Poll::Ready(Ok(0)) if !received.is_empty() => return Poll::Ready(Some(Protocol::Http1)),
+                Poll::Ready(_) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        if received.is_empty() {
+            // No memory for a connection that has not said anything yet.
+            *received = BytesMut::new();
+            if draining.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+        }
+        deadline.poll(cx).map(|()| None)
+    })
+    .await
+}
+
+/// Which protocol begins so, if that is clear already.
+fn protocol(received: &[u8]) -> Option<Protocol> {
+    let common = received.len().min(PREFACE.len());
+    if received[..common] != PREFACE[..common] {
+        return Some(Protocol::Http1);
+    }
+    (common == PREFACE.len()).then_some(Protocol::Http2)
+}
+
+/// A connection of which something has been read already.
+pub(super) struct Rewound<S> {
+    received: BytesMut,
+    io: S,
+}
+
+impl<S: Stream> AsyncRead for Rewound<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.received.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let count = self.received.len().min(buf.remaining());
+        buf.put_slice(&self.received[..count]);
+        self.received.advance(count);
+        if self.received.is_empty() {
+            self.received = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> AsyncWrite for Rewound<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_preface_alone_is_http_2() {
+        assert_eq!(protocol(PREFACE), Some(Protocol::Http2));
+        assert_eq!(protocol(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nrest"), Some(Protocol::Http2));
+        for undecided in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+            assert_eq!(protocol(undecided), None);
+        }
+        for other in [&b"GET / HTTP/1.1\r\n"[..], b"PUT", b"PRI * HTTP/2.0\r\n\r\nXX", b"\r\n"] {
+            assert_eq!(protocol(other), Some(Protocol::Http1));
+        }
+    }
+}

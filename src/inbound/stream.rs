@@ -1,0 +1,19 @@
+//! What a connection to an app is: bytes both ways, and a way to break off.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// A connection to an app.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Sees to it that closing looks like a failure to the app, not like an orderly end, where that can be told apart.
+    fn break_off(&self) {}
+}
+
+impl Stream for TcpStream {
+    fn break_off(&self) {
+        // Closing with a linger time of 0 sends RST. If it cannot be set, the app gets the orderly end after all.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Stream for UnixStream {}
