@@ -63,7 +63,7 @@ async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
                 // It is renewed when somebody asks.
                 GrantState::Expired if report.refreshable => {}
                 other => {
-                    missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name))
+                    missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name));
                 }
             },
             Err(error) => missing.push(format!("grant {grant}: {error}")),

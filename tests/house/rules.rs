@@ -3,9 +3,9 @@
 use proc_macro2::{TokenStream, TokenTree};
 
 /// A source file: its path below `src/`, and what is in it.
-pub struct Source {
-    pub name: String,
-    pub text: String,
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
 /// Rooms by floor. A file may use strictly lower floors and its own room.
@@ -31,7 +31,7 @@ fn is_simulator(name: &str) -> bool {
 }
 
 /// Everything in these files that breaks a law of the house, a line each.
-pub fn violations(sources: &[Source]) -> Vec<String> {
+pub(crate) fn violations(sources: &[Source]) -> Vec<String> {
     sources.iter().flat_map(|source| [opening_words(source), bank_names(source), floors(source)].concat()).collect()
 }
 
