@@ -92,10 +92,16 @@ fn depth(name: &str) -> usize {
 fn collect_used(tokens: TokenStream, depth: usize, used: &mut Vec<String>) {
     let mut tokens = tokens.into_iter().peekable();
     let mut supers = 0;
+    let mut is_module = false;
     while let Some(token) = tokens.next() {
         match token {
-            TokenTree::Group(group) => collect_used(group.stream(), depth, used),
+            // The root is one `super::` further from within a module of the file.
+            TokenTree::Group(group) => {
+                collect_used(group.stream(), depth + usize::from(is_module), used);
+                is_module = false;
+            }
             TokenTree::Ident(word) => {
+                is_module = word == "mod" || (is_module && word != "super");
                 supers = if word == "super" { supers + 1 } else { 0 };
                 let is_root = word == "crate" || word == "bankside" || supers == depth;
                 let at_visibility = word == "crate" && tokens.peek().is_none();
