@@ -59,6 +59,7 @@ fn a_planted_upward_import_is_found_in_every_spelling() {
         "fn f() { println!(\"{}\", crate::proxy::NAME) }",
         "mod tests { use crate::proxy::Proxy; }",
         "mod tests { use super::super::super::proxy::Proxy; }",
+        "mod rows; fn f() { super::super::proxy::f() }",
         "use crate as house;",
         "use crate::*;",
     ] {

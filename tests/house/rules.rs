@@ -111,7 +111,7 @@ fn collect_used(tokens: TokenStream, depth: usize, used: &mut Vec<String>) {
                 }
             }
             TokenTree::Punct(mark) if mark.as_char() == ':' => {}
-            _ => supers = 0,
+            _ => (supers, is_module) = (0, false),
         }
     }
 }
