@@ -19,7 +19,8 @@ fn main() -> io::Result<()> {
     let mut list = String::from("&[\n");
     for path in files {
         let name = path.file_stem().and_then(|stem| stem.to_str()).ok_or(io::ErrorKind::InvalidData)?;
-        writeln!(list, "    ({name:?}, include_str!({path:?})),").map_err(io::Error::other)?;
+        let file = path.to_str().ok_or(io::ErrorKind::InvalidData)?;
+        writeln!(list, "    ({name:?}, include_str!({file:?})),").map_err(io::Error::other)?;
     }
     list.push_str("]\n");
     fs::write(PathBuf::from(out).join("profiles.rs"), list)

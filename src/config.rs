@@ -11,6 +11,8 @@ pub mod route;
 pub mod settings;
 pub mod values;
 
+mod bank_words;
+mod collection;
 mod environment;
 mod file;
 mod interpolate;
@@ -21,6 +23,7 @@ mod quantity;
 mod raw;
 mod raw_bank;
 mod reader;
+mod table;
 mod tree;
 mod url;
 mod valid;
@@ -30,6 +33,7 @@ mod valid_headers;
 mod valid_identity;
 mod valid_registration;
 mod valid_routes;
+mod valid_token;
 
 pub use bank::{Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, Timeouts, Tls, TlsVersion};
 pub use environment::{Environment, ProcessEnvironment};

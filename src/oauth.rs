@@ -2,13 +2,14 @@
 //!
 //! A [`Tokens`] is made for each bank. A worker that asks it for a token gets a snapshot without waiting while a valid
 //! one is there. Everything else happens in tasks of the control thread, which no caller's hang-up can cut: see
-//! [`renewal`](self) for the way of a token, `schedule` for what happens unasked, `login` for how a person consents.
+//! `renewal` for the way of a token, `schedule` for what happens unasked, `login` for how a person consents.
 
 mod answer;
 mod backoff;
 mod callback;
 mod client;
 pub mod edge;
+mod failure;
 mod grants;
 mod login;
 mod renewal;
@@ -17,9 +18,9 @@ mod revocation;
 mod schedule;
 mod slot;
 mod state;
-mod tokens;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use edge::{BankCall, CallAnswer, CallError, Edge};
 pub use grants::{GrantError, Revealed};
@@ -50,4 +51,24 @@ pub enum TokenError {
         /// When it is tried again.
         retry_after: Duration,
     },
+}
+
+impl TokenError {
+    /// When there is use in asking again.
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::Unavailable { retry_after } | Self::Store { retry_after } => *retry_after,
+            // A person may do it at any moment, perhaps in another process.
+            Self::UnknownGrant | Self::NeedsAuthorization => Duration::from_secs(1),
+        }
+    }
+
+    /// The same, with another time where it has one.
+    fn after(self, wait: Duration) -> Self {
+        match self {
+            Self::Unavailable { .. } => Self::Unavailable { retry_after: wait },
+            Self::Store { .. } => Self::Store { retry_after: wait },
+            other => other,
+        }
+    }
 }

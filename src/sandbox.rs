@@ -11,6 +11,7 @@ mod authority;
 mod cnb;
 mod consent;
 pub mod control;
+pub mod customer;
 pub mod fault;
 mod files;
 mod gate;
@@ -24,11 +25,16 @@ pub mod pki;
 mod probes;
 pub mod qwac;
 pub mod record;
+mod remote;
 mod start;
 mod state;
 pub mod statements;
 mod tls;
+pub mod tour;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 
@@ -120,6 +126,7 @@ impl BankOptions {
 }
 
 /// The simulated banks. They stop when this is dropped.
+#[expect(clippy::struct_field_names, reason = "one of the banks is a sandbox itself")]
 pub struct Sandbox {
     pki: Pki,
     qwac: Qwac,

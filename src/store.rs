@@ -10,7 +10,9 @@ pub mod key;
 pub mod seal;
 pub mod sqlite;
 
-pub use grant::{Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, NewTokens, RegisteredClient, Settled, Standing};
+pub use grant::{
+    Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, NewTokens, RegisteredClient, Settled, Standing,
+};
 pub use sqlite::Sqlite;
 
 use std::io;

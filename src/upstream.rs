@@ -4,22 +4,36 @@
 //! pooled connection or a resumed session would still show the old certificate.
 
 pub mod connect;
+mod deadline;
+mod exchange;
+mod failure;
+mod http1;
+mod http2;
 pub mod identity;
+mod limit;
+mod pool;
 mod race;
 mod roots;
 pub mod tls;
 #[cfg(test)]
 mod tls_bank;
+mod wire;
 
+pub use failure::{Failure, Progress, SendError};
 pub use identity::Identity;
+pub use limit::ConnectionLimit;
 pub use tls::TlsClient;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use crate::message::{Request, Response};
 
-use crate::message::{BodyError, Request, Response};
+use exchange::{Broken, Patience};
+use pool::{Lease, Pool};
+
+/// A request goes to so many connections that turn out to be dead before any byte of it was written.
+const MOST_DEAD: usize = 4;
 
 /// Where a connection goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,79 +54,46 @@ pub struct ClientSettings {
     /// How long a request may wait for a connection when there are as many as may be.
     pub queue: Duration,
     /// A permit for each connection to the bank; shared by the workers' clients.
-    pub connections: Arc<Semaphore>,
+    pub connections: Arc<ConnectionLimit>,
 }
 
 /// Sends requests to one endpoint over pooled connections. Each worker has its own, so its lock is never waited for.
-pub struct Client {}
+#[derive(Debug)]
+pub struct Client {
+    pool: Arc<Pool>,
+}
 
 impl Client {
-    /// A client without connections yet.
-    pub fn new(_endpoint: Endpoint, _tls: Arc<TlsClient>, _settings: ClientSettings) -> Self {
-        todo!()
+    /// A client without connections yet. Dropped, it closes those that are idle; answers under way end on theirs.
+    pub fn new(endpoint: Endpoint, tls: Arc<TlsClient>, settings: ClientSettings) -> Self {
+        Self { pool: Pool::new(endpoint, tls, settings) }
     }
 
-    /// Sends the request once: its fields go out as they are. The answer's body streams, and with it what is left of
-    /// the request's. `response` bounds the time from the request's end to the answer's head.
-    pub async fn send(&self, _request: Request, _response: Duration) -> Result<Response, SendError> {
-        todo!()
+    /// Sends the request once: its fields go out as they are, but for those that frame the body (`Content-Length`,
+    /// `Transfer-Encoding`), which are made to agree with it. The answer's body streams, and with it what is left of
+    /// the request's. `response` bounds the time from the request's end to the answer's head; while the request moves,
+    /// each wait is bounded by [`ClientSettings::idle`].
+    ///
+    /// A pooled connection that turns out to be dead before a byte of the request was written is replaced by another.
+    /// If this future or the answer's body is dropped, the exchange ends, and nothing of it is used again.
+    pub async fn send(&self, request: Request, response: Duration) -> Result<Response, SendError> {
+        let patience = Patience { response, idle: self.pool.settings().idle };
+        let mut request = request;
+        let mut dead = 0;
+        loop {
+            let outcome = match self.pool.lease().await.map_err(Failure::before_sending)? {
+                Lease::Http1(connection) => http1::exchange(connection, request, patience).await,
+                Lease::Http2(lease) => http2::exchange(lease, request, patience).await,
+            };
+            match outcome {
+                Ok(response) => return Ok(response),
+                Err(Broken { unsent: Some(unsent), .. }) if dead < MOST_DEAD => request = *unsent,
+                Err(broken) => return Err(broken.into()),
+            }
+            dead += 1;
+        }
     }
 }
 
-/// Why there is no answer, and whether the bank may have seen the request.
-#[derive(Debug, thiserror::Error)]
-#[error("{failure}")]
-pub struct SendError {
-    /// What happened.
-    #[source]
-    pub failure: Failure,
-    /// Whether sending it again could do it twice.
-    pub progress: Progress,
-}
-
-/// How far a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The bank has processed nothing of it: no byte of it was written, or HTTP/2 says so (GOAWAY, `REFUSED_STREAM`).
-    NothingSent,
-    /// A byte of it may have left.
-    MayHaveArrived,
-}
-
-/// What kept an answer from coming.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The name could not be resolved.
-    #[error("the bank's name could not be resolved")]
-    Dns(#[source] std::io::Error),
-    /// The connection was not made: refused, unreachable.
-    #[error("the connection to the bank was not made")]
-    Connect(#[source] std::io::Error),
-    /// The connection, TLS included, was not there in time.
-    #[error("no connection to the bank within {} ms", .0.as_millis())]
-    ConnectTimeout(Duration),
-    /// We did not accept the bank's side of the handshake.
-    #[error("the bank's certificate or TLS was not accepted: {0}")]
-    TlsRefusedByUs(#[source] rustls::Error),
-    /// The bank did not accept ours: an alert, in the handshake or on the first read after it (TLS 1.3).
-    #[error("the bank refused our certificate or TLS: {0}")]
-    TlsRefusedByBank(#[source] rustls::Error),
-    /// As many connections as may be are in use, and none came free in time.
-    #[error("all connections to the bank were in use for {} ms", .0.as_millis())]
-    Saturated(Duration),
-    /// The bank closed or reset the connection before an answer.
-    #[error("the connection to the bank ended before an answer")]
-    Closed(#[source] std::io::Error),
-    /// No answer's head in time.
-    #[error("no answer within {} ms", .0.as_millis())]
-    ResponseTimeout(Duration),
-    /// The answer is not HTTP.
-    #[error("the bank's answer is malformed: {0}")]
-    Malformed(&'static str),
-    /// The HTTP/2 stream or connection failed.
-    #[error("HTTP/2 to the bank failed: {0}")]
-    Http2(#[source] h2::Error),
-    /// The app's body ended before its end.
-    #[error("the request's body failed: {0}")]
-    RequestBody(#[source] BodyError),
-}
+#[cfg(test)]
+mod tests;

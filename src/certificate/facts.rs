@@ -24,13 +24,13 @@ pub struct Facts {
     pub common_name: Option<String>,
     /// The holder's `O`.
     pub organization: Option<String>,
-    /// `PSDCZ-CNB-48136450`: the holder as the authority knows it.
+    /// `PSDXX-EXA-48136450`: the holder as the authority knows it.
     pub organization_identifier: Option<String>,
     /// The PSD2 roles. None where there is no PSD2 statement.
     pub roles: Vec<Role>,
     /// The competent authority, in words.
     pub nca_name: Option<String>,
-    /// The competent authority's id: `CZ-CNB`.
+    /// The competent authority's id: `XX-EXA`.
     pub nca_id: Option<String>,
     /// What it is qualified for; empty where it does not say.
     pub qualified: Vec<QualifiedKind>,

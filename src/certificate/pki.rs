@@ -13,9 +13,9 @@ use rcgen::{
 use super::Role;
 
 /// The authority and roles of most test certificates.
-pub(crate) const NCA_NAME: &str = "Česká národní banka";
-pub(crate) const NCA_ID: &str = "CZ-CNB";
-pub(crate) const ORGANIZATION_IDENTIFIER: &str = "PSDCZ-CNB-48136450";
+pub(crate) const NCA_NAME: &str = "Úřad pro příklady";
+pub(crate) const NCA_ID: &str = "XX-EXA";
+pub(crate) const ORGANIZATION_IDENTIFIER: &str = "PSDXX-EXA-48136450";
 
 /// A certificate with its key.
 pub(crate) struct Issued {

@@ -110,7 +110,7 @@ pub struct Psd2 {
     pub roles: Vec<Role>,
     /// The competent authority in words.
     pub nca_name: String,
-    /// The competent authority by its id: `CZ-CNB`.
+    /// The competent authority by its id: `XX-EXA`.
     pub nca_id: String,
 }
 

@@ -8,7 +8,8 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value as Json, json};
 use zeroize::Zeroizing;
 
-use super::reader::{Field, Read, Reader, table};
+use super::reader::{Field, Read, Reader};
+use super::table::table;
 use super::tree::Node;
 use super::{FileContent, Place, Severity};
 use crate::words::Secret;

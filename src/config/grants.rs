@@ -137,7 +137,8 @@ pub struct Registration {
     pub url: HttpsUrl,
     /// Whether the body is JSON or a form.
     pub format: RegistrationFormat,
-    /// The body's fields, with `{name}`, `{redirect_uri}`, `{scopes}` to be filled in.
+    /// The body's fields, with `{name}`, `{redirect_uri}`, `{scopes}` to be filled in. `{scopes}` are those of the bank
+    /// and of its named grants: with spaces between; where it is all of a list's item, an item each.
     pub fields: serde_json::Map<String, serde_json::Value>,
     /// The answer's field that is the client id.
     pub take_client_id: Vec<String>,

@@ -18,9 +18,14 @@ pub struct Place {
 impl Place {
     /// The place of a key of the table at this place, in the same line. Odd keys are quoted, as TOML does.
     pub(super) fn child(&self, key: &str) -> Self {
-        let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+        let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
         let key = if bare { key.to_owned() } else { format!("{key:?}") };
-        let key = if self.key.is_empty() { key } else { format!("{}.{key}", self.key) };
+        self.below(&key)
+    }
+
+    /// As [`Self::child`], for a key with its tables, dotted and quoted already.
+    pub(super) fn below(&self, path: &str) -> Self {
+        let key = if self.key.is_empty() { path.to_owned() } else { format!("{}.{path}", self.key) };
         Self { key: key.into(), ..self.clone() }
     }
 }

@@ -61,8 +61,8 @@ fn open(named: &Node, reader: &mut Reader<'_>) -> Option<Node> {
             Some(name) => format!("did you mean \"{name}\"?"),
             None => "a path has a slash in it, or ends in .toml".to_owned(),
         };
-        let names: Vec<_> = profile_names().collect();
-        let reason = format!("no profile has this name; built in are: {}", names.join(", "));
+        let known: Vec<_> = profile_names().collect();
+        let reason = format!("no profile has this name; built in are: {}", known.join(", "));
         reader.error(&named.place, reason, remedy);
         return None;
     };

@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::collection::{Named, OneOrMany};
 use super::file::{FilePath, RawSecret};
-use super::leaf::{Named, OneOrMany, Whole};
+use super::leaf::Whole;
 use super::raw_bank::RawBank;
-use super::reader::{Field, Located, Read, Reader, choice, table, text};
+use super::reader::{Field, Located, Read, Reader};
 use super::settings::LogFormat;
+use super::table::{choice, table, text};
 use super::tree::{Node, Value};
 use super::{FileContent, Invalid, Listen, Place};
 use crate::words::Secret;
@@ -32,7 +34,7 @@ table! {
     RawLog {
         /// auto is text on a terminal, else JSON.
         format: LogFormat = "'auto'",
-        /// error, warn, info, debug, trace or off, also by target: "info,bankside::proxy=debug".
+        /// error, warn, info, debug, trace or off, also by target: `info,bankside::proxy=debug`.
         level: LogLevel = "'info'",
     }
 
@@ -44,7 +46,7 @@ table! {
 
     /// Where grants live.
     RawStore {
-        /// "sqlite:PATH", or "postgres://USER@HOST/DATABASE".
+        /// `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`.
         url: RawStoreUrl = "'sqlite:bankside.db'",
         /// 32 bytes in base64 that seal what is stored. A missing file is made (SQLite only).
         key: RawStoreKey = "{ file = 'bankside.key' }",
@@ -64,7 +66,7 @@ table! {
         private_key: FileContent,
         /// For an encrypted key or a PKCS#12 file.
         passphrase: Secret,
-        /// A PKCS#12 file, instead of certificate and private_key.
+        /// A PKCS#12 file, instead of `certificate` and `private_key`.
         pkcs12: FileContent,
         /// The key stays in the HSM.
         pkcs11: RawPkcs11,
@@ -127,12 +129,19 @@ impl std::str::FromStr for LogLevel {
     }
 }
 
+impl Listen {
+    /// A unix socket's path is relative to the file that names it.
+    fn relative_to(self, node: &Node) -> Self {
+        match self {
+            Self::Unix(path) => Self::Unix(node.source.base.join(path)),
+            tcp @ Self::Tcp(_) => tcp,
+        }
+    }
+}
+
 impl Read for Listen {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        match reader.parse(node)? {
-            Self::Unix(path) => Some(Self::Unix(node.source.base.join(path))),
-            tcp @ Self::Tcp(_) => Some(tcp),
-        }
+        reader.parse::<Self>(node).map(|listen| listen.relative_to(node))
     }
 
     fn schema(_: &mut Map<String, Json>) -> Json {
@@ -143,12 +152,18 @@ impl Read for Listen {
 /// An address, or `off`.
 pub(super) struct AdminListen(pub(super) Option<Listen>);
 
+impl std::str::FromStr for AdminListen {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text == "off" { Ok(Self(None)) } else { text.parse().map(|listen| Self(Some(listen))) }
+    }
+}
+
 impl Read for AdminListen {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        if matches!(&node.value, Value::Text(text) if text.as_str() == "off") {
-            return Some(Self(None));
-        }
-        Listen::read(node, reader).map(|listen| Self(Some(listen)))
+        let Self(listen) = reader.parse(node)?;
+        Some(Self(listen.map(|listen| listen.relative_to(node))))
     }
 
     fn schema(_: &mut Map<String, Json>) -> Json {

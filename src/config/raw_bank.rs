@@ -1,16 +1,17 @@
 //! What a bank's table, and so a profile, may hold: the one list of keys, with their types and defaults.
 
-use http::Method;
-
+use super::bank_words::{Grant, HostName, MethodName, RawClientAuth, RawGrantType, RawRevocation, ServerName};
+use super::collection::{JsonObject, Named, OneOrMany};
 use super::file::Roots;
 use super::grants::{BasicEncoding, RegistrationFormat};
-use super::leaf::{Fraction, JsonObject, Named, OneOrMany, Parameter, Size, Span, Whole};
+use super::leaf::{Fraction, Parameter, Size, Span, Whole};
 use super::raw::RawIdentity;
-use super::reader::{Located, choice, table, text};
+use super::reader::Located;
+use super::table::table;
 use super::url::{RedirectUri, UrlTemplate};
 use super::valid_headers::{HeaderValue, Removed};
-use super::{Alpn, BaseUrl, HttpsUrl, Invalid, Listen, PathPattern, TlsVersion};
-use crate::words::{GrantName, Secret};
+use super::{Alpn, BaseUrl, HttpsUrl, Listen, PathPattern, TlsVersion};
+use crate::words::Secret;
 
 /// Seconds of an hour and of a year, for the ranges of durations.
 const HOUR: u64 = 60 * 60;
@@ -225,120 +226,5 @@ table! {
         at: Fraction<10, 99> = "0.8",
         /// Grants unused so long are renewed on use only.
         idle: Span<1000, { 10 * YEAR }> = "'30d'",
-    }
-}
-
-/// How tokens are come by.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum RawGrantType {
-    AuthorizationCode,
-    ClientCredentials,
-    Fixed,
-}
-
-/// How the client authenticates.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum RawClientAuth {
-    Post,
-    Basic,
-    Tls,
-    PrivateKeyJwt,
-    None,
-}
-
-/// How a grant is revoked.
-#[derive(Clone, Copy)]
-pub(super) enum RawRevocation {
-    Rfc7009,
-    Delete,
-}
-
-choice!(RawGrantType {
-    "authorization_code" => Self::AuthorizationCode,
-    "client_credentials" => Self::ClientCredentials,
-    "fixed" => Self::Fixed,
-});
-choice!(RawClientAuth {
-    "client_secret_post" => Self::Post,
-    "client_secret_basic" => Self::Basic,
-    "tls_client_auth" => Self::Tls,
-    "private_key_jwt" => Self::PrivateKeyJwt,
-    "none" => Self::None,
-});
-choice!(RawRevocation { "rfc7009" => Self::Rfc7009, "delete" => Self::Delete });
-choice!(BasicEncoding { "form" => Self::Form, "raw" => Self::Raw });
-choice!(RegistrationFormat { "json" => Self::Json, "form" => Self::Form });
-choice!(TlsVersion { "1.2" => Self::Tls12, "1.3" => Self::Tls13 });
-choice!(Alpn { "h2" => Self::H2, "http/1.1" => Self::Http11 });
-
-text! {
-    HttpsUrl, "https://bank.example/path";
-    BaseUrl, "https://bank.example/api";
-    UrlTemplate, "https://bank.example/applications/{client_id}";
-    RedirectUri, "https://example.com/callback";
-    PathPattern, "/accounts/**";
-    MethodName, "GET";
-    HostName, "bank.internal";
-    ServerName, "bank.example";
-    Grant, "default";
-}
-
-/// A method (RFC 9110, section 9.1) in upper case.
-pub(super) struct MethodName(pub(super) Method);
-
-impl std::str::FromStr for MethodName {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let rule = || Invalid::new("not a method", "write a method in capitals, such as \"GET\"");
-        // Methods are case-sensitive: one in lower case would match no request that anybody sends.
-        if text.bytes().any(|b| b.is_ascii_lowercase()) {
-            return Err(rule());
-        }
-        Method::from_bytes(text.as_bytes()).map(Self).map_err(|_| rule())
-    }
-}
-
-/// A name for the Host field, in lower case; IPv6 in brackets.
-pub(super) struct HostName(pub(super) String);
-
-impl std::str::FromStr for HostName {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match super::url::parse_host(text) {
-            Some(host) if host.contains(':') => Ok(Self(format!("[{host}]"))),
-            Some(host) => Ok(Self(host)),
-            None => {
-                Err(Invalid::new("not a host", "write a name or an address without port, such as \"bank.internal\""))
-            }
-        }
-    }
-}
-
-/// The name in a certificate.
-pub(super) struct ServerName(pub(super) String);
-
-impl std::str::FromStr for ServerName {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match rustls_pki_types::ServerName::try_from(text) {
-            Ok(_) => Ok(Self(text.to_ascii_lowercase())),
-            Err(_) => Err(Invalid::new("not a name that a certificate can have", "write a host name")),
-        }
-    }
-}
-
-/// The name of a grant.
-pub(super) struct Grant(pub(super) GrantName);
-
-impl std::str::FromStr for Grant {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        text.parse()
-            .map(Self)
-            .map_err(|why: crate::words::InvalidName| Invalid::new("not a grant's name", why.to_string()))
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn settings(
 
 fn note_clash(listen: &Located<Listen>, listeners: &[(Listen, Place)], reader: &mut Reader<'_>) {
     if let Some((_, place)) = listeners.iter().find(|(other, _)| other.clashes_with(&listen.value)) {
-        let reason = format!("the address is taken by {} in line {}", place.key, place.line);
+        let reason = format!("the address is taken by {}", place.key);
         reader.error(&listen.place, reason, "choose another port or path");
     }
 }

@@ -3,9 +3,11 @@
 use http::HeaderName;
 use serde_json::{Map, Value as Json, json};
 
-use super::leaf::{Named, Parameter};
+use super::collection::Named;
+use super::leaf::Parameter;
 use super::raw_bank::RawHeaders;
-use super::reader::{Field, Located, Read, Reader, text};
+use super::reader::{Field, Located, Read, Reader};
+use super::table::text;
 use super::tree::{Node, Value};
 use super::{HeaderRules, HeaderTemplate, Invalid, Place};
 use crate::words::Secret;
@@ -86,9 +88,11 @@ pub(super) fn header_rules(raw: RawHeaders, reader: &mut Reader<'_>) -> HeaderRu
     let set = fields(raw.set, reader);
     let default = fields(raw.default, reader);
     let remove: Vec<_> = raw.remove.value.into_iter().map(|name| name.map(|name| name.0)).collect();
-    let names = set.iter().chain(&default).map(|(name, value)| (name, &value.place));
+    // What is taken out comes first: where it is the profile's, the problem is the bank's own line.
+    let removed = remove.iter().map(|name| (&name.value, &name.place));
+    let given = set.iter().chain(&default).map(|(name, value)| (name, &value.place));
     let mut seen: Vec<&str> = Vec::new();
-    for (name, place) in names.chain(remove.iter().map(|name| (&name.value, &name.place))) {
+    for (name, place) in removed.chain(given) {
         if seen.contains(&name.as_str()) {
             let reason = format!("the field `{name}` has more than one rule");
             reader.error(place, reason, "keep one of them (`remove = []` undoes a profile's)");

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::Value as Json;
 
-use super::leaf::OneOrMany;
+use super::collection::OneOrMany;
 use super::raw_bank::RawRegistration;
 use super::reader::{Field, Located, Reader};
 use super::{Place, Registration};

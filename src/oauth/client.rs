@@ -1,1 +1,129 @@
-//! (to come)
+//! Who we are to the token endpoint, and how we prove it (RFC 6749, section 2.3).
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::byte_serialize;
+use zeroize::Zeroizing;
+
+use crate::config::{BasicEncoding, ClientAuth, TokenEndpoint};
+use crate::message::Fields;
+use crate::store::{RegisteredClient, Store, StoreError};
+use crate::words::{BankName, Secret};
+
+use super::request::Form;
+
+/// A client's credentials.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) id: String,
+    pub(super) secret: Option<Secret>,
+}
+
+/// The client of this endpoint: what the configuration says, else what was registered last. `id` asks for that very
+/// client, and is not needed where the configuration names one.
+pub(super) async fn find(
+    endpoint: &TokenEndpoint,
+    store: &dyn Store,
+    bank: &BankName,
+    id: Option<&str>,
+) -> Result<Option<Client>, StoreError> {
+    let needs_secret = matches!(endpoint.client_auth, ClientAuth::ClientSecretPost | ClientAuth::ClientSecretBasic(_));
+    let complete = endpoint.client_id.is_some() && (endpoint.client_secret.is_some() || !needs_secret);
+    let registered = if complete { Vec::new() } else { store.clients(bank).await? };
+    Ok(choose(endpoint, registered, id))
+}
+
+fn choose(endpoint: &TokenEndpoint, registered: Vec<RegisteredClient>, id: Option<&str>) -> Option<Client> {
+    let wanted = endpoint.client_id.as_deref().or(id);
+    let stored = registered.into_iter().rfind(|client| wanted.is_none_or(|id| client.client_id == id));
+    let (stored_id, stored_secret) =
+        stored.map_or((None, None), |client| (Some(client.client_id), client.client_secret));
+    Some(Client {
+        id: endpoint.client_id.clone().or(stored_id)?,
+        secret: endpoint.client_secret.clone().or(stored_secret),
+    })
+}
+
+impl Client {
+    /// Adds what authenticates this client to a form or its field lines.
+    pub(super) fn authenticate(&self, how: ClientAuth, form: &mut Form, fields: &mut Fields) {
+        let secret = self.secret.as_ref().map_or(&b""[..], Secret::expose);
+        match how {
+            ClientAuth::ClientSecretPost => {
+                form.set("client_id", &self.id);
+                form.set("client_secret", &Zeroizing::new(String::from_utf8_lossy(secret).into_owned()));
+            }
+            ClientAuth::ClientSecretBasic(encoding) => fields.set("Authorization", basic(&self.id, secret, encoding)),
+            ClientAuth::TlsClientAuth | ClientAuth::None => form.set("client_id", &self.id),
+        }
+    }
+}
+
+fn basic(id: &str, secret: &[u8], encoding: BasicEncoding) -> String {
+    let mut pair = Zeroizing::new(Vec::new());
+    match encoding {
+        BasicEncoding::Form => {
+            byte_serialize(id.as_bytes()).for_each(|part| pair.extend_from_slice(part.as_bytes()));
+            pair.push(b':');
+            byte_serialize(secret).for_each(|part| pair.extend_from_slice(part.as_bytes()));
+        }
+        BasicEncoding::Raw => {
+            pair.extend_from_slice(id.as_bytes());
+            pair.push(b':');
+            pair.extend_from_slice(secret);
+        }
+    }
+    format!("Basic {}", STANDARD.encode(&*pair))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::tests::support::endpoint;
+    use crate::words::Timestamp;
+
+    fn registered(id: &str, secret: &str) -> RegisteredClient {
+        RegisteredClient {
+            client_id: id.into(),
+            client_secret: Some(secret.into()),
+            registered_at: Timestamp::default(),
+        }
+    }
+
+    #[test]
+    fn basic_credentials_are_encoded_as_the_bank_expects() {
+        let decode = |text: String| String::from_utf8(STANDARD.decode(text.trim_start_matches("Basic ")).unwrap());
+        assert_eq!(decode(basic("a b", b"s:c+ret%", BasicEncoding::Form)).unwrap(), "a+b:s%3Ac%2Bret%25");
+        assert_eq!(decode(basic("a b", b"s:c+ret%", BasicEncoding::Raw)).unwrap(), "a b:s:c+ret%");
+    }
+
+    #[test]
+    fn a_configured_client_wins_over_stored_ones() {
+        let mut endpoint = endpoint();
+        endpoint.client_id = Some("configured".into());
+        endpoint.client_secret = Some("own".into());
+        let client = choose(&endpoint, vec![registered("stored", "other")], None).unwrap();
+        assert_eq!(client.id, "configured");
+        assert!(client.secret.unwrap().matches(b"own"));
+    }
+
+    #[test]
+    fn without_a_configured_one_the_last_registered_client_is_used_or_the_one_that_began_the_login() {
+        let mut endpoint = endpoint();
+        (endpoint.client_id, endpoint.client_secret) = (None, None);
+        let both = || vec![registered("first", "1"), registered("last", "2")];
+        assert_eq!(choose(&endpoint, both(), None).unwrap().id, "last");
+        assert!(choose(&endpoint, both(), Some("first")).unwrap().secret.unwrap().matches(b"1"));
+        assert!(choose(&endpoint, Vec::new(), None).is_none());
+    }
+
+    #[test]
+    fn a_configured_id_without_a_secret_takes_its_own_stored_secret_only() {
+        let mut endpoint = endpoint();
+        (endpoint.client_id, endpoint.client_secret) = (Some("first".into()), None);
+        let both = || vec![registered("first", "1"), registered("last", "2")];
+        assert!(choose(&endpoint, both(), None).unwrap().secret.unwrap().matches(b"1"));
+        endpoint.client_id = Some("unknown".into());
+        assert!(choose(&endpoint, both(), None).unwrap().secret.is_none());
+    }
+}

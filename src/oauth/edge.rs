@@ -87,8 +87,7 @@ impl Edge {
 
     /// Takes another identity: calls from here on use connections of their own under it.
     pub fn replace_tls(&self, tls: Arc<TlsClient>) {
-        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) =
-            Generation { tls, by_endpoint: HashMap::new() };
+        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Generation { tls, by_endpoint: HashMap::new() };
     }
 
     fn client(&self, url: &HttpsUrl) -> Arc<Client> {

@@ -1,11 +1,22 @@
 //! Grants as people handle them: listed, imported, renewed and removed, with or without a running sidecar.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::store::StoreError;
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::config::GrantType;
+use crate::store::{Facts, Grant, Standing, StoreError};
 use crate::words::{GrantName, Secret};
 
-use super::{GrantReport, TokenError, Tokens};
+use super::{GrantReport, GrantState, TokenError, Tokens, answer};
+
+/// How long a person waits for a renewal: longer than any call takes, and than a dead leader's lease.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A day.
+const DAY: Duration = Duration::from_hours(24);
 
 /// A grant's tokens, for a person who insists.
 #[derive(Clone, Debug)]
@@ -42,31 +53,126 @@ pub enum GrantError {
 impl Tokens {
     /// The bank's grants in the order of their names, with those that the configuration names.
     pub async fn list(&self) -> Result<Vec<GrantReport>, GrantError> {
-        todo!()
+        let mut reports: BTreeMap<_, _> =
+            self.configured().into_iter().map(|grant| (grant.clone(), self.unused(&grant))).collect();
+        if !self.is_fixed() {
+            for facts in self.parts.store.list(&self.bank.name).await? {
+                reports.insert(facts.key.grant.clone(), self.report(facts));
+            }
+        }
+        Ok(reports.into_values().collect())
     }
 
     /// What is known of one grant.
-    pub async fn show(&self, _grant: &GrantName) -> Result<GrantReport, GrantError> {
-        todo!()
+    pub async fn show(&self, grant: &GrantName) -> Result<GrantReport, GrantError> {
+        let stored = if self.is_fixed() { None } else { self.parts.store.load(&self.key(grant)).await? };
+        match stored {
+            Some(stored) => Ok(self.report(stored.facts)),
+            None if self.configured().contains(grant) => Ok(self.unused(grant)),
+            None => Err(GrantError::Missing),
+        }
     }
 
     /// The grant's tokens themselves.
-    pub async fn reveal(&self, _grant: &GrantName) -> Result<Revealed, GrantError> {
-        todo!()
+    pub async fn reveal(&self, grant: &GrantName) -> Result<Revealed, GrantError> {
+        if let GrantType::Fixed(tokens) = &self.bank.grant_type {
+            let token = tokens.get(grant).ok_or(GrantError::Missing)?;
+            return Ok(Revealed { access_token: Some(token.clone()), refresh_token: None });
+        }
+        let stored = self.stored(grant).await?;
+        Ok(Revealed { access_token: stored.access, refresh_token: stored.refresh })
     }
 
-    /// Takes a JSON token response (RFC 6749, section 5.1) over as a grant.
-    pub async fn import(&self, _grant: &GrantName, _response: &[u8]) -> Result<GrantReport, GrantError> {
-        todo!()
+    /// Takes a JSON token response (RFC 6749, section 5.1) over as a grant. A refresh token alone will do.
+    pub async fn import(&self, grant: &GrantName, response: &[u8]) -> Result<GrantReport, GrantError> {
+        self.changeable(grant)?;
+        let mut given = answer::given(response).map_err(GrantError::Import)?;
+        given.scopes = given.scopes.or_else(|| Some(self.bank.scopes(grant).to_vec()));
+        self.keep_new(grant, given, self.parts.clock.now()).await?;
+        info!(bank = %self.bank.name, %grant, outcome = "imported", "token");
+        self.show(grant).await
     }
 
     /// Renews the grant whether it is due or not.
-    pub async fn renew(self: &Arc<Self>, _grant: &GrantName) -> Result<GrantReport, GrantError> {
-        todo!()
+    pub async fn renew(self: &Arc<Self>, grant: &GrantName) -> Result<GrantReport, GrantError> {
+        self.changeable(grant)?;
+        let slot = self.slot(grant)?;
+        let version = match self.stored(grant).await {
+            Ok(stored) => stored.facts.version,
+            Err(GrantError::Missing) if matches!(self.bank.grant_type, GrantType::ClientCredentials(_)) => 0,
+            Err(error) => return Err(error),
+        };
+        self.attempt(&slot, version, true, Instant::now() + PATIENCE).await?;
+        self.show(grant).await
     }
 
     /// Revokes the grant at the bank where the bank can do that (unless `local`), and forgets it.
-    pub async fn remove(self: &Arc<Self>, _grant: &GrantName, _local: bool) -> Result<(), GrantError> {
-        todo!()
+    pub async fn remove(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
+        self.changeable(grant)?;
+        let stored = self.stored(grant).await?;
+        // What the bank has ended needs no revoking.
+        if !local && stored.facts.standing == Standing::Active {
+            self.revoke(&stored).await?;
+        }
+        if !self.parts.store.remove(&self.key(grant)).await? {
+            return Err(GrantError::Missing);
+        }
+        if let Some(slot) = self.held(grant) {
+            slot.forget();
+        }
+        info!(bank = %self.bank.name, %grant, outcome = "removed", "token");
+        Ok(())
+    }
+
+    async fn stored(&self, grant: &GrantName) -> Result<Grant, GrantError> {
+        self.parts.store.load(&self.key(grant)).await?.ok_or(GrantError::Missing)
+    }
+
+    fn changeable(&self, grant: &GrantName) -> Result<(), GrantError> {
+        match () {
+            () if self.is_fixed() => Err(GrantError::Fixed),
+            () if self.is_known(grant) => Ok(()),
+            () => Err(GrantError::Missing),
+        }
+    }
+
+    /// The grants that are there without anybody's doing.
+    fn configured(&self) -> Vec<GrantName> {
+        match &self.bank.grant_type {
+            GrantType::AuthorizationCode(_) => Vec::new(),
+            GrantType::ClientCredentials(_) => {
+                std::iter::once(GrantName::default()).chain(self.bank.grants.keys().cloned()).collect()
+            }
+            GrantType::Fixed(tokens) => tokens.keys().cloned().collect(),
+        }
+    }
+
+    /// The report of a grant that the configuration gives and the store does not know.
+    fn unused(&self, grant: &GrantName) -> GrantReport {
+        GrantReport {
+            bank: self.bank.name.clone(),
+            grant: grant.clone(),
+            state: if self.is_fixed() { GrantState::Active } else { GrantState::Expired },
+            refreshable: !self.is_fixed(),
+            scopes: self.bank.scopes(grant).to_vec(),
+            issued_at: None,
+            expires_at: None,
+            consent_until: None,
+        }
+    }
+
+    fn report(&self, facts: Facts) -> GrantReport {
+        let by_person = matches!(self.bank.grant_type, GrantType::AuthorizationCode(_));
+        let days = self.bank.consent_days.filter(|_| by_person);
+        GrantReport {
+            state: GrantState::of(&facts, self.parts.clock.now()),
+            refreshable: facts.refreshable || !by_person,
+            issued_at: (facts.standing != Standing::Empty).then_some(facts.issued_at),
+            expires_at: facts.expires_at,
+            consent_until: facts.consent_at.zip(days).map(|(start, days)| start.plus(DAY * days)),
+            scopes: facts.scopes,
+            bank: facts.key.bank,
+            grant: facts.key.grant,
+        }
     }
 }

@@ -3,10 +3,31 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::{Store, StoreError};
-use crate::words::{BankName, GrantName};
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use crate::config::{AuthorizationCode, GrantType, Session};
+use crate::message::Fields;
+use crate::store::{Attempt, Store, StoreError};
+use crate::words::{BankName, GrantName, Secret, Timestamp};
 
 use super::Tokens;
+use super::answer::{self, Given, Refusal};
+use super::callback::{Callback, hash};
+use super::client::{self, Client};
+use super::failure::chain;
+use super::request::{Exchange, Form, authority, post, token_request};
+
+/// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
+const ATTEMPT_LIFE: Duration = Duration::from_mins(30);
+/// How often a code is sent whose request did not leave, and how often its answer is offered to the store.
+const TRIES: u32 = 4;
+/// Between such tries.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Where the person's browser goes.
 #[derive(Clone, Debug)]
@@ -53,18 +74,187 @@ pub enum LoginError {
 }
 
 /// The bank that a callback belongs to, by its `state` alone. Nothing is used up.
-pub async fn bank_of_callback(_store: &dyn Store, _callback: &str) -> Result<BankName, LoginError> {
-    todo!()
+pub async fn bank_of_callback(store: &dyn Store, callback: &str) -> Result<BankName, LoginError> {
+    let callback = Callback::parse(callback).map_err(LoginError::NotACallback)?;
+    let state = callback.state.ok_or(LoginError::UnknownState)?;
+    store.bank_of_attempt(&hash(&state)).await?.ok_or(LoginError::UnknownState)
 }
 
 impl Tokens {
     /// Begins a login: the session step where the bank has one, and an attempt in the store.
-    pub async fn begin_login(self: &Arc<Self>, _grant: &GrantName) -> Result<Authorization, LoginError> {
-        todo!()
+    pub async fn begin_login(self: &Arc<Self>, grant: &GrantName) -> Result<Authorization, LoginError> {
+        let (tokens, grant) = (Arc::clone(self), grant.clone());
+        self.on_control(async move { tokens.begin(grant).await }).await
     }
 
     /// Ends a login with the address that the browser came back to, or its query alone: the grant's name.
-    pub async fn finish_login(self: &Arc<Self>, _callback: &str) -> Result<GrantName, LoginError> {
-        todo!()
+    ///
+    /// Once the attempt is taken, the code is exchanged whether or not the caller still waits.
+    pub async fn finish_login(self: &Arc<Self>, callback: &str) -> Result<GrantName, LoginError> {
+        let callback = Callback::parse(callback).map_err(LoginError::NotACallback)?;
+        let tokens = Arc::clone(self);
+        self.on_control(async move { tokens.finish(callback).await }).await
     }
+
+    /// Runs it in a task of the control thread, which its connections belong to and no hang-up cuts.
+    async fn on_control<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, LoginError>> + Send + 'static,
+    ) -> Result<T, LoginError> {
+        self.parts.control.spawn(work).await.map_err(|_| StoreError::Closing)?
+    }
+
+    fn by_code(&self) -> Result<&AuthorizationCode, LoginError> {
+        match &self.bank.grant_type {
+            GrantType::AuthorizationCode(code) => Ok(code),
+            _ => Err(LoginError::NotByPersons),
+        }
+    }
+
+    async fn client(&self, code: &AuthorizationCode, id: Option<&str>) -> Result<Client, LoginError> {
+        client::find(&code.token, &*self.parts.store, &self.bank.name, id).await?.ok_or(LoginError::NoClient)
+    }
+
+    async fn begin(&self, grant: GrantName) -> Result<Authorization, LoginError> {
+        let code = self.by_code()?;
+        let client = self.client(code, None).await?;
+        let session = match &code.session {
+            Some(step) => Some(self.session(step, &client).await?),
+            None => None,
+        };
+        let state = self.parts.random.token();
+        let attempt = Attempt {
+            bank: self.bank.name.clone(),
+            state_hash: hash(&state),
+            verifier: code.pkce.then(|| Secret::from(self.parts.random.token())),
+            session,
+            client_id: client.id,
+            redirect_uri: code.redirect_uri.clone(),
+            scopes: self.bank.scopes(&grant).to_vec(),
+            grant,
+        };
+        let url = authorization_url(code, &attempt, &state);
+        self.parts.store.put_attempt(attempt, ATTEMPT_LIFE).await?;
+        Ok(Authorization { url, expires_in: ATTEMPT_LIFE })
+    }
+
+    /// The step before the authorization: a value that is good for this attempt only.
+    async fn session(&self, step: &Session, client: &Client) -> Result<Secret, LoginError> {
+        let mut form = Form::default();
+        step.params.iter().for_each(|(name, value)| form.set(name, &value.replace("{client_id}", &client.id)));
+        let call = self.parts.call.call(&step.url, post(&step.url, &form, &Fields::new()), self.call_limit());
+        let answer = call.await.map_err(|error| LoginError::Session(chain(&error)))?;
+        if !answer.status.is_success() {
+            return Err(LoginError::Session(answer.status.to_string()));
+        }
+        let object: Map<String, Value> = serde_json::from_slice(&answer.body)
+            .map_err(|_| LoginError::Session("its answer is not a JSON object".into()))?;
+        let value = step.field.iter().find_map(|name| match object.get(name)? {
+            Value::String(text) if !text.is_empty() => Some(Secret::from(text.clone())),
+            Value::Number(number) => Some(Secret::from(number.to_string())),
+            _ => None,
+        });
+        value.ok_or_else(|| LoginError::Session(format!("its answer has no field {}", step.field.join(" or "))))
+    }
+
+    async fn finish(&self, callback: Callback) -> Result<GrantName, LoginError> {
+        let code = self.by_code()?;
+        let attempt = match (&callback.state, &callback.outcome) {
+            (None, Err(error)) => return Err(LoginError::Denied { error: error.clone() }),
+            (None, Ok(_)) => return Err(LoginError::UnknownState),
+            (Some(state), _) => self.parts.store.take_attempt(&self.bank.name, &hash(state)).await?,
+        };
+        let attempt = attempt.ok_or(LoginError::UnknownState)?;
+        if code.issuer.as_ref().zip(callback.iss.as_ref()).is_some_and(|(expected, iss)| expected != iss) {
+            return Err(LoginError::WrongIssuer);
+        }
+        let given = callback.outcome.map_err(|error| LoginError::Denied { error });
+        let result = match given {
+            Ok(authorization) => self.exchange(code, &attempt, &authorization).await,
+            Err(error) => Err(error),
+        };
+        let (bank, grant) = (&self.bank.name, &attempt.grant);
+        match result {
+            Ok(()) => info!(%bank, %grant, outcome = "authorized", "token"),
+            Err(ref error) => warn!(%bank, %grant, outcome = "not_authorized", reason = chain(error), "token"),
+        }
+        result.map(|()| attempt.grant)
+    }
+
+    /// Exchanges the code for tokens, keeps them, and only then gives them out.
+    async fn exchange(&self, code: &AuthorizationCode, attempt: &Attempt, given: &Secret) -> Result<(), LoginError> {
+        let client = self.client(code, Some(&attempt.client_id)).await?;
+        let exchange =
+            Exchange::Code { code: given, redirect_uri: &attempt.redirect_uri, verifier: attempt.verifier.as_ref() };
+        let mut tried = 1;
+        let (started, called) = loop {
+            let started = self.parts.clock.now();
+            let request = token_request(&code.token, &client, &exchange, &self.parts.random);
+            match self.call(&code.token, request).await {
+                // What did not leave can be sent again; a code that may have arrived is spent.
+                Err(error) if !error.sent && tried < TRIES => {
+                    tried += 1;
+                    sleep(AGAIN).await;
+                }
+                called => break (started, called),
+            }
+        };
+        let answer = called.map_err(|error| LoginError::Exchange(chain(&error)))?;
+        let mut given = answer::read(&answer, self.parts.clock.now()).map_err(refused)?;
+        given.scopes = given.scopes.or_else(|| Some(attempt.scopes.clone()));
+        self.keep_new(&attempt.grant, given, started).await?;
+        Ok(())
+    }
+
+    /// Keeps tokens that a person gave, and publishes them.
+    pub(super) async fn keep_new(&self, grant: &GrantName, given: Given, started: Timestamp) -> Result<(), StoreError> {
+        let refreshable = given.refresh.is_some();
+        let tokens = self.new_tokens(given, started, refreshable);
+        let mut tried = 1;
+        let kept = loop {
+            match self.parts.store.put(&self.key(grant), tokens.clone()).await {
+                Err(_) if tried < TRIES => {
+                    tried += 1;
+                    sleep(AGAIN).await;
+                }
+                kept => break kept?,
+            }
+        };
+        if let Some(slot) = self.held(grant) {
+            slot.adopt(&kept);
+        }
+        self.wake.notify_one();
+        Ok(())
+    }
+}
+
+fn refused(refusal: Refusal) -> LoginError {
+    LoginError::Exchange(match refusal {
+        Refusal::Error { code, .. } => code,
+        Refusal::NotNow { status, .. } => format!("it answers {status}"),
+        Refusal::Unreadable { .. } => "its answer is no token response".into(),
+    })
+}
+
+/// The address with all its parameters; what the configuration adds wins over what is sent anyway.
+fn authorization_url(code: &AuthorizationCode, attempt: &Attempt, state: &str) -> String {
+    let mut query = Form::default();
+    query.set("response_type", "code");
+    query.set("client_id", &attempt.client_id);
+    query.set("redirect_uri", &attempt.redirect_uri);
+    if !attempt.scopes.is_empty() {
+        query.set("scope", &attempt.scopes.join(" "));
+    }
+    query.set("state", state);
+    if let Some(verifier) = &attempt.verifier {
+        let hash = digest::digest(&digest::SHA256, verifier.expose());
+        query.set("code_challenge", &URL_SAFE_NO_PAD.encode(hash));
+        query.set("code_challenge_method", "S256");
+    }
+    code.authorize_params.iter().for_each(|(name, value)| query.set(name, value));
+    if let (Some(step), Some(session)) = (&code.session, &attempt.session) {
+        query.set_secret(&step.send_as, session);
+    }
+    let (url, joint) = (&code.authorize_url, if code.authorize_url.path_and_query.contains('?') { '&' } else { '?' });
+    format!("https://{}{}{joint}{}", authority(url), url.path_and_query, query.encode())
 }

@@ -1,1 +1,249 @@
-//! (to come)
+//! The way of a token: look, claim, ask the bank, keep, publish. It runs on the control thread, one attempt per grant.
+//!
+//! What must hold whatever fails: the intent is durable before the request leaves; the answer is durable before anyone
+//! uses it; and a grant is over only when the bank said so to the newest refresh token that there is.
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+use crate::config::{GrantType, TokenEndpoint};
+use crate::message::Request;
+use crate::store::{Claim, Claimant, Grant, NewTokens, Settled, Standing, StoreError};
+use crate::words::Timestamp;
+
+use super::answer::Given;
+use super::backoff;
+use super::client;
+use super::failure::{Failure, chain, judge};
+use super::request::{Exchange, token_request};
+use super::slot::Slot;
+use super::{CallAnswer, CallError, TokenError, Tokens};
+
+/// How long a lease lasts that is not extended: a leader that died is replaced after it.
+const HOLD: Duration = Duration::from_secs(10);
+/// How often a lease is extended.
+const BEAT: Duration = Duration::from_secs(3);
+/// How often it is looked whether another leader is done.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// After so long another process' attempt is left to it.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(30);
+/// The longest that a token endpoint is waited for: callers must be served within 10 s after it is well again.
+const LONGEST_CALL: Duration = Duration::from_secs(8);
+/// After a store's failure.
+const STORE_WAIT: Duration = Duration::from_secs(1);
+/// After an answer without a token that can be used.
+const USELESS_WAIT: Duration = Duration::from_secs(5);
+/// Between tries to keep an answer, at first and at most.
+const KEEP_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+impl Tokens {
+    /// Sees to it that the slot has a valid token of a version above `older_than`.
+    pub(super) async fn obtain(&self, slot: &Slot, older_than: u64, despite_wait: bool) -> Result<(), TokenError> {
+        let store = &self.parts.store;
+        let mut waited = Duration::ZERO;
+        loop {
+            let grant = store.load(&slot.key).await.map_err(|error| self.store_failed(slot, &error))?;
+            if let Some(grant) = &grant {
+                slot.adopt(grant);
+            }
+            if slot.newer(older_than, self.parts.clock.now()).is_some() {
+                return Ok(());
+            }
+            let version = self.renewable(slot, grant.as_ref())?;
+            let request = self.prepare(slot).await?;
+            let claimant = self.claimant(despite_wait);
+            let claim = store.claim(&slot.key, version, &claimant).await;
+            match claim.map_err(|error| self.store_failed(slot, &error))? {
+                Claim::Led(grant) => return self.lead(slot, *grant, &request).await,
+                Claim::Held { .. } if waited > OTHERS_PATIENCE => {
+                    return Err(TokenError::Unavailable { retry_after: LOOK_AGAIN });
+                }
+                Claim::Held { remaining } => {
+                    sleep(remaining.min(LOOK_AGAIN)).await;
+                    waited += LOOK_AGAIN;
+                }
+                Claim::Waiting { remaining } => return Err(TokenError::Unavailable { retry_after: remaining }),
+                // Another process was faster: the next look shows what it left.
+                Claim::Newer(_) | Claim::Over | Claim::Missing => {}
+            }
+        }
+    }
+
+    /// The version that a renewal starts from, if one is possible.
+    fn renewable(&self, slot: &Slot, grant: Option<&Grant>) -> Result<u64, TokenError> {
+        match (&self.bank.grant_type, grant) {
+            (GrantType::ClientCredentials(_), grant) => Ok(grant.map_or(0, |grant| grant.facts.version)),
+            (GrantType::AuthorizationCode(_), Some(grant))
+                if grant.facts.standing == Standing::Active && grant.refresh.is_some() =>
+            {
+                Ok(grant.facts.version)
+            }
+            (_, Some(_)) => Err(TokenError::NeedsAuthorization),
+            (_, None) => {
+                slot.forget();
+                Err(TokenError::NeedsAuthorization)
+            }
+        }
+    }
+
+    fn claimant(&self, despite_wait: bool) -> Claimant {
+        let create = matches!(self.bank.grant_type, GrantType::ClientCredentials(_));
+        Claimant { holder: self.holder.clone(), hold: HOLD, create, despite_wait }
+    }
+
+    /// What a request needs beside the grant, found before anything is claimed.
+    async fn prepare(&self, slot: &Slot) -> Result<Prepared<'_>, TokenError> {
+        let unavailable = TokenError::Unavailable { retry_after: STORE_WAIT };
+        let endpoint = self.bank.grant_type.token_endpoint().ok_or(TokenError::UnknownGrant)?;
+        let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await;
+        if let Some(client) = client.map_err(|error| self.store_failed(slot, &error))? {
+            return Ok(Prepared { endpoint, client });
+        }
+        self.warn(slot, "no_client", "no client id is configured or registered", unavailable.retry_after());
+        Err(unavailable)
+    }
+
+    /// Asks the bank. This process leads, and the intent is durable.
+    async fn lead(&self, slot: &Slot, grant: Grant, prepared: &Prepared<'_>) -> Result<(), TokenError> {
+        let (version, started) = (grant.facts.version, self.parts.clock.now());
+        let exchange = match (&self.bank.grant_type, &grant.refresh) {
+            (GrantType::ClientCredentials(_), _) => Exchange::ClientCredentials(self.bank.scopes(&slot.key.grant)),
+            (_, Some(refresh)) => Exchange::Refresh(refresh),
+            (_, None) => return Err(TokenError::NeedsAuthorization),
+        };
+        let request = token_request(prepared.endpoint, &prepared.client, &exchange, &self.parts.random);
+        let by_refresh = matches!(exchange, Exchange::Refresh(_));
+        let called = tokio::select! {
+            called = self.call(prepared.endpoint, request) => called,
+            () = self.hold_lease(slot, version) => return Err(TokenError::Unavailable { retry_after: STORE_WAIT }),
+        };
+        match judge(called, by_refresh, self.parts.clock.now()) {
+            Ok(given) => {
+                let refreshable = !by_refresh || given.refresh.is_some() || grant.refresh.is_some();
+                let tokens = self.new_tokens(given, started, refreshable);
+                self.keep(slot, version, tokens).await
+            }
+            Err(Failure::Over) => self.end(slot, version).await,
+            Err(Failure::Later { unanswered, retry_after, reason }) => {
+                let took = self.parts.clock.now().since(started);
+                let chance = self.parts.random.fraction();
+                let wait = backoff::wait(grant.facts.failures, took, retry_after, chance);
+                let undecided = unanswered || grant.facts.sent_at.is_some();
+                self.warn(slot, if undecided { "unknown_outcome" } else { "not_now" }, &reason, wait);
+                let postponed = self.parts.store.postpone(&slot.key, version, &self.holder, wait, undecided).await;
+                postponed.map_err(|error| self.store_failed(slot, &error))?;
+                Err(TokenError::Unavailable { retry_after: wait })
+            }
+        }
+    }
+
+    /// One call to an endpoint, bounded as a whole.
+    pub(super) async fn call(&self, endpoint: &TokenEndpoint, request: Request) -> Result<CallAnswer, CallError> {
+        let limit = self.call_limit();
+        let call = self.parts.call.call(&endpoint.url, request, limit);
+        let whole = limit + self.bank.timeouts.connect;
+        timeout(whole, call)
+            .await
+            .unwrap_or_else(|late| Err(CallError { sent: true, status: None, source: late.into() }))
+    }
+
+    /// How long an endpoint may take for its answer.
+    pub(super) fn call_limit(&self) -> Duration {
+        self.bank.timeouts.response.min(LONGEST_CALL)
+    }
+
+    /// Extends the lease for as long as it is polled. A lease that was lost is no reason to stop: the call has left,
+    /// and its answer is good as long as nobody stored a newer one.
+    async fn hold_lease(&self, slot: &Slot, version: u64) {
+        let claimant = self.claimant(false);
+        loop {
+            sleep(BEAT).await;
+            if let Err(error) = self.parts.store.extend(&slot.key, version, &claimant).await {
+                self.store_failed(slot, &error);
+            }
+        }
+    }
+
+    /// Tokens as they are kept. Their life is counted from before the request left, so that none is thought to live
+    /// longer than it does.
+    pub(super) fn new_tokens(&self, given: Given, started: Timestamp, refreshable: bool) -> NewTokens {
+        // A refresh token without an access token is worth keeping, and is used at once.
+        let life = if given.access.is_some() { given.life } else { Some(Duration::ZERO) };
+        let expires_at = life.map(|life| started.plus(life));
+        let chance = self.parts.random.fraction();
+        let renew_at = expires_at.map(|end| backoff::renew_at(started, end, self.bank.renewal.at, chance));
+        NewTokens {
+            access: given.access,
+            refresh: given.refresh,
+            scopes: given.scopes,
+            issued_at: started,
+            expires_at,
+            renew_at: renew_at.filter(|_| refreshable),
+            certificate: self.parts.certificate.clone(),
+        }
+    }
+
+    /// Keeps the bank's answer, however long the store takes to recover: it exists nowhere else.
+    async fn keep(&self, slot: &Slot, version: u64, mut tokens: NewTokens) -> Result<(), TokenError> {
+        if let GrantType::ClientCredentials(_) = self.bank.grant_type {
+            tokens.scopes = tokens.scopes.or_else(|| Some(self.bank.scopes(&slot.key.grant).to_vec()));
+        }
+        let mut again = KEEP_AGAIN.0;
+        let settled = loop {
+            match self.parts.store.complete(&slot.key, version, tokens.clone()).await {
+                Ok(settled) => break settled,
+                Err(StoreError::Closing) => return Err(TokenError::Store { retry_after: STORE_WAIT }),
+                Err(error) => self.store_failed(slot, &error),
+            };
+            slot.set_unstored();
+            sleep(again).await;
+            again = (again * 2).min(KEEP_AGAIN.1);
+        };
+        self.publish(slot, settled, "renewed")
+    }
+
+    /// The bank said that the grant is over: so it is, unless the row is newer than what we asked with.
+    async fn end(&self, slot: &Slot, version: u64) -> Result<(), TokenError> {
+        let settled = self.parts.store.end(&slot.key, version).await;
+        self.publish(slot, settled.map_err(|error| self.store_failed(slot, &error))?, "over")
+    }
+
+    fn publish(&self, slot: &Slot, settled: Settled, outcome: &'static str) -> Result<(), TokenError> {
+        let (grant, outcome) = match settled {
+            Settled::Stored(grant) => (grant, outcome),
+            Settled::Newer(grant) => (grant, "superseded"),
+            Settled::Missing => {
+                slot.forget();
+                return Err(TokenError::NeedsAuthorization);
+            }
+        };
+        slot.adopt(&grant);
+        let (bank, name) = (&slot.key.bank, &slot.key.grant);
+        let expires_at = grant.facts.expires_at.map(|end| end.to_string());
+        info!(%bank, grant = %name, outcome, version = grant.facts.version, expires_at, "token");
+        match grant.facts.standing {
+            Standing::Over => Err(TokenError::NeedsAuthorization),
+            _ if slot.token(self.parts.clock.now()).is_some() => Ok(()),
+            _ => Err(TokenError::Unavailable { retry_after: USELESS_WAIT }),
+        }
+    }
+
+    fn warn(&self, slot: &Slot, outcome: &'static str, reason: &str, retry_after: Duration) {
+        let (bank, grant) = (&self.bank.name, &slot.key.grant);
+        let retry_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
+        warn!(%bank, %grant, outcome, reason, retry_ms, "token");
+    }
+
+    fn store_failed(&self, slot: &Slot, error: &StoreError) -> TokenError {
+        self.warn(slot, "store", &chain(error), STORE_WAIT);
+        TokenError::Store { retry_after: STORE_WAIT }
+    }
+}
+
+/// What a request is made of, beside the grant.
+struct Prepared<'a> {
+    endpoint: &'a TokenEndpoint,
+    client: client::Client,
+}

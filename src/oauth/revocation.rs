@@ -1,1 +1,75 @@
-//! (to come)
+//! Telling the bank that a grant is not wanted any more.
+
+use http::{Method, StatusCode};
+
+use crate::config::{HttpsUrl, Revocation, TokenEndpoint};
+use crate::message::{Fields, Request};
+use crate::store::Grant;
+use crate::words::Secret;
+
+use super::failure::chain;
+use super::request::{Form, add_headers, bare, post};
+use super::{GrantError, Tokens, client};
+
+impl Tokens {
+    /// Revokes the grant at the bank, where the bank can do that.
+    pub(super) async fn revoke(&self, grant: &Grant) -> Result<(), GrantError> {
+        let Some(endpoint) = self.bank.grant_type.token_endpoint() else { return Ok(()) };
+        match &endpoint.revocation {
+            None => Ok(()),
+            Some(Revocation::Rfc7009(url)) => {
+                let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await?;
+                let client = client.ok_or_else(|| GrantError::NotRevoked("no client id is known".into()))?;
+                let Some(request) = self.revocation_request(endpoint, url, &client, grant) else { return Ok(()) };
+                self.send_revocation(url, request, StatusCode::is_success).await
+            }
+            Some(Revocation::Delete(url)) => {
+                let Some(token) = &grant.access else { return Ok(()) };
+                let mut request = bare(Method::DELETE, url);
+                request.fields.push("Authorization", bearer(token).expose());
+                add_headers(&mut request.fields, &endpoint.token_headers, &self.parts.random);
+                // A token that the bank does not know, or no longer, needs no revoking.
+                let gone = [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::GONE];
+                self.send_revocation(url, request, |status| status.is_success() || gone.contains(status)).await
+            }
+        }
+    }
+
+    /// RFC 7009, section 2.1: the refresh token where there is one, since that ends the access tokens too.
+    fn revocation_request(
+        &self,
+        endpoint: &TokenEndpoint,
+        url: &HttpsUrl,
+        client: &client::Client,
+        grant: &Grant,
+    ) -> Option<Request> {
+        let (mut form, mut fields) = (Form::default(), Fields::new());
+        let (token, hint) = match (&grant.refresh, &grant.access) {
+            (Some(refresh), _) => (refresh, "refresh_token"),
+            (None, Some(access)) => (access, "access_token"),
+            (None, None) => return None,
+        };
+        form.set_secret("token", token);
+        form.set("token_type_hint", hint);
+        client.authenticate(endpoint.client_auth, &mut form, &mut fields);
+        add_headers(&mut fields, &endpoint.token_headers, &self.parts.random);
+        Some(post(url, &form, &fields))
+    }
+
+    async fn send_revocation(
+        &self,
+        url: &HttpsUrl,
+        request: Request,
+        is_done: impl FnOnce(&StatusCode) -> bool,
+    ) -> Result<(), GrantError> {
+        let answer = self.parts.call.call(url, request, self.call_limit()).await;
+        let answer = answer.map_err(|error| GrantError::NotRevoked(chain(&error)))?;
+        if is_done(&answer.status) { Ok(()) } else { Err(GrantError::NotRevoked(answer.status.to_string())) }
+    }
+}
+
+fn bearer(token: &Secret) -> Secret {
+    let mut value = b"Bearer ".to_vec();
+    value.extend_from_slice(token.expose());
+    Secret::new(value)
+}

@@ -1,1 +1,260 @@
-//! (to come)
+//! A grant in memory: the snapshot that workers read, and what is known beside it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use crate::store::{Grant, GrantKey, Standing};
+use crate::words::{Timestamp, Token};
+
+use super::TokenError;
+
+/// How often a 401 may cause a renewal.
+const FORCED_AT_MOST: usize = 3;
+/// Within this time.
+const FORCED_WITHIN: Duration = Duration::from_mins(1);
+
+/// The end of a flight, once it is there.
+pub(super) type Landing = watch::Receiver<Option<Result<(), TokenError>>>;
+/// Held by the task that flies.
+pub(super) type Pilot = watch::Sender<Option<Result<(), TokenError>>>;
+
+/// A grant in memory.
+pub(super) struct Slot {
+    pub(super) key: GrantKey,
+    token: ArcSwapOption<Token>,
+    used_at: AtomicI64,
+    kept_use: AtomicI64,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The newest version that was seen.
+    version: u64,
+    /// The bank said that the grant is over.
+    over: bool,
+    /// Until when there is no use in trying, and why.
+    blocked: Option<(Timestamp, TokenError)>,
+    /// The attempt that is under way.
+    flight: Option<Landing>,
+    /// An answer is at hand and the store does not take it.
+    unstored: bool,
+    /// When 401s caused renewals.
+    forced: VecDeque<Timestamp>,
+    /// When a 401 last made us look into the store.
+    looked_at: Option<Timestamp>,
+}
+
+/// How a caller comes along.
+pub(super) enum Boarding {
+    /// The caller is first: it sees to it that the pilot flies.
+    Lead(Pilot, Landing),
+    /// An attempt is under way.
+    Join(Landing),
+    /// There is no use in trying yet.
+    Blocked(TokenError),
+}
+
+impl Slot {
+    pub(super) fn new(key: GrantKey, now: Timestamp) -> Self {
+        Self {
+            key,
+            token: ArcSwapOption::empty(),
+            used_at: AtomicI64::new(now.millis()),
+            kept_use: AtomicI64::new(now.millis()),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The snapshot, if it may be sent.
+    pub(super) fn token(&self, now: Timestamp) -> Option<Arc<Token>> {
+        self.token.load_full().filter(|token| token.is_valid(now))
+    }
+
+    /// A valid token of a newer version than `version`.
+    pub(super) fn newer(&self, version: u64, now: Timestamp) -> Option<Arc<Token>> {
+        self.token(now).filter(|token| token.version() > version)
+    }
+
+    /// Remembers that the grant is in use. Most calls write nothing: the line is shared by all workers.
+    pub(super) fn note_use(&self, now: Timestamp) {
+        if now.millis() - self.used_at.load(Ordering::Relaxed) >= 1000 {
+            self.used_at.store(now.millis(), Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn used_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.used_at.load(Ordering::Relaxed))
+    }
+
+    /// The last use, if the store's knowledge of it is older than `every`.
+    pub(super) fn use_to_keep(&self, every: Duration) -> Option<Timestamp> {
+        let used_at = self.used_at();
+        let kept = Timestamp::from_millis(self.kept_use.load(Ordering::Relaxed));
+        (used_at.since(kept) >= every).then_some(used_at)
+    }
+
+    pub(super) fn use_was_kept(&self, used_at: Timestamp) {
+        self.kept_use.store(used_at.millis(), Ordering::Relaxed);
+    }
+
+    /// Publishes what the store says, unless something newer is known.
+    pub(super) fn adopt(&self, grant: &Grant) {
+        let mut known = self.known();
+        if grant.facts.version < known.version {
+            return;
+        }
+        known.over = grant.facts.standing == Standing::Over;
+        if grant.facts.version > known.version {
+            (known.version, known.blocked) = (grant.facts.version, None);
+            let (version, issued, expires) = (grant.facts.version, grant.facts.issued_at, grant.facts.expires_at);
+            let token = grant.access.as_ref().map(|access| Token::bearer(access, version, issued, expires));
+            self.token.store(token.map(Arc::new));
+        }
+    }
+
+    /// Publishes a token that never changes.
+    pub(super) fn fix(&self, token: Token) {
+        self.known().version = token.version();
+        self.token.store(Some(Arc::new(token)));
+    }
+
+    /// The grant was removed.
+    pub(super) fn forget(&self) {
+        let mut known = self.known();
+        known.over = false;
+        self.token.store(None);
+    }
+
+    /// The bank takes this version's token no more, and there will be no other.
+    pub(super) fn reject(&self, version: u64) {
+        let known = self.known();
+        if known.version == version {
+            self.token.store(None);
+        }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.known().over
+    }
+
+    /// The attempt that is under way, if there is one.
+    pub(super) fn flight(&self) -> Option<Landing> {
+        self.known().flight.clone().filter(is_under_way)
+    }
+
+    /// Joins the attempt that is under way, or begins one.
+    pub(super) fn board(&self, now: Timestamp, despite_wait: bool) -> Boarding {
+        let mut known = self.known();
+        if let Some(landing) = known.flight.clone().filter(is_under_way) {
+            let unstored = TokenError::Store { retry_after: Duration::from_secs(1) };
+            return if known.unstored { Boarding::Blocked(unstored) } else { Boarding::Join(landing) };
+        }
+        let blocked = known.blocked.as_ref().filter(|(until, _)| *until > now && !despite_wait);
+        if let Some((until, error)) = blocked {
+            return Boarding::Blocked(error.clone().after(until.since(now)));
+        }
+        let (pilot, landing) = watch::channel(None);
+        (known.flight, known.unstored) = (Some(landing.clone()), false);
+        Boarding::Lead(pilot, landing)
+    }
+
+    /// Ends an attempt and tells all who wait for it.
+    pub(super) fn land(&self, pilot: &Pilot, result: Result<(), TokenError>, now: Timestamp) {
+        let mut known = self.known();
+        (known.flight, known.unstored) = (None, false);
+        known.blocked = result.as_ref().err().map(|error| (now.plus(error.retry_after()), error.clone()));
+        drop(known);
+        pilot.send_replace(Some(result));
+    }
+
+    /// An answer is at hand and the store does not take it: nobody need wait for that.
+    pub(super) fn set_unstored(&self) {
+        self.known().unstored = true;
+    }
+
+    /// Whether a 401 may cause a renewal; if so, it is counted.
+    pub(super) fn take_forced(&self, now: Timestamp) -> bool {
+        let mut known = self.known();
+        known.forced.retain(|at| now.since(*at) < FORCED_WITHIN);
+        let allowed = known.forced.len() < FORCED_AT_MOST;
+        if allowed {
+            known.forced.push_back(now);
+        }
+        allowed
+    }
+
+    /// Whether a 401 may make us look into the store, which it may once in `every`.
+    pub(super) fn may_look(&self, now: Timestamp, every: Duration) -> bool {
+        let mut known = self.known();
+        let may = known.looked_at.is_none_or(|at| now.since(at) >= every);
+        if may {
+            known.looked_at = Some(now);
+        }
+        may
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the pilot still flies: one that was dropped with its runtime has left no result.
+fn is_under_way(landing: &Landing) -> bool {
+    landing.borrow().is_none() && landing.has_changed().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn slot() -> Slot {
+        let bank = "examplebank".parse().unwrap();
+        Slot::new(GrantKey { bank, grant: "default".parse().unwrap() }, NOW)
+    }
+
+    #[test]
+    fn one_leads_and_all_others_join_until_it_has_landed() {
+        let slot = slot();
+        let Boarding::Lead(pilot, _) = slot.board(NOW, false) else { panic!("the first one leads") };
+        let Boarding::Join(landing) = slot.board(NOW, false) else { panic!("the second one joins") };
+        slot.land(&pilot, Ok(()), NOW);
+        assert_eq!(*landing.borrow(), Some(Ok(())));
+        assert!(matches!(slot.board(NOW, false), Boarding::Lead(..)));
+    }
+
+    #[test]
+    fn a_pilot_that_was_lost_is_replaced() {
+        let slot = slot();
+        drop(slot.board(NOW, false));
+        assert!(slot.flight().is_none());
+        assert!(matches!(slot.board(NOW, false), Boarding::Lead(..)));
+    }
+
+    #[test]
+    fn after_a_failure_nobody_tries_before_its_time_but_who_must() {
+        let slot = slot();
+        let Boarding::Lead(pilot, _) = slot.board(NOW, false) else { panic!("the first one leads") };
+        slot.land(&pilot, Err(TokenError::Unavailable { retry_after: Duration::from_secs(4) }), NOW);
+        let later = NOW.plus(Duration::from_secs(1));
+        let Boarding::Blocked(error) = slot.board(later, false) else { panic!("it is too early") };
+        assert_eq!(error, TokenError::Unavailable { retry_after: Duration::from_secs(3) });
+        assert!(matches!(slot.board(later, true), Boarding::Lead(..)));
+        assert!(matches!(slot.board(NOW.plus(Duration::from_secs(4)), false), Boarding::Lead(..)));
+    }
+
+    #[test]
+    fn three_renewals_a_minute_may_be_forced() {
+        let slot = slot();
+        assert!((0..3).all(|_| slot.take_forced(NOW)));
+        assert!(!slot.take_forced(NOW.plus(Duration::from_secs(59))));
+        assert!(slot.take_forced(NOW.plus(Duration::from_mins(1))));
+    }
+}

@@ -1,15 +1,31 @@
 //! One bank's tokens, as the data path and everybody else asks for them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::config::Bank;
-use crate::store::Store;
+use crate::config::{Bank, GrantType};
+use crate::store::{GrantKey, Store};
 use crate::words::{Clock, GrantName, Random, Token};
 
+use super::slot::{Boarding, Landing, Pilot, Slot};
 use super::{BankCall, TokenError};
+
+/// How long a caller without a token waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A next try that is so near is waited for: the first failure of an endpoint that is well again need not be seen.
+const SOON: Duration = Duration::from_secs(2);
+/// How long a 401's token must have been there to be renewed although the bank never took it.
+const SETTLED: Duration = Duration::from_secs(3);
+/// How often 401s may lead to a look into the store.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// How many grants are held in memory; beyond, those unused longest go.
+const SLOTS: usize = 20_000;
 
 /// What token life is made of.
 #[derive(Clone)]
@@ -29,23 +45,35 @@ pub struct Parts {
 }
 
 /// One bank's tokens. Shared by all workers; a valid token is had without waiting.
-pub struct Tokens {}
+pub struct Tokens {
+    pub(super) bank: Arc<Bank>,
+    pub(super) parts: Parts,
+    /// Our name as a leader.
+    pub(super) holder: String,
+    /// Tells the scheduler that something is due at another time than it thought.
+    pub(super) wake: Notify,
+    slots: RwLock<HashMap<GrantName, Arc<Slot>>>,
+}
 
 impl Tokens {
     /// The tokens of this bank. Nothing happens until somebody asks, or [`start`](Self::start).
-    pub fn new(_bank: Arc<Bank>, _parts: Parts) -> Arc<Self> {
-        todo!()
-    }
-
-    /// Starts what happens unasked, on the control thread: renewal ahead of expiry, and the taking in of what other
-    /// processes changed. It ends with `stop`.
-    pub fn start(self: &Arc<Self>, _stop: CancellationToken) {
-        todo!()
+    pub fn new(bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
+        let tokens = Self { holder: parts.random.uuid(), bank, parts, wake: Notify::new(), slots: RwLock::default() };
+        if let GrantType::Fixed(given) = &tokens.bank.grant_type {
+            for (grant, token) in given {
+                let now = tokens.parts.clock.now();
+                tokens.insert(grant).fix(Token::bearer(token, 1, now, None));
+            }
+        }
+        Arc::new(tokens)
     }
 
     /// The grant's token: a snapshot where a valid one is there, else what a bounded wait for a renewal brings.
-    pub async fn get(self: &Arc<Self>, _grant: &GrantName) -> Result<Arc<Token>, TokenError> {
-        todo!()
+    pub async fn get(self: &Arc<Self>, grant: &GrantName) -> Result<Arc<Token>, TokenError> {
+        if let Some(token) = self.at_hand(grant) {
+            return Ok(token);
+        }
+        self.wait_for(grant).await
     }
 
     /// After a 401 for `sent`: the token to try once more with, or `None` where there is no better one.
@@ -55,10 +83,171 @@ impl Tokens {
     /// cause per grant and minute, since banks answer 401 for faults of their own. Never for `fixed`.
     pub async fn after_unauthorized(
         self: &Arc<Self>,
-        _grant: &GrantName,
-        _sent: &Token,
-        _insufficient_scope: bool,
+        grant: &GrantName,
+        sent: &Token,
+        insufficient_scope: bool,
     ) -> Option<Arc<Token>> {
-        todo!()
+        if self.is_fixed() {
+            return None;
+        }
+        let slot = self.slot(grant).ok()?;
+        let deadline = Instant::now() + PATIENCE;
+        if let Some(newer) = slot.newer(sent.version(), self.parts.clock.now()) {
+            return Some(newer);
+        }
+        if let Some(landing) = slot.flight() {
+            // Whatever comes of it: what counts is whether there is a newer token then.
+            let _ = arrive(landing, deadline).await;
+        } else {
+            self.renew_rejected(&slot, sent, insufficient_scope, deadline).await;
+        }
+        if slot.is_over() {
+            slot.reject(sent.version());
+        }
+        slot.newer(sent.version(), self.parts.clock.now())
+    }
+
+    /// Renews a token that the bank answered 401 to, as far as that is allowed; else looks for another process' newer one.
+    async fn renew_rejected(self: &Arc<Self>, slot: &Arc<Slot>, sent: &Token, unscoped: bool, deadline: Instant) {
+        let now = self.parts.clock.now();
+        let was_good = sent.was_accepted() || now.since(sent.issued_at()) > SETTLED;
+        if !unscoped && was_good && slot.take_forced(now) {
+            if let Boarding::Lead(pilot, landing) = slot.board(now, false) {
+                self.fly(slot, pilot, sent.version(), false);
+                let _ = arrive(landing, deadline).await;
+            }
+        } else if slot.may_look(now, LOOK_EVERY)
+            && let Ok(Some(grant)) = self.parts.store.load(&slot.key).await
+        {
+            slot.adopt(&grant);
+        }
+    }
+
+    /// The fast way: a lookup and an atomic load.
+    fn at_hand(&self, grant: &GrantName) -> Option<Arc<Token>> {
+        let now = self.parts.clock.now();
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.get(grant)?;
+        let token = slot.token(now)?;
+        slot.note_use(now);
+        Some(token)
+    }
+
+    async fn wait_for(self: &Arc<Self>, grant: &GrantName) -> Result<Arc<Token>, TokenError> {
+        let slot = self.slot(grant)?;
+        slot.note_use(self.parts.clock.now());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let result = self.attempt(&slot, 0, false, deadline).await;
+            if let Some(token) = slot.token(self.parts.clock.now()) {
+                return Ok(token);
+            }
+            match result.err().unwrap_or(TokenError::Unavailable { retry_after: Duration::from_secs(1) }) {
+                TokenError::Unavailable { retry_after } if is_soon(retry_after, deadline) => sleep(retry_after).await,
+                error => return Err(error),
+            }
+        }
+    }
+
+    /// Takes part in an attempt to get a token newer than `older_than`, and waits for its end.
+    pub(super) async fn attempt(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        older_than: u64,
+        despite_wait: bool,
+        deadline: Instant,
+    ) -> Result<(), TokenError> {
+        match slot.board(self.parts.clock.now(), despite_wait) {
+            Boarding::Blocked(error) => Err(error),
+            Boarding::Join(landing) => arrive(landing, deadline).await,
+            Boarding::Lead(pilot, landing) => {
+                self.fly(slot, pilot, older_than, despite_wait);
+                arrive(landing, deadline).await
+            }
+        }
+    }
+
+    /// Runs an attempt in a task of its own, on the control thread: no caller's hang-up can cut it.
+    pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, older_than: u64, despite_wait: bool) {
+        let (tokens, slot) = (Arc::clone(self), Arc::clone(slot));
+        self.parts.control.spawn(async move {
+            let result = tokens.obtain(&slot, older_than, despite_wait).await;
+            slot.land(&pilot, result, tokens.parts.clock.now());
+            tokens.wake.notify_one();
+        });
+    }
+
+    pub(super) fn is_fixed(&self) -> bool {
+        matches!(self.bank.grant_type, GrantType::Fixed(_))
+    }
+
+    /// Whether a grant of this name may be: by a person's consent any may, else those that are configured.
+    pub(super) fn is_known(&self, grant: &GrantName) -> bool {
+        match &self.bank.grant_type {
+            GrantType::AuthorizationCode(_) => true,
+            GrantType::ClientCredentials(_) => *grant == GrantName::default() || self.bank.grants.contains_key(grant),
+            GrantType::Fixed(tokens) => tokens.contains_key(grant),
+        }
+    }
+
+    pub(super) fn key(&self, grant: &GrantName) -> GrantKey {
+        GrantKey { bank: self.bank.name.clone(), grant: grant.clone() }
+    }
+
+    /// The grant's slot, made if need be.
+    pub(super) fn slot(&self, grant: &GrantName) -> Result<Arc<Slot>, TokenError> {
+        match self.held(grant) {
+            Some(slot) => Ok(slot),
+            None if self.is_known(grant) => Ok(self.insert(grant)),
+            None => Err(TokenError::UnknownGrant),
+        }
+    }
+
+    /// The grant's slot, if it is in memory.
+    pub(super) fn held(&self, grant: &GrantName) -> Option<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).get(grant).cloned()
+    }
+
+    /// All slots in memory.
+    pub(super) fn all_held(&self) -> Vec<Arc<Slot>> {
+        self.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn insert(&self, grant: &GrantName) -> Arc<Slot> {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if slots.len() >= SLOTS {
+            make_room(&mut slots);
+        }
+        let slot = || Arc::new(Slot::new(self.key(grant), self.parts.clock.now()));
+        Arc::clone(slots.entry(grant.clone()).or_insert_with(slot))
+    }
+}
+
+/// Drops the tenth that was unused longest, but nothing that an attempt is under way for.
+fn make_room(slots: &mut HashMap<GrantName, Arc<Slot>>) {
+    let mut uses: Vec<_> = slots.values().map(|slot| slot.used_at()).collect();
+    let tenth = uses.len() / 10;
+    let (_, limit, _) = uses.select_nth_unstable(tenth);
+    let limit = *limit;
+    slots.retain(|_, slot| slot.used_at() > limit || slot.flight().is_some());
+}
+
+/// Whether the next try is near enough for a caller to wait for.
+fn is_soon(retry_after: Duration, deadline: Instant) -> bool {
+    retry_after <= SOON && Instant::now() + retry_after < deadline
+}
+
+/// The end of an attempt.
+async fn arrive(mut landing: Landing, deadline: Instant) -> Result<(), TokenError> {
+    let unknown = TokenError::Unavailable { retry_after: Duration::from_secs(1) };
+    match timeout_at(deadline, landing.wait_for(Option::is_some)).await {
+        Ok(Ok(result)) => result.clone().unwrap_or(Err(unknown)),
+        Ok(Err(_)) | Err(_) => Err(unknown),
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens").field("bank", &self.bank.name).finish_non_exhaustive()
     }
 }

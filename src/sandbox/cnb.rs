@@ -1,4 +1,4 @@
-//! CNB, simulated: OAuth as Wultra PowerAuth does it, one scope a token, the registration of applications, and the API
+//! CNB, simulated: OAuth as Wultra `PowerAuth` does it, one scope a token, the registration of applications, and the API
 //! of the Czech Open Banking Standard (COBS). And CNB's own sandbox, which takes fixed tokens instead.
 
 mod accounts;
@@ -41,7 +41,7 @@ const LOOK: Look = Look {
 };
 
 pub(super) fn rules() -> Rules {
-    Rules { access_lifetime: Duration::from_secs(300), refresh_tokens: RefreshTokens::Reuse, ..Rules::default() }
+    Rules { access_lifetime: Duration::from_mins(5), refresh_tokens: RefreshTokens::Reuse, ..Rules::default() }
 }
 
 /// What a path is for.

@@ -77,13 +77,14 @@ fn refused(look: &Look, reason: &str) -> Response {
 }
 
 fn form(look: &Look, client: &str, scopes: &[String]) -> String {
-    let wishes: String = scopes.iter().map(|scope| format!("<li>{}</li>\n", (look.explain)(scope))).collect();
+    let wishes: Vec<_> = scopes.iter().map(|scope| format!("<li>{}</li>", (look.explain)(scope))).collect();
+    let wishes = wishes.join("\n");
     let choice = look.choice.map_or_else(String::new, |(label, choices)| {
-        let options: String = choices.iter().map(|choice| format!("<option>{choice}</option>")).collect();
+        let options = choices.iter().map(|choice| format!("<option>{choice}</option>")).collect::<Vec<_>>().concat();
         format!("<label for=\"choice\">{label}</label>\n<select id=\"choice\" name=\"choice\">{options}</select>\n")
     });
     format!(
-        "<h1><span id=\"client\">{}</span> asks for access</h1>\n<p>If you agree, it may:</p>\n<ul>\n{wishes}</ul>\n\
+        "<h1><span id=\"client\">{}</span> asks for access</h1>\n<p>If you agree, it may:</p>\n<ul>\n{wishes}\n</ul>\n\
          <form method=\"post\">\n{choice}<label for=\"otp\">One-time code (anything will do)</label>\n\
          <input id=\"otp\" name=\"otp\" inputmode=\"numeric\" autocomplete=\"one-time-code\">\n\
          <div class=\"buttons\">\n<button id=\"approve\" name=\"decision\" value=\"approve\">Approve</button>\n\

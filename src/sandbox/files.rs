@@ -124,7 +124,7 @@ impl Sandbox {
                 ("redirect_uri", bank.redirect_uri()),
             ],
         );
-        toml.push_str("client_secret = { file = \"cnb-client-secret\" }\nscopes = [\"aisp\"]\n");
+        toml.push_str("client_secret = { file = \"cnb-client-secret\" }\n");
         table(
             toml,
             "banks.cnb.oauth",

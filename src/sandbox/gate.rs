@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::control::Control;
 use super::fault::{Endpoint, Fault};
 use super::peer::Peer;
-use super::record::{RawRead, RecordedBody, RecordedRequest, hex_digest, lock, text};
+use super::record::{RawRead, RecordedBody, RecordedRequest, hex, lock, text};
 
 /// How long a connection outlives the bytes after which it is cut, so that they leave first.
 const BEFORE_CUT: Duration = Duration::from_millis(20);
@@ -245,6 +245,6 @@ impl hyper::body::Body for Watched {
 
 impl Watched {
     fn end(&self) {
-        lock(&self.record).sha256 = hex_digest(&self.digest.clone().finish());
+        lock(&self.record).sha256 = hex(self.digest.clone().finish().as_ref());
     }
 }

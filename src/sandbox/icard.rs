@@ -1,5 +1,5 @@
 //! iCard, simulated: OAuth as thephpleague/oauth2-server does it behind a session step, and the API of the Berlin
-//! Group's NextGenPSD2 framework, version 1.3.
+//! Group's `NextGenPSD2` framework, version 1.3.
 
 mod accounts;
 mod answer;
@@ -38,7 +38,7 @@ const LOOK: Look = Look {
 };
 
 pub(super) fn rules() -> Rules {
-    Rules { access_lifetime: Duration::from_secs(86_400), refresh_tokens: RefreshTokens::Rotate, ..Rules::default() }
+    Rules { access_lifetime: Duration::from_hours(24), refresh_tokens: RefreshTokens::Rotate, ..Rules::default() }
 }
 
 /// What a path is for.

@@ -6,6 +6,7 @@ use der::Decode;
 use rustls_pki_types::CertificateDer;
 use x509_cert::Certificate;
 
+use super::record::hex;
 use super::statements::{self, QC_STATEMENTS, Role};
 
 /// The client certificate of a request's connection; `None` on a listener that asks for none.
@@ -47,7 +48,7 @@ impl PeerCertificate {
         let facts = certificate.tbs_certificate();
         let statement = facts.extensions().into_iter().flatten().find(|extension| extension.extn_id == QC_STATEMENTS);
         Ok(Self {
-            serial: facts.serial_number().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: hex(facts.serial_number().as_bytes()),
             roles: statement.map(|extension| statements::roles(extension.extn_value.as_bytes())).unwrap_or_default(),
             subject: facts.subject().to_string(),
         })

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::gate::Sent;
 use super::peer::Peer;
-use super::record::{hex_digest, text};
+use super::record::{hex, text};
 use super::state::{BankState, Shared};
 use super::wire;
 
@@ -67,7 +67,7 @@ async fn echo(request: Request) -> Response {
         "version": format!("{:?}", parts.version),
         "lines": sent.map(|sent| sent.lines.as_slice()),
         "bytes": bytes,
-        "sha256": hex_digest(&sha256.finish()),
+        "sha256": hex(sha256.finish().as_ref()),
         "trailers": trailers,
     }))
     .into_response()
@@ -81,7 +81,7 @@ struct BlobQuery {
     /// Whether its length is not announced.
     #[serde(default)]
     chunked: bool,
-    /// Whether a trailer field `x-sha256` follows; implies `chunked`.
+    /// Whether a trailer field `x-sha256` follows; implies `chunked`. HTTP/1.1 asks for it with `TE: trailers`.
     #[serde(default)]
     trailer: bool,
 }
@@ -116,7 +116,7 @@ impl hyper::body::Body for Blob {
         let length = FRAME.min(self.bytes - self.sent);
         if length == 0 {
             let trailers = self.digest.take().map(|digest| {
-                let value = HeaderValue::from_str(&hex_digest(&digest.finish()));
+                let value = HeaderValue::from_str(&hex(digest.finish().as_ref()));
                 Ok(Frame::trailers(
                     value.into_iter().map(|value| (http::HeaderName::from_static("x-sha256"), value)).collect(),
                 ))

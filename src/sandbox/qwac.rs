@@ -19,7 +19,7 @@ use super::statements::{self, Role};
 const ORGANIZATION_IDENTIFIER: [u64; 4] = [2, 5, 4, 97];
 /// The extension qcStatements.
 const QC_STATEMENTS: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 1, 3];
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 /// What a QWAC shall be like. The default is one that every simulated bank takes.
 #[derive(Clone, Debug)]
@@ -113,7 +113,7 @@ impl Qwac {
             QwacKey::P256 => KeyPair::generate()?,
             QwacKey::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?,
         };
-        let hex = serial.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = super::record::hex(&serial.to_bytes());
         let leaf = leaf(options, serial, now)?.signed_by(&key, issuer)?;
         Ok(Self {
             chain: vec![leaf.der().clone(), issuer.der().clone()],

@@ -124,7 +124,7 @@ mod tests {
     fn the_psd2_statement_has_the_bytes_that_the_standard_says() {
         let extension = encode(Some(&[Role::Accounts]), "CNB", "CZ-CNB").expect("encodes");
         // SEQUENCE { OID 0.4.0.19495.2, SEQUENCE { SEQUENCE { SEQUENCE { OID 0.4.0.19495.1.3, UTF8 "PSP_AI" } }, ... } }
-        let statement = b"\x30\x2e\x06\x06\x04\x00\x81\x98\x27\x02\x30\x24\x30\x13\x30\x11\x06\x07\x04\x00\x81\x98\x27\
+        let statement = b"\x30\x2c\x06\x06\x04\x00\x81\x98\x27\x02\x30\x22\x30\x13\x30\x11\x06\x07\x04\x00\x81\x98\x27\
             \x01\x03\x0c\x06PSP_AI\x0c\x03CNB\x0c\x06CZ-CNB";
         assert!(extension.ends_with(statement), "{extension:02x?}");
     }

@@ -62,7 +62,7 @@ impl Metrics {
         }
     }
 
-    /// All of them in the OpenMetrics text format.
+    /// All of them in the text format of `OpenMetrics`.
     pub fn encode(&self) -> Result<String, fmt::Error> {
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();

@@ -11,10 +11,11 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::Alpn;
 
+use super::wire::Wire;
 use super::{Endpoint, Failure, TlsClient, race};
 
 /// What a connection to a bank is read from and written to.
-pub type BankStream = TlsStream<TcpStream>;
+pub type BankStream = TlsStream<Wire>;
 
 /// A connection that is ready for its first request.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ async fn connect_at_leisure(endpoint: &Endpoint, tls: &TlsClient) -> Result<Conn
     let addresses = resolve(endpoint).await.map_err(Failure::Dns)?;
     let tcp = race::first_to_connect(addresses, TcpStream::connect).await.map_err(Failure::Connect)?;
     prepare(&tcp).map_err(Failure::Connect)?;
-    let stream = tls.connector().connect(name, tcp).await.map_err(handshake_failure)?;
+    let stream = tls.connector().connect(name, Wire::new(tcp)).await.map_err(handshake_failure)?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Alpn::H2,
         _ => Alpn::Http11,

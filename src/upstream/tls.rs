@@ -83,6 +83,11 @@ impl TlsClient {
         TlsConnector::from(Arc::clone(&self.config))
     }
 
+    /// Whether the bank may choose this protocol.
+    pub(super) fn offers(&self, protocol: Alpn) -> bool {
+        self.config.alpn_protocols.iter().any(|offered| offered == alpn_name(protocol))
+    }
+
     /// The name that the bank's certificate must have, where it is not the URL's host.
     pub(super) fn server_name(&self) -> Option<&ServerName<'static>> {
         self.server_name.as_ref()

@@ -18,14 +18,14 @@ fn a_qwac_says_who_holds_it_and_what_the_holder_may_do() {
     let facts = facts(&pki::qwac());
     assert_eq!(
         facts.subject,
-        "organizationIdentifier=PSDCZ-CNB-48136450, C=CZ, O=Example TPP\\, s.r.o., CN=tpp.example"
+        "organizationIdentifier=PSDXX-EXA-48136450, C=CZ, O=Example TPP\\, s.r.o., CN=tpp.example"
     );
     assert_eq!(facts.common_name.as_deref(), Some("tpp.example"));
     assert_eq!(facts.organization.as_deref(), Some("Example TPP, s.r.o."));
-    assert_eq!(facts.organization_identifier.as_deref(), Some("PSDCZ-CNB-48136450"));
+    assert_eq!(facts.organization_identifier.as_deref(), Some("PSDXX-EXA-48136450"));
     assert_eq!(facts.roles, [Role::PspPi, Role::PspAi]);
-    assert_eq!(facts.nca_name.as_deref(), Some("Česká národní banka"));
-    assert_eq!(facts.nca_id.as_deref(), Some("CZ-CNB"));
+    assert_eq!(facts.nca_name.as_deref(), Some("Úřad pro příklady"));
+    assert_eq!(facts.nca_id.as_deref(), Some("XX-EXA"));
     assert_eq!(facts.qualified, [QualifiedKind::Web]);
     assert_eq!(facts.issuer, "CN=Test Root");
     assert_eq!(facts.serial, "abcde");
@@ -72,7 +72,7 @@ fn a_malformed_extension_is_named_and_the_rest_still_read() {
         let facts = facts(&params);
         assert_eq!(facts.malformed, ["qcStatements"]);
         assert!(facts.roles.is_empty());
-        assert_eq!(facts.organization_identifier.as_deref(), Some("PSDCZ-CNB-48136450"));
+        assert_eq!(facts.organization_identifier.as_deref(), Some("PSDXX-EXA-48136450"));
     }
 }
 
@@ -164,9 +164,9 @@ fn the_report_has_every_key_of_the_contract() {
     let report = material.with_key(leaf.key_pem.as_bytes(), None).expect("a key").report(NOW);
     let json = report.json();
     assert_eq!(json["roles"], serde_json::json!(["PSP_PI", "PSP_AI"]));
-    assert_eq!(json["nca_id"], "CZ-CNB");
-    assert_eq!(json["nca_name"], "Česká národní banka");
-    assert_eq!(json["organization_identifier"], "PSDCZ-CNB-48136450");
+    assert_eq!(json["nca_id"], "XX-EXA");
+    assert_eq!(json["nca_name"], "Úřad pro příklady");
+    assert_eq!(json["organization_identifier"], "PSDXX-EXA-48136450");
     assert_eq!(json["days_left"], 3327);
     assert_eq!(json["key_matches"], true);
     assert_eq!(json["client_auth"], true);
@@ -176,7 +176,7 @@ fn the_report_has_every_key_of_the_contract() {
 
     let page = report.to_string();
     for words in
-        ["Example TPP, s.r.o.", "PSDCZ-CNB-48136450", "PSP_AI (account information)", "(CZ-CNB)", "3327 days left"]
+        ["Example TPP, s.r.o.", "PSDXX-EXA-48136450", "PSP_AI (account information)", "(XX-EXA)", "3327 days left"]
     {
         assert!(page.contains(words), "{words} in\n{page}");
     }

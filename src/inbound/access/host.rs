@@ -49,6 +49,11 @@ impl<'a> Host<'a> {
         matches!(self.name, Name::Address(address) if address.to_canonical() == other.to_canonical())
     }
 
+    /// Whether it is an address and no name: what a web page cannot lead elsewhere.
+    pub fn is_any_address(&self) -> bool {
+        matches!(self.name, Name::Address(_))
+    }
+
     /// Whether the hosts are the same, whatever the ports.
     pub fn same_name(&self, other: &Host<'_>) -> bool {
         match (self.name, other.name) {

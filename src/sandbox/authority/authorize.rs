@@ -11,7 +11,7 @@ use super::clients::Client;
 use super::state::{Challenge, Code, Session, State};
 
 /// How long an `auth_id` lasts.
-const SESSION_LIFETIME: Duration = Duration::from_secs(15 * 60);
+const SESSION_LIFETIME: Duration = Duration::from_mins(15);
 
 /// The query of the authorization endpoint.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -62,7 +62,8 @@ impl Authority {
 
     /// Adds a client that no registration made, for every scope that there is.
     pub(in crate::sandbox) fn add_client(&self, id: &str, secret: &str, redirect_uri: &str) {
-        let new = NewClient { name: id.to_owned(), redirect_uris: vec![redirect_uri.to_owned()], scopes: vec![] };
+        let new =
+            NewClient { name: "Example TPP".to_owned(), redirect_uris: vec![redirect_uri.to_owned()], scopes: vec![] };
         self.insert(id.to_owned(), secret, "", new);
     }
 
@@ -122,12 +123,12 @@ impl Authority {
     /// Deletes one of them with its grants.
     pub(in crate::sandbox) fn delete_application(&self, owner: &str, id: &str) -> bool {
         let mut state = lock(&self.state);
-        let owned = owned(&mut state, owner, id).is_some();
-        if owned {
+        let there = owned(&mut state, owner, id).is_some();
+        if there {
             state.clients.remove(id);
             end_grants_of(&mut state, id);
         }
-        owned
+        there
     }
 
     /// A secret in place of the old one, which is void at once.

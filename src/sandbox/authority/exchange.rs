@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use crate::sandbox::record::lock;
+use crate::sandbox::record::{hex, lock};
 use crate::words::Timestamp;
 
 use super::clients::{Client, authenticate};
@@ -258,8 +258,4 @@ fn check_verifier(challenge: Option<&Challenge>, verifier: Option<&str>) -> Resu
         }
     };
     if fits { Ok(()) } else { Err(OAuthError::bad("invalid_grant", "code_verifier does not fit code_challenge")) }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+
 /// What is fixed for a bank.
 #[derive(Clone, Copy)]
 pub(in crate::sandbox) struct Style {
@@ -17,6 +19,7 @@ pub(in crate::sandbox) struct Style {
 
 /// What can be changed while the bank runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches, each of one behaviour")]
 pub struct Rules {
     /// How long an access token lasts from its issue.
     pub access_lifetime: Duration,
@@ -43,7 +46,8 @@ pub struct Rules {
 }
 
 /// What a refresh does to the refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RefreshTokens {
     /// It is replaced, and the access token revoked with it.
     Rotate,
@@ -85,8 +89,8 @@ pub enum BasicForm {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            access_lifetime: Duration::from_secs(300),
-            code_lifetime: Duration::from_secs(600),
+            access_lifetime: Duration::from_mins(5),
+            code_lifetime: Duration::from_mins(10),
             refresh_tokens: RefreshTokens::Rotate,
             used_refresh_token: UsedRefreshToken::InvalidGrant,
             reuse_ends_grant: false,

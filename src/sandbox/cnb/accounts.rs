@@ -189,6 +189,6 @@ fn entry(account: &Account, booking: &Booking, status: &str) -> Value {
 
 /// Hundredths as the number that the standard's JSON carries.
 #[expect(clippy::cast_precision_loss, reason = "amounts are far below 2^52 hundredths")]
-fn value(hundredths: i64) -> f64 {
+pub(super) fn value(hundredths: i64) -> f64 {
     hundredths as f64 / 100.0
 }

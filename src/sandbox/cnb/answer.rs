@@ -1,7 +1,7 @@
 //! The doorkeeper of the API, and errors in the form of the Czech Open Banking Standard (section "Error codes").
 
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::sandbox::peer::Peer;
@@ -79,7 +79,7 @@ pub(super) fn admit(
 
 /// The roles of the certificate that the sandbox adds itself, or that the request names.
 fn prepared_roles(headers: &HeaderMap) -> Result<&'static [Role], Box<Response>> {
-    match headers.get("x-client-certificate").map(|value| value.as_bytes()) {
+    match headers.get("x-client-certificate").map(HeaderValue::as_bytes) {
         None | Some(b"certificate-all") => Ok(&[Role::Accounts, Role::Payments]),
         Some(b"certificate-aisp") => Ok(&[Role::Accounts]),
         Some(b"certificate-pisp") => Ok(&[Role::Payments]),

@@ -110,7 +110,9 @@ fn new_client(bank: &BankState, body: &Bytes) -> Result<NewClient, Problem> {
 }
 
 fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+    let items = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+    // No URI or scope has a space in it: an item with spaces is several.
+    items.flat_map(str::split_ascii_whitespace).map(str::to_owned).collect()
 }
 
 fn without_secret(application: &Application) -> Value {

@@ -21,7 +21,7 @@ pub(super) async fn token(
     wire::token(&bank.authority, &headers, &peer, &body)
 }
 
-/// `DELETE /oauth/token`: ends the grant of the Bearer token (PowerAuth up to 1.4).
+/// `DELETE /oauth/token`: ends the grant of the Bearer token (`PowerAuth` up to 1.4).
 pub(super) async fn end(State(bank): Shared, headers: HeaderMap) -> Response {
     match wire::credentials(&headers, "Bearer") {
         Some(token) if bank.authority.revoke_by_token(token) => StatusCode::OK.into_response(),
@@ -32,7 +32,7 @@ pub(super) async fn end(State(bank): Shared, headers: HeaderMap) -> Response {
     }
 }
 
-/// `POST /oauth2/revoke` (RFC 7009; PowerAuth from 1.5). A token that is not known is no error.
+/// `POST /oauth2/revoke` (RFC 7009; `PowerAuth` from 1.5). A token that is not known is no error.
 pub(super) async fn revoke(
     State(bank): Shared,
     Extension(peer): Extension<Peer>,

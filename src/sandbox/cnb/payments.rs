@@ -15,6 +15,7 @@ use crate::sandbox::state::{BankState, Shared};
 use crate::sandbox::statements::Role;
 use crate::sandbox::wire;
 
+use super::accounts::value;
 use super::answer::{Door, Problem, admit};
 
 const NEEDED: (Role, &str) = (Role::Payments, "pisp");
@@ -43,7 +44,7 @@ fn order(bank: &BankState, body: &Bytes) -> Result<Value, Problem> {
     if !amount["value"].as_f64().is_some_and(|value| value > 0.0) {
         return Err(bad("AM12", "The amount is missing or not positive"));
     }
-    if !amount["currency"].as_str().is_some_and(|currency| currency.len() == 3) {
+    if amount["currency"].as_str().is_none_or(|currency| currency.len() != 3) {
         return Err(bad("AM11", "The currency is missing or wrong"));
     }
     let iban = |account: &str| order[account]["identification"]["iban"].as_str();
@@ -152,7 +153,7 @@ fn check(bank: &BankState, body: &Bytes) -> Result<Value, Problem> {
     let iban = asked["debtorAccount"]["identification"]["iban"].as_str();
     let account = bank.accounts.iter().find(|account| iban == Some(&account.iban));
     let account = account.ok_or(Problem::unknown_id())?;
-    let enough = details["currency"] == account.currency && account.available(bank.today()) as f64 >= wanted * 100.0;
+    let enough = details["currency"] == account.currency && value(account.available(bank.today())) >= wanted;
     Ok(json!({
         "responseIdentification": u32::from_le_bytes(bank.random.bytes()),
         "exchangeIdentification": asked["exchangeIdentification"],

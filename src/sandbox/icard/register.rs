@@ -53,7 +53,7 @@ fn new_client(headers: &HeaderMap, body: &Bytes) -> Result<NewClient, &'static s
 /// A list of texts, or one text with spaces between its parts.
 fn texts(value: &Value) -> Vec<String> {
     match value {
-        Value::Array(items) => items.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::Array(items) => items.iter().flat_map(texts).collect(),
         Value::String(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
         _ => Vec::new(),
     }

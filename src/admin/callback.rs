@@ -1,0 +1,123 @@
+//! Where a browser ends that comes back from the bank: guarded by the login's `state` alone.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use http::StatusCode;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::oauth::{LoginError, Tokens};
+use crate::words::GrantName;
+
+/// Listens for one login's callback where the redirect URI is `http` on a loopback address (RFC 8252, section 7.3).
+pub struct LoopbackCallback {
+    listener: TcpListener,
+    path: String,
+}
+
+/// What each callback is finished with.
+struct Desk {
+    tokens: Arc<Tokens>,
+    finished: mpsc::Sender<GrantName>,
+}
+
+impl LoopbackCallback {
+    /// Listens where this redirect URI leads; `None` if that is not here.
+    pub async fn bind(redirect_uri: &str) -> io::Result<Option<Self>> {
+        let Some((address, path)) = loopback(redirect_uri) else {
+            return Ok(None);
+        };
+        Ok(Some(Self { listener: TcpListener::bind(address).await?, path }))
+    }
+
+    /// Serves until a callback finishes a login: the grant's name. One that does not, such as a callback of another
+    /// login, is told so in its browser, and the right one is waited for.
+    pub async fn finish(self, tokens: Arc<Tokens>) -> Result<GrantName, LoginError> {
+        let (finished, mut finish) = mpsc::channel(1);
+        let stop = CancellationToken::new();
+        let desk = Arc::new(Desk { tokens, finished });
+        let routes = Router::new().route(&self.path, get(callback)).with_state(desk);
+        let server = axum::serve(self.listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let mut server = tokio::spawn(server.into_future());
+        tokio::select! {
+            Some(grant) = finish.recv() => {
+                // The browser gets its page before the listener goes.
+                stop.cancel();
+                let _ = server.await;
+                Ok(grant)
+            }
+            _ = &mut server => Err(LoginError::NotACallback("the callback's listener ended")),
+        }
+    }
+}
+
+async fn callback(State(desk): State<Arc<Desk>>, RawQuery(query): RawQuery) -> Response {
+    match desk.tokens.finish_login(&query.unwrap_or_default()).await {
+        Ok(grant) => {
+            // Nobody waits any more only if another callback was first.
+            let _ = desk.finished.try_send(grant);
+            page(StatusCode::OK, "Access is authorized", "You can close this window.")
+        }
+        Err(error) => page(StatusCode::BAD_REQUEST, "Access is not authorized", &error.to_string()),
+    }
+}
+
+/// A page for the person in the browser. Nothing of the request is in it.
+pub(super) fn page(status: StatusCode, title: &str, text: &str) -> Response {
+    const HEAD: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
+        <meta name=\"viewport\" content=\"width=device-width\"><style>body{font:1.1rem/1.5 system-ui,sans-serif;\
+        max-width:32rem;margin:4rem auto;padding:0 1rem;color-scheme:light dark}</style>";
+    let html = format!("{HEAD}<title>{title}</title><main><h1>{title}</h1><p>{}</p></main></html>", escape(text));
+    let headers = [
+        ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+        ("Cache-Control", "no-store"),
+        ("Referrer-Policy", "no-referrer"),
+        ("X-Content-Type-Options", "nosniff"),
+    ];
+    (status, headers, Html(html)).into_response()
+}
+
+/// An error may quote what the bank said.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The address and path of a redirect URI that leads to this machine.
+fn loopback(redirect_uri: &str) -> Option<(SocketAddr, String)> {
+    let uri: http::Uri = redirect_uri.parse().ok()?;
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    let address = match host {
+        "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        host => host.parse::<IpAddr>().ok().filter(IpAddr::is_loopback)?,
+    };
+    (uri.scheme_str() == Some("http"))
+        .then(|| (SocketAddr::new(address, uri.port_u16().unwrap_or(80)), uri.path().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_http_to_a_loopback_address_leads_here() {
+        let at = |uri| loopback(uri).map(|(address, path)| format!("{address}{path}"));
+        assert_eq!(at("http://127.0.0.1:8765/callback").as_deref(), Some("127.0.0.1:8765/callback"));
+        assert_eq!(at("http://localhost:8765/").as_deref(), Some("127.0.0.1:8765/"));
+        assert_eq!(at("http://[::1]:1/x").as_deref(), Some("[::1]:1/x"));
+        for elsewhere in ["https://127.0.0.1/x", "http://redirect.website/x", "http://10.0.0.1/x", "app:callback", ""] {
+            assert_eq!(at(elsewhere), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn what_a_bank_says_cannot_become_markup() {
+        assert_eq!(escape("<script>\"&"), "&lt;script&gt;&quot;&amp;");
+    }
+}

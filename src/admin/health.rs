@@ -1,0 +1,73 @@
+//! Whether the sidecar lives, and whether each bank can be used.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Serialize;
+
+use crate::oauth::GrantState;
+
+use super::server::{AdminBank, AdminState};
+
+/// What `/readyz` says.
+#[derive(Serialize)]
+pub(super) struct Readiness {
+    ready: bool,
+    /// Why not, where it concerns all banks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    banks: Vec<BankReadiness>,
+}
+
+#[derive(Serialize)]
+struct BankReadiness {
+    bank: String,
+    ready: bool,
+    /// What is missing, and what to do about it.
+    missing: Vec<String>,
+}
+
+/// It answers, so it lives.
+pub(super) async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// 200 where every bank has a usable certificate and the grants that requests use which name none.
+pub(super) async fn ready(State(state): State<Arc<AdminState>>) -> (StatusCode, Json<Readiness>) {
+    let mut banks = Vec::new();
+    for bank in &state.banks {
+        let missing = missing(bank, &state).await;
+        banks.push(BankReadiness { bank: bank.bank.name.to_string(), ready: missing.is_empty(), missing });
+    }
+    let draining = state.drain.is_cancelled();
+    let ready = !draining && banks.iter().all(|bank| bank.ready);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, reason: draining.then_some("the sidecar is ending"), banks }))
+}
+
+async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
+    let now = state.clock.now();
+    let identity = bank.tls.identity().into_iter();
+    let findings = identity.flat_map(|identity| identity.problems_at(now));
+    let is_fatal = |problem: &crate::config::Problem| problem.severity == crate::config::Severity::Error;
+    let mut missing: Vec<String> = findings
+        .filter(is_fatal)
+        .map(|problem| format!("certificate: {}; {}", problem.reason, problem.remedy))
+        .collect();
+    for grant in bank.bank.required_grants() {
+        match bank.tokens.show(&grant).await {
+            Ok(report) => match report.state {
+                GrantState::Active | GrantState::Renewing => {}
+                // It is renewed when somebody asks.
+                GrantState::Expired if report.refreshable => {}
+                other => {
+                    missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name))
+                }
+            },
+            Err(error) => missing.push(format!("grant {grant}: {error}")),
+        }
+    }
+    missing
+}

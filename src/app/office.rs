@@ -1,0 +1,89 @@
+//! The store opened, and each bank's tokens: what the commands need, and the control thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::config::Bank;
+use crate::oauth::{Edge, Parts, Tokens};
+use crate::store::{Sqlite, Store};
+use crate::upstream::{ClientSettings, ConnectionLimit, TlsClient};
+
+use super::{App, StartError, UnknownBank};
+
+/// Connections to a bank's token endpoint: calls there are rare, and none may wait for the apps' requests.
+const ENDPOINT_CONNECTIONS: usize = 8;
+
+/// Each bank's desk, over one store.
+pub struct Office {
+    store: Arc<dyn Store>,
+    banks: Vec<BankDesk>,
+}
+
+/// One bank: what it is, how it is reached, and its tokens.
+#[derive(Clone)]
+pub struct BankDesk {
+    /// The bank.
+    pub bank: Arc<Bank>,
+    /// TLS towards it.
+    pub tls: Arc<TlsClient>,
+    /// Its tokens.
+    pub tokens: Arc<Tokens>,
+}
+
+impl App {
+    /// Opens the store. Renewals and calls to token endpoints run on the runtime that this is called on.
+    pub async fn open(&self) -> Result<Office, StartError> {
+        let (settings, clock, random) = (self.config.store.clone(), self.clock.clone(), self.random.clone());
+        let opening = tokio::task::spawn_blocking(move || Sqlite::open(&settings, clock, &random));
+        let store: Arc<dyn Store> = opening.await.map_err(|_| StartError::Lost)??;
+        let banks = self.banks().map(|(bank, tls)| self.desk(bank, tls, &store)).collect();
+        Ok(Office { store, banks })
+    }
+
+    fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>, store: &Arc<dyn Store>) -> BankDesk {
+        let settings = client_settings(bank, Arc::new(ConnectionLimit::new(ENDPOINT_CONNECTIONS)));
+        let parts = Parts {
+            store: Arc::clone(store),
+            call: Arc::new(Edge::new(Arc::clone(tls), settings)),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            control: Handle::current(),
+            certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
+        };
+        BankDesk { bank: Arc::clone(bank), tls: Arc::clone(tls), tokens: Tokens::new(Arc::clone(bank), parts) }
+    }
+}
+
+/// How a client towards this bank behaves.
+pub(super) fn client_settings(bank: &Bank, connections: Arc<ConnectionLimit>) -> ClientSettings {
+    let (timeouts, limits) = (&bank.timeouts, &bank.limits);
+    ClientSettings { connect: timeouts.connect, idle: timeouts.idle, queue: limits.queue, connections }
+}
+
+impl Office {
+    /// Every bank, in the order of the configuration.
+    pub fn banks(&self) -> &[BankDesk] {
+        &self.banks
+    }
+
+    /// The bank of this name.
+    pub fn bank(&self, name: &str) -> Result<&BankDesk, UnknownBank> {
+        let unknown = || UnknownBank {
+            asked: name.to_owned(),
+            known: self.banks.iter().map(|desk| desk.bank.name.clone()).collect(),
+        };
+        self.banks.iter().find(|desk| desk.bank.name.as_str() == name).ok_or_else(unknown)
+    }
+
+    /// The store that all banks share.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+}
+
+/// How long requests under way may go on when the sidecar ends: as long as the slowest answer may take.
+pub(super) fn drain_bound(banks: &[BankDesk]) -> Duration {
+    banks.iter().map(|desk| desk.bank.timeouts.response).max().unwrap_or_default()
+}

@@ -1,0 +1,73 @@
+//! `bankside check`: every problem at once, then what the configuration says.
+
+use clap::Parser;
+
+use crate::app::App;
+use crate::certificate::Facts;
+use crate::config::{Bank, GrantType};
+use crate::upstream::TlsClient;
+use crate::words::GrantName;
+
+use super::configured::{Configured, tell};
+use super::{Failed, Outcome, output};
+
+#[derive(Debug, Parser)]
+pub(super) struct Args {}
+
+pub(super) fn run(_: &Args, configured: &Configured) -> Outcome {
+    let app = configured.checked()?;
+    tell(app.findings());
+    if !app.is_sound() {
+        return Err(Failed::Config);
+    }
+    output::print(&summary(&app))?;
+    Ok(())
+}
+
+/// What each bank's identity is, and which listeners open.
+fn summary(app: &App) -> String {
+    let banks = app.banks().map(|(bank, tls)| about_bank(bank, tls));
+    let admin = app.config().admin.as_ref().map_or_else(|| "off".to_owned(), ToString::to_string);
+    let program =
+        format!("{} is good.\nadmin: {admin}; workers: {}", app.config().file.display(), app.config().workers);
+    std::iter::once(program).chain(banks).collect::<Vec<_>>().join("\n\n")
+}
+
+fn about_bank(bank: &Bank, tls: &TlsClient) -> String {
+    let listen: Vec<String> = bank.listen.iter().map(ToString::to_string).collect();
+    let identity = match tls.identity() {
+        Some(identity) => holder(identity.facts()),
+        None => "no client certificate is shown".to_owned(),
+    };
+    let rows = [
+        ("listens on", listen.join(", ")),
+        ("goes to", format!("https://{}:{}{}", bank.base_url.host, bank.base_url.port, bank.base_url.path)),
+        ("identity", identity),
+        ("grants", grants(bank)),
+    ];
+    let lines: Vec<String> = rows.iter().map(|(name, value)| format!("  {name:<11} {value}")).collect();
+    format!("{} ({})\n{}", bank.name, bank.title, lines.join("\n"))
+}
+
+/// Who the certificate is for, with which roles, and until when.
+fn holder(facts: &Facts) -> String {
+    let roles: Vec<&str> = facts.roles.iter().map(|role| role.name()).collect();
+    let roles = if roles.is_empty() { "no PSD2 roles".to_owned() } else { roles.join(" ") };
+    format!("{} ({roles}), until {}", facts.subject, facts.not_after)
+}
+
+/// How tokens are come by, and with which scopes.
+fn grants(bank: &Bank) -> String {
+    let how = match &bank.grant_type {
+        GrantType::AuthorizationCode(_) => "by login",
+        GrantType::ClientCredentials(_) => "by client credentials",
+        GrantType::Fixed(_) => "given",
+    };
+    let names: std::collections::BTreeSet<GrantName> =
+        bank.required_grants().into_iter().chain(bank.grants.keys().cloned()).collect();
+    let named = names.iter().map(|grant| match bank.scopes(grant) {
+        [] => grant.to_string(),
+        scopes => format!("{grant} ({})", scopes.join(" ")),
+    });
+    format!("{how}: {}", named.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,188 @@
+//! `bankside grant`: grants without a running sidecar. A running one sees the change by itself.
+
+use std::io::Read;
+
+use anyhow::Context;
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::oauth::{GrantReport, Revealed};
+use crate::words::{GrantName, Secret};
+
+use super::configured::Configured;
+use super::{Outcome, output};
+
+/// No bank answers with more.
+const MOST_STDIN: u64 = 1 << 20;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Args {
+    /// Lists the grants of all banks
+    List {
+        /// Prints JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one grant
+    Show {
+        /// The bank's name in the configuration
+        bank: String,
+        /// The grant's name
+        #[arg(default_value = "default")]
+        grant: GrantName,
+        /// Prints JSON
+        #[arg(long)]
+        json: bool,
+        /// Prints the tokens, too
+        #[arg(long)]
+        reveal: bool,
+    },
+    /// Takes a grant over: the bank's JSON token response, on standard input
+    Import {
+        /// The bank's name in the configuration
+        bank: String,
+        /// The grant's name
+        #[arg(default_value = "default")]
+        grant: GrantName,
+    },
+    /// Renews a grant's token at the bank
+    Renew {
+        /// The bank's name in the configuration
+        bank: String,
+        /// The grant's name
+        #[arg(default_value = "default")]
+        grant: GrantName,
+    },
+    /// Removes a grant, and revokes it at the bank
+    Remove {
+        /// The bank's name in the configuration
+        bank: String,
+        /// The grant's name
+        #[arg(default_value = "default")]
+        grant: GrantName,
+        /// Leaves it valid at the bank
+        #[arg(long)]
+        local: bool,
+    },
+}
+
+pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
+    let app = configured.app()?;
+    super::block_on(async {
+        match args {
+            Args::List { json } => list(&app, *json).await,
+            Args::Show { bank, grant, json, reveal } => show(&app, bank, grant, *json, *reveal).await,
+            Args::Import { bank, grant } => import(&app, bank, grant).await,
+            Args::Renew { bank, grant } => renew(&app, bank, grant).await,
+            Args::Remove { bank, grant, local } => remove(&app, bank, grant, *local).await,
+        }
+    })
+}
+
+async fn list(app: &App, json: bool) -> Outcome {
+    let mut reports = Vec::new();
+    for bank in app.open().await?.banks() {
+        reports.extend(bank.tokens.list().await?);
+    }
+    if json {
+        return Ok(output::print_json(&reports.iter().map(as_json).collect::<Vec<_>>())?);
+    }
+    let head = ["BANK", "GRANT", "STATE", "EXPIRES", "CONSENT UNTIL", "SCOPES"].map(str::to_owned).to_vec();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(reports.iter().map(as_row)).collect();
+    Ok(output::print(&output::table(&rows))?)
+}
+
+async fn show(app: &App, bank: &str, grant: &GrantName, json: bool, reveal: bool) -> Outcome {
+    let office = app.open().await?;
+    let tokens = &office.bank(bank)?.tokens;
+    let report = tokens.show(grant).await?;
+    let revealed = if reveal { Some(tokens.reveal(grant).await?) } else { None };
+    let mut value = as_json(&report);
+    if let (Some(revealed), Value::Object(fields)) = (&revealed, &mut value) {
+        fields.insert("access_token".into(), text(revealed.access_token.as_ref()).into());
+        fields.insert("refresh_token".into(), text(revealed.refresh_token.as_ref()).into());
+    }
+    if json {
+        return Ok(output::print_json(&value)?);
+    }
+    Ok(output::print(&for_people(&report, revealed.as_ref()))?)
+}
+
+async fn import(app: &App, bank: &str, grant: &GrantName) -> Outcome {
+    let office = app.open().await?;
+    let tokens = &office.bank(bank)?.tokens;
+    let mut response = zeroize::Zeroizing::new(Vec::new());
+    let read = std::io::stdin().lock().take(MOST_STDIN).read_to_end(&mut response);
+    read.context("the token response could not be read from standard input")?;
+    let report = tokens.import(grant, &response).await?;
+    output::complain(&format!("The grant {} of {} is {}.", report.grant, report.bank, report.state));
+    Ok(())
+}
+
+async fn renew(app: &App, bank: &str, grant: &GrantName) -> Outcome {
+    let office = app.open().await?;
+    let report = office.bank(bank)?.tokens.renew(grant).await?;
+    let end =
+        report.expires_at.map_or_else(|| "its end is not known".to_owned(), |end| format!("it lasts until {end}"));
+    output::complain(&format!("The grant {} of {} has a fresh token: {end}.", report.grant, report.bank));
+    Ok(())
+}
+
+async fn remove(app: &App, bank: &str, grant: &GrantName, local: bool) -> Outcome {
+    let office = app.open().await?;
+    office.bank(bank)?.tokens.remove(grant, local).await?;
+    output::complain(&format!("The grant {grant} of {bank} is removed."));
+    Ok(())
+}
+
+/// A grant as the contract's JSON object.
+pub(super) fn as_json(report: &GrantReport) -> Value {
+    json!({
+        "bank": report.bank.as_str(),
+        "grant": report.grant.as_str(),
+        "state": report.state.name(),
+        "issued_at": report.issued_at.map(|at| at.to_string()),
+        "expires_at": report.expires_at.map(|at| at.to_string()),
+        "scopes": report.scopes,
+        "consent_until": report.consent_until.map(|at| at.to_string()),
+        "refreshable": report.refreshable,
+    })
+}
+
+fn as_row(report: &GrantReport) -> Vec<String> {
+    let time = |at: Option<_>| at.map_or_else(|| "-".to_owned(), |at: crate::words::Timestamp| at.to_string());
+    vec![
+        report.bank.to_string(),
+        report.grant.to_string(),
+        report.state.to_string(),
+        time(report.expires_at),
+        time(report.consent_until),
+        report.scopes.join(" "),
+    ]
+}
+
+fn for_people(report: &GrantReport, revealed: Option<&Revealed>) -> String {
+    let time = |at: Option<_>| at.map_or_else(|| "not known".to_owned(), |at: crate::words::Timestamp| at.to_string());
+    let mut rows = vec![
+        ("bank", report.bank.to_string()),
+        ("grant", report.grant.to_string()),
+        ("state", report.state.to_string()),
+        ("scopes", report.scopes.join(" ")),
+        ("issued", time(report.issued_at)),
+        ("expires", time(report.expires_at)),
+        ("consent until", time(report.consent_until)),
+        ("renewable", if report.refreshable { "yes" } else { "no" }.to_owned()),
+    ];
+    if let Some(revealed) = revealed {
+        rows.push(("access token", text(revealed.access_token.as_ref()).unwrap_or_default()));
+        rows.push(("refresh token", text(revealed.refresh_token.as_ref()).unwrap_or_default()));
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    output::table(&rows)
+}
+
+/// A token as text: only where the user asked to see it.
+fn text(secret: Option<&Secret>) -> Option<String> {
+    secret.and_then(Secret::expose_str).map(str::to_owned)
+}

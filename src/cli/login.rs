@@ -1,0 +1,90 @@
+//! `bankside login`: the account's owner authorizes the access. It ends in one of three ways: by itself where the
+//! redirect URI is a loopback address, with an address pasted to standard input, or with one given to a second call.
+
+use std::io::BufRead;
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use clap::Parser;
+
+use crate::admin::LoopbackCallback;
+use crate::app::{BankDesk, Office};
+use crate::config::{Bank, GrantType};
+use crate::oauth::Tokens;
+use crate::words::GrantName;
+
+use super::configured::Configured;
+use super::{Outcome, output};
+
+#[derive(Debug, Parser)]
+pub(super) struct Args {
+    /// The bank's name in the configuration
+    bank: String,
+    /// The grant's name
+    #[arg(default_value = "default")]
+    grant: GrantName,
+    /// The address that the browser ended on, of a login that an earlier call began
+    #[arg(long, value_name = "URL")]
+    callback_url: Option<String>,
+}
+
+pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
+    let app = configured.app()?;
+    super::block_on(async {
+        let office = app.open().await?;
+        let grant = match &args.callback_url {
+            Some(url) => office.bank(&args.bank)?.tokens.finish_login(url).await?,
+            None => authorize(&office, args).await?,
+        };
+        output::complain(&format!("Done: the grant {grant} of {} is in the store.", args.bank));
+        Ok(())
+    })
+}
+
+/// Begins a login, prints where the browser has to go, and waits for what comes back.
+async fn authorize(office: &Office, args: &Args) -> anyhow::Result<GrantName> {
+    let BankDesk { bank, tokens, .. } = office.bank(&args.bank)?;
+    // The port is taken before the login begins: a browser that comes back must not find nobody.
+    let listener = match redirect_uri(bank).map(LoopbackCallback::bind) {
+        Some(bound) => bound.await.context("the redirect URI's port cannot be listened on")?,
+        None => None,
+    };
+    let authorization = tokens.begin_login(&args.grant).await?;
+    output::print(&authorization.url)?;
+    let minutes = authorization.expires_in.as_secs() / 60;
+    match listener {
+        Some(listener) => {
+            output::complain(&format!(
+                "Open this address in a browser within {minutes} minutes; the rest happens by itself."
+            ));
+            let finished = listener.finish(Arc::clone(tokens));
+            tokio::time::timeout(authorization.expires_in, finished)
+                .await
+                .map_err(|_| anyhow!("nobody came back from the bank in time"))?
+                .map_err(Into::into)
+        }
+        None => finish_pasted(tokens, args, minutes).await,
+    }
+}
+
+async fn finish_pasted(tokens: &Arc<Tokens>, args: &Args, minutes: u64) -> anyhow::Result<GrantName> {
+    output::complain(&format!(
+        "Open this address in a browser within {minutes} minutes. Then paste the address that the browser ended on:"
+    ));
+    let line = std::io::stdin().lock().lines().next().transpose().context("standard input cannot be read")?;
+    match line.as_deref().map(str::trim) {
+        Some(url) if !url.is_empty() => Ok(tokens.finish_login(url).await?),
+        _ => Err(anyhow!(
+            "no address was pasted. The login stays open: finish it with `bankside login {} {} --callback-url URL`",
+            args.bank,
+            args.grant
+        )),
+    }
+}
+
+fn redirect_uri(bank: &Bank) -> Option<&str> {
+    match &bank.grant_type {
+        GrantType::AuthorizationCode(code) => Some(&code.redirect_uri),
+        GrantType::ClientCredentials(_) | GrantType::Fixed(_) => None,
+    }
+}

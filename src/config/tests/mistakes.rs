@@ -1,0 +1,238 @@
+//! What is said about configurations that are wrong.
+
+use super::*;
+
+#[test]
+fn ten_mistakes_are_ten_problems_in_one_go_and_no_secret_is_in_any() {
+    let text = r#"
+[stoer]
+url = "sqlite:x.db"
+
+[runtime]
+workers = "hunter2"
+
+[identity]
+certificate = "missing.pem"
+private_key = "qwac-key.pem"
+passphrase = "hunter2"
+
+[banks.examplebank]
+listen = "0.0.0.0:8080"
+base_url = "https://bank.example"
+grant_type = "authorization_code"
+client_id = "id"
+client_secrt = { value = "hunter2" }
+client_secret = { value = "hunter2", file = "secret" }
+redirect_uri = "https://example.com/callback"
+oauth.authorize_url = "https://user:hunter2@login.bank.example/authorize"
+timeouts.connect = 5
+"#;
+    let found = problems(text);
+    let expected = [
+        (2, "stoer", "unknown key"),
+        (6, "runtime.workers", "an integer is expected here, not a string"),
+        (9, "identity.certificate", "cannot be read"),
+        (11, "identity.passphrase", "a secret is expected here, not a string"),
+        (13, "banks.examplebank.oauth.token_url", "is missing"),
+        (14, "banks.examplebank.listen", "keeps nobody out"),
+        (18, "banks.examplebank.client_secrt", "unknown key"),
+        (19, "banks.examplebank.client_secret", "exactly one"),
+        (21, "banks.examplebank.oauth.authorize_url", "user information"),
+        (22, "banks.examplebank.timeouts.connect", "a duration is expected here, not an integer"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for ((line, key, reason), (expected_line, expected_key, part)) in found.iter().zip(expected) {
+        assert_eq!((*line, key.as_str()), (expected_line, expected_key), "{reason}");
+        assert!(reason.contains(part), "{key}: {reason}");
+    }
+    // The whole text as a person sees it, with remedies.
+    let shown = load(text).expect_err("it is wrong").to_string();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("bankside.toml:2: stoer: unknown key; did you mean `store`?"), "{shown}");
+    assert!(shown.contains("did you mean `client_secret`?"), "{shown}");
+}
+
+/// Each line, put behind a valid bank, is wrong at the key that it sets.
+#[test]
+fn each_rule_of_a_bank_is_kept() {
+    for line in [
+        "listen = []",
+        "listen = \"bank.example:8080\"",
+        "title = \"\"",
+        "base_url = \"https://bank.example/?x=1\"",
+        "grant_type = \"implicit\"",
+        "redirect_uri = \"/callback\"",
+        "token = { file = \"secret\" }",
+        "consent_days = 0",
+        "scopes = \"ais\"",
+        "oauth.client_auth = \"private_key_jwt\"",
+        "oauth.issuer = \"bank\"",
+        "oauth.authorize_params.state = \"x\"",
+        "oauth.token_params.grant_type = \"x\"",
+        "oauth.refresh_params.refresh_token = \"x\"",
+        "oauth.token_headers.Content-Type = \"x\"",
+        "headers.set.Host = \"x\"",
+        "headers.default.Authorization = \"x\"",
+        "headers.set.X-A = \"a\\r\\nb: c\"",
+        "headers.remove = [\"Transfer-Encoding\"]",
+        "tls.ca = \"bank-ca.pem\"",
+        "tls.system_roots = false",
+        "tls.min_version = \"1.1\"",
+        "tls.min_version = 1.2",
+        "tls.alpn = []",
+        "tls.server_name = \"a b\"",
+        "access.hosts = [\"bank.internal:80\"]",
+        "timeouts.idle = \"0s\"",
+        "limits.in_flight = 0",
+        "limits.replay_body = \"1GiB\"",
+        "renewal.at = 1.0",
+        "renewal.idle = \"forever\"",
+        "session = {}",
+        "routes = [{ path = \"accounts\" }]",
+        "routes = [{ path = \"/a\", methods = [\"get\"] }]",
+        "routes = [{ path = \"/a\", deny = true, grant = \"x\" }]",
+        "grants.default.token = { file = \"secret\" }",
+        "registration = { url = \"https://b.example\", fields = { name = \"{nmae}\" } }",
+    ] {
+        let (key, _) = line.split_once(" = ").expect("a key");
+        // A key that the bank has already is replaced.
+        let bank: Vec<_> = BANK.lines().filter(|had| !had.starts_with(&format!("{key} = "))).collect();
+        let found = wrong_keys(&format!("{IDENTITY}{}\n{line}\n", bank.join("\n")));
+        assert!(!found.is_empty() && found.iter().all(|at| at.contains(key)), "{line}: {found:?}");
+    }
+}
+
+#[test]
+fn a_key_of_another_table_is_sent_home() {
+    let Problems(found) = load(&format!("{IDENTITY}{BANK}token_url = \"x\"\n")).expect_err("it is wrong");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].remedy, "it belongs in the table `oauth`");
+}
+
+#[test]
+fn names_of_banks_and_grants_are_checked() {
+    assert_eq!(wrong_keys(&format!("{IDENTITY}{}", BANK.replace("examplebank", "\"a b\""))), ["banks.\"a b\""]);
+    let found = wrong_keys(&format!("{IDENTITY}{BANK}grants.\"a b\".scopes = []\n"));
+    assert_eq!(found, ["banks.examplebank.grants.\"a b\""]);
+}
+
+#[test]
+fn what_is_not_built_yet_is_said_so_after_it_was_checked() {
+    let identity = |more: &str| format!("[identity]\ncertificate = \"qwac.pem\"\n{more}\n{BANK}");
+    for (text, keys) in [
+        (
+            format!("[store]\nurl = \"postgres://u@h/d\"\nkey = {{ file = \"none\" }}\n{IDENTITY}{BANK}"),
+            vec!["store.url", "store.key.file"],
+        ),
+        (format!("[store]\nkey = [{{ file = \"secret\" }}]\n{IDENTITY}{BANK}"), vec!["store.key", "store.key[0]"]),
+        (
+            identity("pkcs11 = { module = \"m\", token = \"t\", key = \"k\" }"),
+            vec!["identity.pkcs11", "identity.pkcs11.pin"],
+        ),
+        (
+            identity("private_key = \"qwac-key.pem\"\nnext = { from = \"soon\", pkcs12 = \"secret\" }"),
+            vec!["identity.next", "identity.next.from"],
+        ),
+    ] {
+        assert_eq!(wrong_keys(&text), keys, "{text}");
+    }
+}
+
+#[test]
+fn an_identity_has_one_source_and_is_there_where_it_is_needed() {
+    let with = |identity: &str| wrong_keys(&format!("{identity}\n{BANK}"));
+    assert_eq!(with(""), ["banks.examplebank.identity"]);
+    assert_eq!(with("[identity]"), ["identity"]);
+    assert_eq!(with("[identity]\ncertificate = \"qwac.pem\""), ["identity.private_key"]);
+    assert_eq!(with("[identity]\ncertificate = \"qwac.pem\"\npkcs12 = \"secret\""), ["identity.pkcs12"]);
+    assert_eq!(with("[identity]\npkcs12 = \"none.p12\""), ["identity.pkcs12"]);
+    assert!(load(&format!("{BANK}tls.client_certificate = false\n")).is_ok());
+}
+
+#[test]
+fn fixed_tokens_are_there_and_can_be_sent() {
+    let with = |more: &str| {
+        let bank = "[banks.examplebank]\nlisten = \"127.0.0.1:0\"\nbase_url = \"https://bank.example\"\n\
+                    grant_type = \"fixed\"\ntls.client_certificate = false\n";
+        wrong_keys(&format!("{bank}{more}"))
+    };
+    assert_eq!(with(""), ["banks.examplebank.token"]);
+    assert_eq!(
+        with("grants.x.scopes = []\n"),
+        ["banks.examplebank.grants.x.scopes", "banks.examplebank.grants.x.token"]
+    );
+    assert_eq!(with("token = { value = \"Bearer x\" }"), ["banks.examplebank.token"]);
+    assert_eq!(with("token = { value = \"\" }"), ["banks.examplebank.token"]);
+    assert_eq!(with("token = { env = \"UNSET\" }"), ["banks.examplebank.token.env"]);
+    assert_eq!(with("token = { valeu = \"x\" }"), ["banks.examplebank.token.valeu"]);
+    assert_eq!(
+        with("token = { value = \"x\" }\nroutes = [{ path = \"/**\", grant = \"y\" }]"),
+        ["banks.examplebank.routes[0].grant"]
+    );
+}
+
+#[test]
+fn two_listeners_cannot_have_one_address() {
+    let text = format!("[admin]\nlisten = \"127.0.0.1:1\"\n{IDENTITY}{}", BANK.replace(":0\"", ":1\""));
+    assert_eq!(wrong_keys(&text), ["banks.examplebank.listen"]);
+}
+
+#[test]
+fn listening_beyond_the_machine_needs_a_rule() {
+    let open = format!("{IDENTITY}{}", BANK.replace("127.0.0.1:0", "0.0.0.0:0"));
+    assert_eq!(wrong_keys(&open), ["banks.examplebank.listen"]);
+    assert!(load(&format!("{open}access.allow_remote = true\n")).is_ok());
+    assert!(load(&format!("{open}access.key = {{ file = \"secret\" }}\n")).is_ok());
+}
+
+#[test]
+fn a_problem_in_a_profile_names_the_profile_and_what_lacks_names_the_bank() {
+    let directory = directory();
+    write(directory.path(), "mine.toml", "grant_type = \"fixed\"\n\n[timeouts]\nconect = \"5s\"\n");
+    let text = "\n[banks.examplebank]\nprofile = \"./mine.toml\"\nbase_url = \"https://b.example\"\n\
+                listen = \"127.0.0.1:0\"\ntls.client_certificate = false\n";
+    let Problems(found) = load_in(directory.path(), text).expect_err("it is wrong");
+    let places: Vec<_> = found.iter().map(|one| (one.place.to_string(), one.place.key.to_string())).collect();
+    let file = directory.path().join("./mine.toml");
+    assert_eq!(
+        places,
+        [
+            ("bankside.toml:2".to_owned(), "banks.examplebank.token".to_owned()),
+            (format!("{}:4", file.display()), "timeouts.conect".to_owned()),
+        ]
+    );
+}
+
+#[test]
+fn a_misspelt_profile_is_one_problem_with_a_suggestion() {
+    let known = profile_names().next().expect("a profile");
+    let text = format!("[banks.examplebank]\nprofile = \"{known}x\"\nlisten = \"127.0.0.1:0\"\n");
+    let Problems(found) = load(&text).expect_err("it is wrong");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].remedy, format!("did you mean \"{known}\"?"));
+}
+
+#[test]
+fn roots_must_be_certificates() {
+    let directory = directory();
+    write(directory.path(), "broken.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
+    for name in ["secret", "broken.pem", "none.pem", "."] {
+        let text = format!("{IDENTITY}{BANK}tls.ca = [\"{name}\"]\n");
+        let Problems(found) = load_in(directory.path(), &text).expect_err("no roots");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(&*found[0].place.key, "banks.examplebank.tls.ca[0]");
+    }
+}
+
+#[test]
+fn a_configuration_without_a_bank_is_none() {
+    assert_eq!(wrong_keys(""), ["banks"]);
+    assert_eq!(wrong_keys("[banks]"), ["banks"]);
+    assert_eq!(wrong_keys("banks = 1"), ["banks"]);
+}
+
+#[test]
+fn a_second_table_of_one_name_brings_no_other_problem() {
+    let text = format!("{IDENTITY}{BANK}[identity]\npassphrase = {{ file = \"secret\" }}\n");
+    assert_eq!(problems(&text).len(), 1, "{:?}", problems(&text));
+}

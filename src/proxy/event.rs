@@ -1,0 +1,142 @@
+//! The one event that each request leaves in the log, and the answer's body that it waits for.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use http::{Method, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::inbound::access;
+use crate::message::{Body, BodyError, BodyStream, Frame, Request, Response, Size};
+use crate::telemetry::BankMetrics;
+use crate::words::{BankName, GrantName, Kind};
+
+use super::path;
+
+/// What is told of a request when it is over: at the end of the answer, or when the app hangs up.
+pub(super) struct Event {
+    bank: BankName,
+    metrics: Arc<BankMetrics>,
+    started: Instant,
+    /// `None` where nobody reads it: then nothing is copied for it.
+    request: Option<RequestLine>,
+    pub(super) grant: Option<GrantName>,
+    pub(super) route: String,
+    pub(super) retried: u32,
+    pub(super) kind: Option<Kind>,
+    status: Option<StatusCode>,
+    bytes: u64,
+    complete: bool,
+}
+
+struct RequestLine {
+    method: Method,
+    path: String,
+    id: String,
+}
+
+impl Event {
+    pub(super) fn begin(bank: &BankName, metrics: &Arc<BankMetrics>, request: &Request) -> Self {
+        metrics.in_flight.inc();
+        let wanted = tracing::enabled!(target: "bankside::access", tracing::Level::INFO);
+        Self {
+            bank: bank.clone(),
+            metrics: Arc::clone(metrics),
+            started: Instant::now(),
+            request: wanted.then(|| RequestLine::of(request)),
+            grant: None,
+            route: String::new(),
+            retried: 0,
+            kind: None,
+            status: None,
+            bytes: 0,
+            complete: false,
+        }
+    }
+
+    /// Whether anybody will read it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.request.is_some()
+    }
+
+    /// Hands the answer over, with a body that ends the event, and gives the place back, when it has gone out.
+    pub(super) fn until_end_of(mut self, mut answer: Response, place: Option<OwnedSemaphorePermit>) -> Response {
+        self.status = Some(answer.status);
+        self.metrics.answered(answer.status, self.kind);
+        if answer.body.is_absent() {
+            self.complete = true;
+        } else {
+            let body = std::mem::take(&mut answer.body);
+            answer.body = Body::stream(Held { body, event: self, _place: place });
+        }
+        answer
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        let Some(request) = &self.request else {
+            return;
+        };
+        tracing::info!(
+            target: "bankside::access",
+            bank = self.bank.as_str(),
+            grant = self.grant.as_ref().map(GrantName::as_str),
+            route = Some(self.route.as_str()).filter(|route| !route.is_empty()),
+            method = request.method.as_str(),
+            path = request.path,
+            status = self.status.map(|status| status.as_u16()),
+            kind = self.kind.map(Kind::name),
+            bytes = self.bytes,
+            duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            retried = self.retried,
+            complete = self.complete,
+            request_id = request.id,
+            "request"
+        );
+    }
+}
+
+impl RequestLine {
+    fn of(request: &Request) -> Self {
+        let target = access::origin_form(&request.target).unwrap_or_else(|| request.target.clone());
+        let path = path::path_only(&target);
+        let id = request.fields.get("X-Request-ID").unwrap_or_default();
+        Self { method: request.method.clone(), path: printable(path), id: printable(id) }
+    }
+}
+
+/// Text that cannot break a log line, and cannot fill the log.
+fn printable(bytes: &[u8]) -> String {
+    const MOST: usize = 256;
+    bytes[..bytes.len().min(MOST)].escape_ascii().to_string()
+}
+
+/// An answer's body that holds the request's place and its event until it has ended.
+struct Held {
+    body: Body,
+    event: Event,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl BodyStream for Held {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let frame = ready!(self.body.poll_frame(cx));
+        match &frame {
+            Some(Ok(Frame::Data(data))) => {
+                self.event.bytes += data.len() as u64;
+                // Whoever knows the length does not ask for the end.
+                self.event.complete |= self.body.size() == Size::Exact(self.event.bytes);
+            }
+            Some(Ok(Frame::Trailers(_))) | None => self.event.complete = true,
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn size(&self) -> Size {
+        self.body.size()
+    }
+}

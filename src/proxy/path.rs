@@ -1,0 +1,100 @@
+//! The path of a request target, and whether a rule about paths may rely on it.
+
+/// The path without its query.
+pub(super) fn path_only(path_and_query: &[u8]) -> &[u8] {
+    let end = path_and_query.iter().position(|&byte| byte == b'?').unwrap_or(path_and_query.len());
+    &path_and_query[..end]
+}
+
+/// Whether the bank could take this path for another one than it spells: then no rule may rely on it.
+///
+/// Servers differ in whether they decode before they resolve dots, collapse empty segments, cut `;parameters`, or take
+/// a backslash for a slash.
+pub(super) fn is_ambiguous(path: &[u8]) -> bool {
+    let Some(path) = path.strip_prefix(b"/") else {
+        return true;
+    };
+    let mut segments = path.split(|&byte| byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        if (segment.is_empty() && !is_last) || is_ambiguous_segment(segment) {
+            return true;
+        }
+    }
+    false
+}
+
+fn is_ambiguous_segment(segment: &[u8]) -> bool {
+    segment == b"."
+        || segment == b".."
+        || segment.iter().any(|&byte| matches!(byte, b'\\' | b';' | b'#') || !byte.is_ascii_graphic())
+        || segment
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'%')
+            .any(|(at, _)| escape(&segment[at + 1..]).is_none_or(is_ambiguous_when_decoded))
+}
+
+/// The octet that two hexadecimal digits stand for.
+fn escape(digits: &[u8]) -> Option<u8> {
+    let digit = |at: usize| digits.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
+/// Unreserved characters need no escape (RFC 3986, section 2.3), so whoever escapes one hides it; the others are
+/// delimiters that a second decoding would bring to life.
+fn is_ambiguous_when_decoded(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric()
+        || matches!(octet, b'-' | b'.' | b'_' | b'~' | b'/' | b'\\' | b'%' | b';' | b'?' | b'#')
+        || octet.is_ascii_control()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_is_not_part_of_the_path() {
+        assert_eq!(path_only(b"/a?b?c"), b"/a");
+        assert_eq!(path_only(b"/a"), b"/a");
+    }
+
+    #[test]
+    fn plain_paths_are_not_ambiguous() {
+        for path in ["/", "/v1/accounts", "/v1/accounts/", "/a/b%20c", "/a:b@c", "/%C3%A4", "/.well-known/x", "/a..b"] {
+            assert!(!is_ambiguous(path.as_bytes()), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_that_a_server_may_read_in_two_ways_are_ambiguous() {
+        for path in [
+            "",
+            "*",
+            "v1",
+            "//v1",
+            "/a//b",
+            "/./a",
+            "/a/..",
+            "/a/../b",
+            "/%2e%2e/a",
+            "/a%2Fb",
+            "/a%2fb",
+            "/a%5cb",
+            "/a\\b",
+            "/p%61yments",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a;b",
+            "/a%3Bb",
+            "/a%00",
+            "/a%252e",
+            "/a b",
+            "/a#b",
+            "/\u{e4}",
+        ] {
+            assert!(is_ambiguous(path.as_bytes()), "{path}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The only place where an error becomes a status: what the sidecar itself refuses or fails, told to the app.
+//!
+//! A body of RFC 9457 and a `Proxy-Status` of RFC 9209, so that nobody takes it for the bank's word.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::config::Bank;
+use crate::inbound::Malformed;
+use crate::inbound::access::AccessRefusal;
+use crate::message::{Body, Response};
+use crate::oauth::TokenError;
+use crate::upstream::{Failure, Progress, SendError};
+use crate::words::{GrantName, Kind};
+
+use super::limits::Overloaded;
+use super::routes::RouteRefusal;
+
+/// Everything that keeps a request from a bank's answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProxyError {
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error(transparent)]
+    Access(#[from] AccessRefusal),
+    #[error("the target is not a path")]
+    NoPath,
+    #[error(transparent)]
+    Route(#[from] RouteRefusal),
+    #[error("the route's grant is {route}, and the request asks for another one")]
+    OtherGrant { route: GrantName },
+    #[error("Bankside-Grant is not a grant's name")]
+    NotAGrantName,
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+/// What the app is told.
+struct Told {
+    kind: Kind,
+    /// The error type of RFC 9209, section 2.3.
+    proxy_error: &'static str,
+    remedy: String,
+    retry_after: Option<Duration>,
+}
+
+impl ProxyError {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Malformed(_) | Self::NoPath | Self::Access(AccessRefusal::BadRequest(_)) => Kind::BadRequest,
+            Self::Access(AccessRefusal::WrongHost) => Kind::WrongHost,
+            Self::Access(AccessRefusal::CallerRefused(_)) => Kind::CallerRefused,
+            Self::Route(_) | Self::OtherGrant { .. } => Kind::RouteRefused,
+            Self::NotAGrantName | Self::Token(TokenError::UnknownGrant) => Kind::UnknownGrant,
+            Self::Overloaded(_) => Kind::Overloaded,
+            Self::Token(TokenError::NeedsAuthorization) => Kind::NeedsAuthorization,
+            Self::Token(TokenError::Unavailable { .. }) => Kind::TokenUnavailable,
+            Self::Token(TokenError::Store { .. }) => Kind::StoreUnavailable,
+            Self::Send(error) => send_kind(&error.failure),
+        }
+    }
+
+    /// The answer that tells the app.
+    pub(super) fn answer(&self, bank: &Bank, grant: Option<&GrantName>) -> Response {
+        let told = self.told(bank, grant);
+        let status = match self {
+            Self::Malformed(malformed) => malformed.status,
+            _ => told.kind.status(),
+        };
+        let body = json!({
+            "type": format!("urn:bankside:{}", told.kind.name()),
+            "title": told.kind.title(),
+            "status": status.as_u16(),
+            "detail": self.detail(),
+            "bank": bank.name.as_str(),
+            "grant": grant.map(GrantName::as_str),
+            "remedy": told.remedy,
+        });
+        let mut response = Response::new(status, Body::full(body.to_string()));
+        response.fields.push("Content-Type", "application/problem+json");
+        response.fields.push("Proxy-Status", format!("bankside; error={}", told.proxy_error));
+        response.fields.push("Cache-Control", "no-store");
+        if let Some(delay) = told.retry_after {
+            response.fields.push("Retry-After", whole_seconds(delay).to_string());
+        }
+        response
+    }
+
+    /// The error with its causes, in one line. None of our errors carries a secret.
+    pub(super) fn detail(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            let reason = error.to_string();
+            // Some errors already quote their cause.
+            if !text.contains(&reason) {
+                let _ = write!(text, ": {reason}");
+            }
+            cause = error.source();
+        }
+        text
+    }
+
+    fn told(&self, bank: &Bank, grant: Option<&GrantName>) -> Told {
+        let kind = self.kind();
+        Told {
+            kind,
+            proxy_error: self.proxy_error(),
+            remedy: self.remedy(bank, grant),
+            retry_after: self.retry_after(),
+        }
+    }
+
+    fn proxy_error(&self) -> &'static str {
+        match self {
+            Self::Malformed(_)
+            | Self::NoPath
+            | Self::Access(AccessRefusal::BadRequest(_))
+            | Self::NotAGrantName
+            | Self::Token(TokenError::UnknownGrant) => "http_request_error",
+            Self::Access(_) | Self::Route(_) | Self::OtherGrant { .. } => "http_request_denied",
+            Self::Overloaded(_) => "connection_limit_reached",
+            Self::Token(_) => "proxy_internal_error",
+            Self::Send(error) => send_proxy_error(&error.failure),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded(_) | Self::Send(SendError { failure: Failure::Saturated(_), .. }) => {
+                Some(Duration::from_secs(1))
+            }
+            Self::Token(TokenError::Unavailable { retry_after } | TokenError::Store { retry_after }) => {
+                Some(*retry_after)
+            }
+            _ => None,
+        }
+    }
+
+    fn remedy(&self, bank: &Bank, grant: Option<&GrantName>) -> String {
+        let bank = &bank.name;
+        match self {
+            Self::Malformed(_) | Self::NoPath | Self::Access(AccessRefusal::BadRequest(_)) => {
+                "Send a request that follows RFC 9112, with one Host and a target in origin-form".into()
+            }
+            Self::Access(AccessRefusal::WrongHost) => {
+                format!("Use localhost or the listen address, or name the host in hosts of [banks.{bank}.access]")
+            }
+            Self::Access(AccessRefusal::CallerRefused(_)) => {
+                format!("Call from a program, as [banks.{bank}.access] allows; a web page cannot use this sidecar")
+            }
+            Self::Route(RouteRefusal::Ambiguous) => {
+                "Send the path in its plain form: no dot segments, empty segments, or needless escapes".into()
+            }
+            Self::Route(_) => format!("Allow it with a [[banks.{bank}.routes]] entry, or send another request"),
+            Self::OtherGrant { .. } => "Leave Bankside-Grant out: this path's route names its grant".into(),
+            Self::NotAGrantName => "Give Bankside-Grant the name of a grant: letters, digits and -_.:@+".into(),
+            Self::Overloaded(_) => format!("Try again later, or raise in_flight or queue in [banks.{bank}.limits]"),
+            Self::Token(TokenError::UnknownGrant) => format!("Configure the grant under [banks.{bank}.grants]"),
+            Self::Token(TokenError::NeedsAuthorization) => {
+                let grant = grant.filter(|grant| **grant != GrantName::default());
+                let name = grant.map(|grant| format!(" {grant}")).unwrap_or_default();
+                format!("Run `bankside login {bank}{name}` and let the account's owner authorize the access")
+            }
+            Self::Token(TokenError::Unavailable { .. }) => {
+                "Try again later; if it stays so, the log says how the bank's token endpoint answers".into()
+            }
+            Self::Token(TokenError::Store { .. }) => {
+                "Look at the store's database and disk; the log says what failed".into()
+            }
+            Self::Send(error) => send_remedy(error),
+        }
+    }
+}
+
+fn send_kind(failure: &Failure) -> Kind {
+    match failure {
+        Failure::TlsRefusedByUs(_) | Failure::TlsRefusedByBank(_) => Kind::BankTls,
+        Failure::ConnectTimeout(_) | Failure::ResponseTimeout(_) => Kind::BankTimeout,
+        Failure::Saturated(_) => Kind::Overloaded,
+        Failure::RequestBody(_) | Failure::Unsendable(_) => Kind::BadRequest,
+        Failure::Dns(_) | Failure::Connect(_) | Failure::Closed(_) | Failure::Malformed(_) | Failure::Http2(_) => {
+            Kind::BankUnreachable
+        }
+    }
+}
+
+/// The error types of RFC 9209, section 2.3.
+fn send_proxy_error(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Dns(_) => "dns_error",
+        Failure::Connect(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => "connection_refused",
+        Failure::Connect(_) => "destination_unavailable",
+        Failure::ConnectTimeout(_) => "connection_timeout",
+        Failure::TlsRefusedByUs(rustls::Error::InvalidCertificate(_)) => "tls_certificate_error",
+        Failure::TlsRefusedByUs(_) => "tls_protocol_error",
+        Failure::TlsRefusedByBank(_) => "tls_alert_received",
+        Failure::Saturated(_) => "connection_limit_reached",
+        Failure::Closed(_) => "connection_terminated",
+        Failure::ResponseTimeout(_) => "http_response_timeout",
+        Failure::Malformed(_) | Failure::Http2(_) => "http_protocol_error",
+        Failure::RequestBody(_) | Failure::Unsendable(_) => "http_request_error",
+    }
+}
+
+fn send_remedy(error: &SendError) -> String {
+    let advice = match &error.failure {
+        Failure::Dns(_) => "Check the name in base_url and this machine's DNS",
+        Failure::Connect(_) => "Check that the bank's address is right and that a firewall lets the connection out",
+        Failure::ConnectTimeout(_) => "Check the network and firewall on the way to the bank",
+        Failure::TlsRefusedByUs(_) => {
+            "Check tls.ca, tls.server_name and tls.min_version; `bankside check` shows what is trusted"
+        }
+        Failure::TlsRefusedByBank(_) => {
+            "Check with `bankside certificate` that the QWAC is valid and is the one that the bank knows"
+        }
+        Failure::Saturated(_) => "Try again later, or raise limits.connections",
+        Failure::Closed(_) | Failure::ResponseTimeout(_) | Failure::Malformed(_) | Failure::Http2(_) => {
+            "Ask the bank, with the time and X-Request-ID of this request"
+        }
+        Failure::RequestBody(_) => "Send the request's body whole",
+        Failure::Unsendable(_) => "Send a target and fields that HTTP/2 can carry, or set tls.alpn to [\"http/1.1\"]",
+    };
+    match error.progress {
+        Progress::NothingSent => format!("{advice}. The bank has not received this request"),
+        Progress::MayHaveArrived => {
+            format!("{advice}. The bank may have received this request: look before you send it again")
+        }
+    }
+}
+
+/// Whole seconds, rounded up, at least one.
+fn whole_seconds(delay: Duration) -> u64 {
+    (delay.as_secs() + u64::from(delay.subsec_nanos() > 0)).max(1)
+}

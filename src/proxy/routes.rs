@@ -1,0 +1,165 @@
+//! Which requests may pass, with which grant: the first route that matches wins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::config::Bank;
+use crate::config::route::{PathPattern, Route, RouteAction, Segment};
+use crate::words::GrantName;
+
+use super::path;
+
+/// A bank's routes.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    bank: Arc<Bank>,
+}
+
+/// What a request that may pass is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passage<'a> {
+    /// The route's pattern, for the log; empty where the bank has no routes.
+    pub(super) route: &'a str,
+    /// The route's grant, which `Bankside-Grant` cannot override.
+    pub(super) grant: Option<&'a GrantName>,
+    /// The route's response timeout.
+    pub(super) timeout: Option<Duration>,
+    /// Whether the operator allows sending it once more although it may have arrived.
+    pub(super) replay: bool,
+}
+
+/// Why a request may not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum RouteRefusal {
+    #[error("no route matches this method and path")]
+    NoMatch,
+    #[error("a route denies this method and path")]
+    Denied,
+    #[error("the path can be read in more than one way, and routes depend on it")]
+    Ambiguous,
+}
+
+impl Routes {
+    /// The routes of this bank.
+    pub fn new(bank: Arc<Bank>) -> Self {
+        Self { bank }
+    }
+
+    /// What a request with this method and path (without query) is given.
+    pub(super) fn find(&self, method: &Method, path: &[u8]) -> Result<Passage<'_>, RouteRefusal> {
+        if self.bank.routes.is_empty() {
+            return Ok(Passage::default());
+        }
+        if path::is_ambiguous(path) {
+            return Err(RouteRefusal::Ambiguous);
+        }
+        let route =
+            self.bank.routes.iter().find(|route| route_matches(route, method, path)).ok_or(RouteRefusal::NoMatch)?;
+        match &route.action {
+            RouteAction::Deny => Err(RouteRefusal::Denied),
+            RouteAction::Allow { grant, timeout, replay } => {
+                Ok(Passage { route: &route.path.text, grant: grant.as_ref(), timeout: *timeout, replay: *replay })
+            }
+        }
+    }
+}
+
+fn route_matches(route: &Route, method: &Method, path: &[u8]) -> bool {
+    let method_matches = route.methods.as_ref().is_none_or(|methods| methods.contains(method));
+    let is_denial = matches!(route.action, RouteAction::Deny);
+    method_matches
+        && if is_denial { denial_matches(&route.path, path) } else { pattern_matches(&route.path, path, same) }
+}
+
+/// A denial also holds for other cases of the same letters and for a slash at the end: the bank may not mind either.
+fn denial_matches(pattern: &PathPattern, path: &[u8]) -> bool {
+    let without_slash = path.strip_suffix(b"/").unwrap_or(path);
+    pattern_matches(pattern, path, <[u8]>::eq_ignore_ascii_case)
+        || pattern_matches(pattern, without_slash, <[u8]>::eq_ignore_ascii_case)
+}
+
+fn same(one: &[u8], other: &[u8]) -> bool {
+    one == other
+}
+
+fn pattern_matches(pattern: &PathPattern, path: &[u8], same: impl Fn(&[u8], &[u8]) -> bool) -> bool {
+    let mut segments = path.strip_prefix(b"/").unwrap_or(path).split(|&byte| byte == b'/');
+    for wanted in &pattern.segments {
+        let matches = segments.next().is_some_and(|segment| match wanted {
+            Segment::Literal(text) => same(segment, text.as_bytes()),
+            Segment::Any => !segment.is_empty(),
+        });
+        if !matches {
+            return false;
+        }
+    }
+    // `/x/**` wants the slash behind `x`, so at least one more segment, be it empty.
+    segments.next().is_some() == pattern.rest || (pattern.rest && pattern.segments.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `/a/*/**` as the configuration makes it.
+    fn pattern(text: &str) -> PathPattern {
+        let mut segments: Vec<&str> = text[1..].split('/').collect();
+        let rest = segments.last() == Some(&"**");
+        if rest {
+            segments.pop();
+        }
+        let segment = |text: &&str| if *text == "*" { Segment::Any } else { Segment::Literal((*text).to_owned()) };
+        PathPattern { text: text.to_owned(), segments: segments.iter().map(segment).collect(), rest }
+    }
+
+    fn allows(text: &str, path: &str) -> bool {
+        pattern_matches(&pattern(text), path.as_bytes(), same)
+    }
+
+    #[test]
+    fn literals_match_themselves_and_their_case() {
+        assert!(allows("/v1/accounts", "/v1/accounts"));
+        for other in ["/v1/account", "/v1/Accounts", "/v1/accounts/", "/v1", "/v1/accounts/1", "/"] {
+            assert!(!allows("/v1/accounts", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_star_is_one_segment_and_not_an_empty_one() {
+        assert!(allows("/v1/*/x", "/v1/a/x"));
+        for other in ["/v1//x", "/v1/x", "/v1/a/b/x", "/v1/a/x/"] {
+            assert!(!allows("/v1/*/x", other), "{other}");
+        }
+    }
+
+    #[test]
+    fn two_stars_are_the_rest_behind_the_slash() {
+        for path in ["/x/", "/x/a", "/x/a/b/"] {
+            assert!(allows("/x/**", path), "{path}");
+        }
+        assert!(!allows("/x/**", "/x"));
+        assert!(!allows("/x/**", "/xy/a"));
+        assert!(allows("/**", "/") && allows("/**", "/a/b"));
+    }
+
+    #[test]
+    fn a_denial_cannot_be_slipped_by_case_or_a_slash_at_the_end() {
+        for path in ["/v1/payments", "/V1/Payments", "/v1/payments/"] {
+            assert!(denial_matches(&pattern("/v1/payments"), path.as_bytes()), "{path}");
+        }
+    }
+
+    proptest! {
+        /// What an allowing route takes, a denial with the same pattern takes too: no rule order can open a gap.
+        #[test]
+        fn a_denial_takes_whatever_an_allowance_takes(path in "(/[a-zA-Z.%2f]{0,3}){1,4}") {
+            for text in ["/a/*", "/**", "/a/b", "/*/**", "/A"] {
+                prop_assert!(!allows(text, &path) || denial_matches(&pattern(text), path.as_bytes()));
+            }
+        }
+    }
+}

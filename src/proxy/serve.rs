@@ -1,0 +1,200 @@
+//! The way of a request.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::config::Bank;
+use crate::inbound::{Caller, Malformed, Service, access};
+use crate::message::{Body, Request, Response};
+use crate::oauth::Tokens;
+use crate::telemetry::BankMetrics;
+use crate::upstream::{Client, Progress, SendError};
+use crate::words::{GrantName, Random, Token};
+
+use super::event::Event;
+use super::limits::InFlight;
+use super::outgoing::{Outgoing, Rewrite};
+use super::problem::ProxyError;
+use super::resend::{self, Attempt, Resend};
+use super::routes::{Passage, Routes};
+use super::{incoming, path};
+
+/// One bank as one worker serves it: a [`Service`] for the door.
+#[derive(Clone)]
+pub struct Proxy(Arc<Parts>);
+
+/// What a bank's proxies share, whichever worker they serve on.
+#[derive(Clone)]
+pub struct Shared {
+    /// The bank.
+    pub bank: Arc<Bank>,
+    /// The places for requests.
+    pub in_flight: InFlight,
+    /// The tokens.
+    pub tokens: Arc<Tokens>,
+    /// What is counted.
+    pub metrics: Arc<BankMetrics>,
+    /// Where `{uuid}` comes from.
+    pub random: Random,
+}
+
+struct Parts {
+    shared: Shared,
+    routes: Routes,
+    rewrite: Rewrite,
+    client: Client,
+}
+
+impl Proxy {
+    /// Serves a bank through a client that is this worker's own.
+    pub fn new(shared: Shared, client: Client) -> Self {
+        let routes = Routes::new(Arc::clone(&shared.bank));
+        let rewrite = Rewrite::new(&shared.bank, shared.random.clone());
+        Self(Arc::new(Parts { shared, routes, rewrite, client }))
+    }
+}
+
+impl Service for Proxy {
+    async fn call(&self, request: Request, caller: &Caller) -> Response {
+        let mut event = Event::begin(&self.0.shared.bank.name, &self.0.shared.metrics, &request);
+        match self.0.pass(request, caller, &mut event).await {
+            Ok((answer, place)) => event.until_end_of(answer, Some(place)),
+            Err(error) => self.0.tell(&error, event),
+        }
+    }
+
+    fn refuse(&self, malformed: &Malformed, _: &Caller) -> Response {
+        ProxyError::from(malformed.clone()).answer(&self.0.shared.bank, None)
+    }
+}
+
+impl Parts {
+    /// A request's way to the bank and back. The place it takes is held to the end of the answer's body.
+    async fn pass(
+        &self,
+        request: Request,
+        caller: &Caller,
+        event: &mut Event,
+    ) -> Result<(Response, OwnedSemaphorePermit), ProxyError> {
+        access::check(&self.shared.bank.access, &request, caller)?;
+        let target = access::origin_form(&request.target).ok_or(ProxyError::NoPath)?;
+        let passage = self.routes.find(&request.method, path::path_only(&target))?;
+        let grant = grant_of(&request, &passage)?;
+        event.grant = Some(grant.clone());
+        if event.is_wanted() {
+            passage.route.clone_into(&mut event.route);
+        }
+
+        let place = self.shared.in_flight.enter().await?;
+        let token = self.shared.tokens.get(&grant).await?;
+        let host = request.fields.get("Host").map(<[u8]>::to_vec);
+        let (outgoing, body) = self.rewrite.rewrite(request, &target, self.shared.bank.limits.replay_body);
+
+        let answer = self.send(&outgoing, body, &token, &passage, event).await?;
+        let mut answer = self.once_more_if_unauthorized(answer, &outgoing, &grant, &token, &passage, event).await?;
+        incoming::rewrite(&mut answer, &self.shared.bank.base_url, host.as_deref());
+        Ok((answer, place))
+    }
+
+    /// A 401 for a token that is not the best one, or that can be renewed: the request goes once more, never a third time.
+    async fn once_more_if_unauthorized(
+        &self,
+        answer: Response,
+        outgoing: &Outgoing,
+        grant: &GrantName,
+        sent: &Token,
+        passage: &Passage<'_>,
+        event: &mut Event,
+    ) -> Result<Response, ProxyError> {
+        if answer.status != StatusCode::UNAUTHORIZED {
+            if answer.status.is_success() {
+                sent.mark_accepted();
+            }
+            return Ok(answer);
+        }
+        let Some(body) = outgoing.kept.again() else {
+            return Ok(answer);
+        };
+        let Some(better) = self.shared.tokens.after_unauthorized(grant, sent, says_insufficient_scope(&answer)).await
+        else {
+            return Ok(answer);
+        };
+        drop(answer);
+        event.retried += 1;
+        let answer = self.send(outgoing, body, &better, passage, event).await?;
+        if answer.status.is_success() {
+            better.mark_accepted();
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request; once more where its connection died and that is safe.
+    async fn send(
+        &self,
+        outgoing: &Outgoing,
+        mut body: Body,
+        token: &Token,
+        passage: &Passage<'_>,
+        event: &mut Event,
+    ) -> Result<Response, SendError> {
+        let timeout = passage.timeout.unwrap_or(self.shared.bank.timeouts.response);
+        let mut sent = 1;
+        let mut may_have_arrived_before = false;
+        loop {
+            let error = match self.client.send(outgoing.request(body, token), timeout).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let again = outgoing.kept.again();
+            let attempt = Attempt {
+                method: &outgoing.method,
+                body_kept: again.is_some(),
+                route_replay: passage.replay,
+                sent,
+                may_have_arrived_before,
+            };
+            let decision = resend::decide(attempt, &error);
+            tracing::debug!(bank = %self.shared.bank.name, %error, ?decision, "a request's connection failed");
+            match (decision, again) {
+                (Resend::Once(_), Some(kept)) => body = kept,
+                _ => return Err(error),
+            }
+            sent += 1;
+            event.retried += 1;
+            may_have_arrived_before |= error.progress == Progress::MayHaveArrived;
+        }
+    }
+
+    fn tell(&self, error: &ProxyError, mut event: Event) -> Response {
+        event.kind = Some(error.kind());
+        if error.kind().status().is_server_error() {
+            tracing::warn!(bank = %self.shared.bank.name, kind = error.kind().name(), detail = error.detail(), "no answer from the bank");
+        }
+        let answer = error.answer(&self.shared.bank, event.grant.as_ref());
+        event.until_end_of(answer, None)
+    }
+}
+
+/// The route's grant, else the one that `Bankside-Grant` names, else the default.
+fn grant_of(request: &Request, passage: &Passage<'_>) -> Result<GrantName, ProxyError> {
+    let asked = match request.fields.get("Bankside-Grant") {
+        None => None,
+        Some(name) => {
+            let name = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
+            Some(name.ok_or(ProxyError::NotAGrantName)?)
+        }
+    };
+    match (passage.grant, asked) {
+        (Some(route), Some(asked)) if asked != *route => Err(ProxyError::OtherGrant { route: route.clone() }),
+        (Some(route), _) => Ok(route.clone()),
+        (None, asked) => Ok(asked.unwrap_or_default()),
+    }
+}
+
+/// Whether the bank says that the token lacks a scope (RFC 6750, section 3.1): a new one would lack it too.
+fn says_insufficient_scope(answer: &Response) -> bool {
+    const ERROR: &[u8] = b"insufficient_scope";
+    answer.fields.get_all("WWW-Authenticate").any(|value| value.windows(ERROR.len()).any(|part| part == ERROR))
+}

@@ -1,0 +1,100 @@
+//! Opening: the file, its modes, the schema, and the keys that must fit.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
+
+use crate::config::{self, StoreKey, StoreUrl};
+use crate::store::seal::{Bound, Sealer};
+use crate::store::{StoreError, key};
+use crate::words::{Random, Secret};
+
+use super::schema;
+
+/// How long a writer waits for the others'.
+const BUSY: Duration = Duration::from_secs(5);
+/// How long it takes to ask again where SQLite does not wait by itself.
+const AGAIN: Duration = Duration::from_millis(20);
+/// What is sealed to tell a right key from a wrong one.
+const CHECK: &str = "bankside";
+
+pub(super) fn open(settings: &config::Store, random: &Random) -> Result<(Connection, Sealer), StoreError> {
+    let StoreUrl::Sqlite(path) = &settings.url;
+    make_file(path).map_err(|source| StoreError::File { what: "opening the store", path: path.clone(), source })?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
+    use_wal(&connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    schema::migrate(&mut connection)?;
+    let sealer = fit_keys(&mut connection, &settings.key, random)?;
+    key::sync_directory(path).map_err(|source| StoreError::File { what: "syncing", path: path.clone(), source })?;
+    Ok((connection, sealer))
+}
+
+/// Makes the file, or takes others' rights away from it; the files that SQLite puts beside it get its mode.
+fn make_file(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let mode = file.metadata()?.permissions().mode();
+    if mode & 0o077 != 0 { fs::set_permissions(path, Permissions::from_mode(mode & 0o700)) } else { Ok(()) }
+}
+
+/// SQLite does not wait for others while it changes the journal's mode, so that is done here.
+fn use_wal(connection: &Connection) -> Result<(), StoreError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        let asked = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0));
+        match asked {
+            Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == ErrorCode::DatabaseBusy && waited < BUSY => {
+                thread::sleep(AGAIN);
+                waited += AGAIN;
+            }
+            other => return Ok(other.map(drop)?),
+        }
+    }
+}
+
+/// The keys, once they are known to be those under which the store was sealed.
+fn fit_keys(connection: &mut Connection, keys: &StoreKey, random: &Random) -> Result<Sealer, StoreError> {
+    // Under the write lock: of two processes that open an empty store, the second one finds the first one's key.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let checks = checks(&transaction)?;
+    let sealer = match keys {
+        StoreKey::Given(keys) => Sealer::new(keys)?,
+        StoreKey::Make(path) => Sealer::new(&[match (key::read(path)?, checks.first()) {
+            (Some(key), _) => key,
+            (None, Some((id, _))) => return Err(StoreError::WrongKey { id: id.clone() }),
+            (None, None) => key::make(path, random)?,
+        }])?,
+    };
+    for (id, value) in &checks {
+        sealer.open(bound(id), value)?;
+    }
+    if let Some(id) = sealer.ids().next().map(|id| id.to_string())
+        && checks.iter().all(|(known, _)| *known != id)
+    {
+        let value = sealer.seal(bound(&id), &Secret::from(CHECK))?;
+        let insert = "INSERT INTO kept (kind, bank, name, value, made_at) VALUES ('key', '', ?1, ?2, 0)";
+        transaction.execute(insert, params![id, value])?;
+    }
+    transaction.commit()?;
+    Ok(sealer)
+}
+
+fn bound(id: &str) -> Bound<'_> {
+    Bound { purpose: "key", bank: "", name: id, version: 0 }
+}
+
+/// The ids of the keys under which the store was sealed, with the value that each must open.
+fn checks(transaction: &Transaction<'_>) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let mut select = transaction.prepare("SELECT name, value FROM kept WHERE kind = 'key' ORDER BY name")?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

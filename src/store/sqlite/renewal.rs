@@ -1,0 +1,132 @@
+//! Renewals: claimed, extended, settled. Each is one transaction under the write lock.
+
+use std::time::Duration;
+
+use rusqlite::params;
+
+use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, Standing, StoreError};
+
+use super::Work;
+use super::grants::{self, NEXT_CHANGE};
+use super::rows::{Stored, pending};
+
+pub(super) fn claim(work: &Work<'_>, key: &GrantKey, version: u64, claimant: &Claimant) -> Result<Claim, StoreError> {
+    let mut expected = version;
+    let stored = match Stored::find(work, key)? {
+        Some(stored) if !stored.removed => stored,
+        _ if !claimant.create => return Ok(Claim::Missing),
+        _ => {
+            let stored = make_empty(work, key)?;
+            expected = stored.facts.version;
+            stored
+        }
+    };
+    if stored.facts.version != expected {
+        return Ok(Claim::Newer(Box::new(stored.unseal(work)?)));
+    }
+    // What needs no person is never over for good.
+    if stored.facts.standing == Standing::Over && !claimant.create {
+        return Ok(Claim::Over);
+    }
+    let by_another = stored.lease_holder.as_ref().is_some_and(|holder| *holder != claimant.holder);
+    if let Some(remaining) = pending(stored.lease_until, work.now).filter(|_| by_another) {
+        return Ok(Claim::Held { remaining });
+    }
+    if let Some(remaining) = pending(stored.retry_at, work.now).filter(|_| !claimant.despite_wait) {
+        return Ok(Claim::Waiting { remaining });
+    }
+    // A value that does not open must show before the intent is written.
+    let grant = stored.unseal(work)?;
+    work.transaction.execute(
+        "UPDATE grants SET lease_holder = ?3, lease_until = ?4, sent_at = ?5 WHERE bank = ?1 AND name = ?2",
+        params![
+            key.bank.as_str(),
+            key.grant.as_str(),
+            claimant.holder,
+            work.now.plus(claimant.hold).millis(),
+            work.now.millis()
+        ],
+    )?;
+    Ok(Claim::Led(Box::new(grant)))
+}
+
+/// A row for a grant that needs no person. Where one was removed, its versions go on.
+fn make_empty(work: &Work<'_>, key: &GrantKey) -> Result<Stored, StoreError> {
+    work.transaction.execute(
+        &format!(
+            "INSERT INTO grants (bank, name, version, change, standing, scopes, issued_at, used_at) \
+             VALUES (?1, ?2, 0, {NEXT_CHANGE}, 'empty', '[]', 0, ?3) \
+             ON CONFLICT DO UPDATE SET standing = 'empty', change = excluded.change, used_at = excluded.used_at"
+        ),
+        params![key.bank.as_str(), key.grant.as_str(), work.now.millis()],
+    )?;
+    Stored::find(work, key)?.ok_or(StoreError::Damaged { what: "grant" })
+}
+
+pub(super) fn extend(work: &Work<'_>, key: &GrantKey, version: u64, claimant: &Claimant) -> Result<bool, StoreError> {
+    let changed = work.transaction.execute(
+        "UPDATE grants SET lease_until = ?5 WHERE bank = ?1 AND name = ?2 AND version = ?3 AND lease_holder = ?4",
+        params![key.bank.as_str(), key.grant.as_str(), version, claimant.holder, work.now.plus(claimant.hold).millis()],
+    )?;
+    Ok(changed > 0)
+}
+
+pub(super) fn complete(
+    work: &Work<'_>,
+    key: &GrantKey,
+    version: u64,
+    tokens: &NewTokens,
+) -> Result<Settled, StoreError> {
+    settle(work, key, version, |grant| {
+        let mut tokens = tokens.clone();
+        tokens.refresh = tokens.refresh.or(grant.refresh);
+        tokens.scopes = tokens.scopes.or(Some(grant.facts.scopes));
+        grants::write(work, key, version + 1, &tokens, grant.facts.consent_at, grant.facts.used_at)
+    })
+}
+
+pub(super) fn end(work: &Work<'_>, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
+    settle(work, key, version, |_| {
+        work.transaction.execute(
+            &format!(
+                "UPDATE grants SET standing = 'over', change = {NEXT_CHANGE}, renew_at = NULL, lease_holder = NULL, \
+                 lease_until = 0, sent_at = NULL, failures = 0, retry_at = 0 WHERE bank = ?1 AND name = ?2"
+            ),
+            [key.bank.as_str(), key.grant.as_str()],
+        )?;
+        Ok(())
+    })
+}
+
+/// Applies the end of a renewal of `version`, unless the row is another one by now.
+fn settle(
+    work: &Work<'_>,
+    key: &GrantKey,
+    version: u64,
+    apply: impl FnOnce(crate::store::Grant) -> Result<(), StoreError>,
+) -> Result<Settled, StoreError> {
+    let grant = match grants::load(work, key)? {
+        None => return Ok(Settled::Missing),
+        Some(grant) if grant.facts.version != version => return Ok(Settled::Newer(Box::new(grant))),
+        Some(grant) => grant,
+    };
+    apply(grant)?;
+    let grant = grants::load(work, key)?.ok_or(StoreError::Damaged { what: "grant" })?;
+    Ok(Settled::Stored(Box::new(grant)))
+}
+
+pub(super) fn postpone(
+    work: &Work<'_>,
+    key: &GrantKey,
+    version: u64,
+    holder: &str,
+    wait: Duration,
+    unanswered: bool,
+) -> Result<(), StoreError> {
+    work.transaction.execute(
+        "UPDATE grants SET lease_holder = NULL, lease_until = 0, failures = failures + 1, retry_at = ?5, \
+         sent_at = iif(?6, sent_at, NULL) WHERE bank = ?1 AND name = ?2 AND version = ?3 AND lease_holder = ?4",
+        params![key.bank.as_str(), key.grant.as_str(), version, holder, work.now.plus(wait).millis(), unanswered],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! Why there is no answer, and how far the request came.
+
+use std::io;
+use std::time::Duration;
+
+use crate::message::BodyError;
+
+/// Why there is no answer, and whether the bank may have seen the request.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}")]
+pub struct SendError {
+    /// What happened.
+    #[source]
+    pub failure: Failure,
+    /// Whether sending it again could do it twice.
+    pub progress: Progress,
+}
+
+/// How far a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The bank has processed nothing of it: no byte of it was written, or HTTP/2 says so (GOAWAY, `REFUSED_STREAM`).
+    NothingSent,
+    /// A byte of it may have left.
+    MayHaveArrived,
+}
+
+/// What kept an answer from coming.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The name could not be resolved.
+    #[error("the bank's name could not be resolved")]
+    Dns(#[source] io::Error),
+    /// The connection was not made: refused, unreachable.
+    #[error("the connection to the bank was not made")]
+    Connect(#[source] io::Error),
+    /// The connection, TLS included, was not there in time.
+    #[error("no connection to the bank within {} ms", .0.as_millis())]
+    ConnectTimeout(Duration),
+    /// We did not accept the bank's side of the handshake.
+    #[error("the bank's certificate or TLS was not accepted: {0}")]
+    TlsRefusedByUs(#[source] rustls::Error),
+    /// The bank did not accept ours: an alert, in the handshake or on the first read after it (TLS 1.3).
+    #[error("the bank refused our certificate or TLS: {0}")]
+    TlsRefusedByBank(#[source] rustls::Error),
+    /// As many connections as may be are in use, and none came free in time.
+    #[error("all connections to the bank were in use for {} ms", .0.as_millis())]
+    Saturated(Duration),
+    /// The bank closed or reset the connection before an answer.
+    #[error("the connection to the bank ended before an answer")]
+    Closed(#[source] io::Error),
+    /// No answer's head in time.
+    #[error("no answer within {} ms", .0.as_millis())]
+    ResponseTimeout(Duration),
+    /// The answer is not HTTP.
+    #[error("the bank's answer is malformed: {0}")]
+    Malformed(&'static str),
+    /// The HTTP/2 stream or connection failed.
+    #[error("HTTP/2 to the bank failed: {0}")]
+    Http2(#[source] h2::Error),
+    /// The app's body ended before its end.
+    #[error("the request's body failed: {0}")]
+    RequestBody(#[source] BodyError),
+    /// HTTP/2, which this bank speaks, has no room for the request's target or a field of it.
+    #[error("the request cannot be put into HTTP/2: {0}")]
+    Unsendable(&'static str),
+}
+
+impl Failure {
+    /// This failure of a connection attempt once more, for another of those who waited for it.
+    pub(super) fn for_another(&self) -> Self {
+        match self {
+            Self::Dns(error) => Self::Dns(same_error(error)),
+            Self::ConnectTimeout(patience) => Self::ConnectTimeout(*patience),
+            Self::TlsRefusedByUs(error) => Self::TlsRefusedByUs(error.clone()),
+            Self::TlsRefusedByBank(error) => Self::TlsRefusedByBank(error.clone()),
+            Self::Saturated(patience) => Self::Saturated(*patience),
+            Self::Connect(error) => Self::Connect(same_error(error)),
+            Self::Closed(error) => Self::Closed(same_error(error)),
+            other => Self::Connect(io::Error::other(other.to_string())),
+        }
+    }
+
+    /// With the word that nothing of the request has left.
+    pub(super) fn before_sending(self) -> SendError {
+        SendError { failure: self, progress: Progress::NothingSent }
+    }
+}
+
+fn same_error(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}

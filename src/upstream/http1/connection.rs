@@ -1,0 +1,95 @@
+//! An open HTTP/1.1 connection, in use or idle.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Waker};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use crate::upstream::connect::BankStream;
+use crate::upstream::limit::Permit;
+use crate::upstream::pool::Pool;
+use crate::upstream::wire::Written;
+
+/// Write buffers beyond this are not kept for the next request.
+const MOST_KEPT: usize = 16 * 1024;
+
+/// A connection with what belongs to it. Whoever owns it speaks on it; dropped, it closes.
+#[derive(Debug)]
+pub(in crate::upstream) struct Connection {
+    pub(in crate::upstream) stream: BankStream,
+    /// What has been read and not used yet.
+    pub(super) read: BytesMut,
+    /// Room for the next request's head.
+    write: Vec<u8>,
+    is_reused: bool,
+    pool: Weak<Pool>,
+    _permit: Permit,
+}
+
+impl Connection {
+    /// A connection that has carried nothing yet.
+    pub(in crate::upstream) fn new(stream: BankStream, permit: Permit, pool: &Arc<Pool>) -> Box<Self> {
+        let (read, write) = (BytesMut::new(), Vec::new());
+        Box::new(Self { stream, read, write, is_reused: false, pool: Arc::downgrade(pool), _permit: permit })
+    }
+
+    /// Whether an idle connection can carry a request: it has not closed, and says nothing unasked. Session tickets are
+    /// taken in on the way.
+    pub(in crate::upstream) fn is_fit(&mut self) -> bool {
+        let mut unasked = [0];
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut unasked)).is_pending()
+    }
+
+    /// Whether it has carried a request before.
+    pub(in crate::upstream) fn is_reused(&self) -> bool {
+        self.is_reused
+    }
+
+    pub(in crate::upstream) fn mark_reused(&mut self) {
+        self.is_reused = true;
+    }
+
+    /// Gives the buffers back while nothing happens.
+    pub(in crate::upstream) fn rest(&mut self) {
+        self.read = BytesMut::new();
+        self.write = Vec::new();
+    }
+
+    /// Closes an idle connection politely: the alert `close_notify` goes first, if the socket takes it at once.
+    pub(in crate::upstream) fn close(mut self: Box<Self>) {
+        let mut cx = Context::from_waker(Waker::noop());
+        // There is nobody to tell if it does not.
+        let _ = Pin::new(&mut self.stream).poll_shutdown(&mut cx);
+    }
+
+    /// Back to the pool, between two messages.
+    pub(super) fn release(mut self: Box<Self>, write: Vec<u8>) {
+        if let Some(pool) = self.pool.upgrade() {
+            if write.capacity() <= MOST_KEPT {
+                self.write = write;
+                self.write.clear();
+            }
+            pool.take_back(self);
+        }
+    }
+
+    /// An empty buffer for the request.
+    pub(super) fn take_write_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.write)
+    }
+
+    /// The counter of bytes that the socket has taken.
+    pub(super) fn written(&self) -> &Written {
+        self.stream.get_ref().0.written()
+    }
+
+    /// Reads what there is, with room for at least `room` bytes more: how much it was, 0 at the end of the stream.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        self.read.reserve(room);
+        pin!(self.stream.read_buf(&mut self.read)).poll(cx)
+    }
+}

@@ -1,0 +1,202 @@
+//! One request and the head of its answer, on one connection.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use http::{StatusCode, Version};
+
+use crate::message::http1::{HeadLimits, HeadScan, ResponseHead, parse_response_head, persists, response_framing};
+use crate::message::{BodyError, Interim, Request, Response};
+use crate::upstream::connect::refusal;
+use crate::upstream::deadline::Deadline;
+use crate::upstream::exchange::{Broken, Patience};
+use crate::upstream::{Failure, Progress};
+
+use super::answer;
+use super::connection::Connection;
+use super::outgoing::{self, Outgoing};
+
+/// Room for an answer's head, and often its body.
+const ROOM: usize = 8 * 1024;
+/// Interim answers that one request may get.
+const MOST_INTERIM: usize = 64;
+
+/// Where the sending of the request stands.
+pub(super) enum Upload {
+    /// Under way.
+    Going(Outgoing),
+    /// All has left. The buffer can be used again.
+    Done(Vec<u8>),
+    /// The rest will not be sent.
+    GivenUp,
+}
+
+/// Sends `request` on `connection` and waits for the answer's head. What is left of the request's body then is sent
+/// while the answer's is read. If this future is dropped, the connection closes.
+pub(in crate::upstream) async fn exchange(
+    connection: Box<Connection>,
+    request: Request,
+    patience: Patience,
+) -> Result<Response, Broken> {
+    let mut exchange = Exchange::new(connection, request, patience);
+    match poll_fn(|cx| exchange.poll(cx)).await {
+        Ok(head) => exchange.into_response(head),
+        Err(failure) => Err(exchange.into_broken(failure)),
+    }
+}
+
+struct Exchange {
+    /// Without its body, which is in the upload.
+    request: Request,
+    connection: Box<Connection>,
+    upload: Upload,
+    /// Why nothing more can be sent. The bank may have answered all the same.
+    write_error: Option<io::Error>,
+    /// What the socket had taken before.
+    written: u64,
+    scan: HeadScan,
+    interim: usize,
+    patience: Patience,
+    deadline: Deadline,
+}
+
+impl Exchange {
+    fn new(mut connection: Box<Connection>, mut request: Request, patience: Patience) -> Self {
+        Self {
+            upload: Upload::Going(Outgoing::new(&mut request, connection.take_write_buffer())),
+            request,
+            write_error: None,
+            written: connection.written().get(),
+            connection,
+            scan: HeadScan::default(),
+            interim: 0,
+            patience,
+            deadline: Deadline::never(),
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Failure>> {
+        self.send(cx)?;
+        if let Poll::Ready(head) = self.poll_head(cx) {
+            return Poll::Ready(head);
+        }
+        if self.is_untouched()
+            && let Some(error) = self.write_error.take()
+        {
+            return Poll::Ready(Err(Failure::Closed(error)));
+        }
+        ready!(self.deadline.poll(cx));
+        Poll::Ready(Err(self.timed_out()))
+    }
+
+    /// Sends what can be sent.
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        let Upload::Going(outgoing) = &mut self.upload else { return Ok(()) };
+        if self.write_error.is_some() {
+            return Ok(());
+        }
+        match outgoing.poll_send(&mut self.connection.stream, cx) {
+            Poll::Ready(Ok(())) => {
+                if let Upload::Going(outgoing) = std::mem::replace(&mut self.upload, Upload::GivenUp) {
+                    self.upload = Upload::Done(outgoing.into_buffer());
+                }
+                self.deadline.set(self.patience.response);
+            }
+            Poll::Ready(Err(outgoing::Broken::Body(error))) => return Err(Failure::RequestBody(error)),
+            Poll::Ready(Err(outgoing::Broken::Write(error))) => {
+                self.write_error = Some(error);
+                self.deadline.set(self.patience.response);
+            }
+            Poll::Pending if outgoing.has_moved() => self.deadline.set(self.patience.idle),
+            Poll::Pending => self.deadline.start(self.patience.idle),
+        }
+        Ok(())
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Failure>> {
+        let limits = HeadLimits::default();
+        loop {
+            let head = parse_response_head(&mut self.connection.read, &mut self.scan, &limits)
+                .map_err(|error| Failure::Malformed(error.reason()))?;
+            match head {
+                Some(head) if head.status.is_informational() => self.pass_on(head)?,
+                Some(head) => return Poll::Ready(Ok(head)),
+                None => match ready!(self.connection.poll_fill(cx, ROOM)) {
+                    Ok(0) => return Poll::Ready(Err(self.closed(io::ErrorKind::UnexpectedEof.into()))),
+                    Ok(_) => {}
+                    Err(error) => return Poll::Ready(Err(self.closed(error))),
+                },
+            }
+        }
+    }
+
+    fn pass_on(&mut self, head: ResponseHead) -> Result<(), Failure> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::Malformed("it switches protocols unasked"));
+        }
+        self.interim += 1;
+        if self.interim > MOST_INTERIM {
+            return Err(Failure::Malformed("there are too many interim answers"));
+        }
+        if let Some(interim) = &self.request.interim {
+            // An app that has gone shows elsewhere.
+            let _ = interim.send(Interim { status: head.status, fields: head.fields });
+        }
+        Ok(())
+    }
+
+    fn into_response(self, head: ResponseHead) -> Result<Response, Broken> {
+        let framing = match response_framing(&self.request.method, &head) {
+            Ok(framing) => framing,
+            Err(error) => {
+                let failure = Failure::Malformed(error.reason());
+                return Err(Broken { failure, progress: Progress::MayHaveArrived, unsent: None });
+            }
+        };
+        let persists = persists(head.version, &head.fields) && persists(Version::HTTP_11, &self.request.fields);
+        let upload = if self.write_error.is_some() { Upload::GivenUp } else { self.upload };
+        let body = answer::begin(self.connection, upload, framing, persists, self.patience.idle);
+        let ResponseHead { status, reason, version, fields } = head;
+        Ok(Response { status, reason, version, fields, body })
+    }
+
+    fn into_broken(mut self, failure: Failure) -> Broken {
+        if !self.is_untouched() {
+            return Broken { failure, progress: Progress::MayHaveArrived, unsent: None };
+        }
+        let is_dead = matches!(failure, Failure::Closed(_));
+        let body = match &mut self.upload {
+            Upload::Going(outgoing) if is_dead && self.connection.is_reused() => outgoing.take_body(),
+            _ => None,
+        };
+        let unsent = body.map(|body| Box::new(Request { body, ..self.request }));
+        Broken { failure, progress: Progress::NothingSent, unsent }
+    }
+
+    /// Whether no byte of the request has left.
+    fn is_untouched(&self) -> bool {
+        self.connection.written().get() == self.written
+    }
+
+    /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
+    fn closed(&mut self, error: io::Error) -> Failure {
+        if let Some(refusal) = refusal(&error)
+            && !self.connection.is_reused()
+        {
+            return refusal;
+        }
+        Failure::Closed(self.write_error.take().unwrap_or(error))
+    }
+
+    fn timed_out(&mut self) -> Failure {
+        match (&self.upload, self.write_error.take()) {
+            (_, Some(error)) => Failure::Closed(error),
+            (Upload::Going(outgoing), _) if !outgoing.waits_for_bank() => {
+                Failure::RequestBody(BodyError::Idle(self.patience.idle))
+            }
+            (Upload::Going(_), _) => Failure::ResponseTimeout(self.patience.idle),
+            _ => Failure::ResponseTimeout(self.patience.response),
+        }
+    }
+}

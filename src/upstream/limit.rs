@@ -1,0 +1,80 @@
+//! How many connections to a bank there may be, over all workers.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::Failure;
+use super::pool::Pool;
+
+/// The bound on open connections to a bank, shared by the clients of all workers.
+///
+/// An idle connection of one worker must not keep another worker waiting: who waits closes one, and as long as
+/// somebody waits none is put aside.
+#[derive(Debug)]
+pub struct ConnectionLimit {
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    pools: Mutex<Vec<Weak<Pool>>>,
+}
+
+/// The right to one open connection. It lasts as long as the connection.
+#[derive(Debug)]
+pub(super) struct Permit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl ConnectionLimit {
+    /// At most `most` connections.
+    pub fn new(most: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self { permits, waiting: AtomicUsize::new(0), pools: Mutex::new(Vec::new()) }
+    }
+
+    /// How many requests wait for a permit.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Makes the idle connections of `pool` subject to this bound.
+    pub(super) fn watch(&self, pool: &Arc<Pool>) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(pool));
+    }
+
+    /// A permit, if there is one before `deadline`. `queue` is what the error tells.
+    pub(super) async fn acquire(&self, deadline: Instant, queue: Duration) -> Result<Permit, Failure> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(Permit(permit));
+        }
+        let _waiting = Waiting::new(&self.waiting);
+        self.close_one_idle();
+        match timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Permit(permit)),
+            Ok(Err(_)) | Err(_) => Err(Failure::Saturated(queue)),
+        }
+    }
+
+    fn close_one_idle(&self) {
+        let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let _ = pools.iter().filter_map(Weak::upgrade).any(|pool| pool.close_one_idle());
+    }
+}
+
+/// Counted as waiting as long as it lives, whichever way the wait ends.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

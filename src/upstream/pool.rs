@@ -1,0 +1,240 @@
+//! The connections to one endpoint: which are at hand, who waits for one, who makes one.
+//!
+//! HTTP/1.1 connections are lent to one request each and come back. An HTTP/2 connection carries many; there is one
+//! until the bank's cap of streams is reached. What comes free goes to whoever has waited longest.
+
+mod dial;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod waiting;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::config::Alpn;
+
+use super::{ClientSettings, Endpoint, Failure, TlsClient, http1, http2};
+
+/// HTTP/2 connections that one pool opens at most.
+const MOST_MULTIPLEXED: usize = 16;
+/// While others wait for a permit, every so many returned connections one is closed for them, even if somebody waits
+/// here: handing connections on within one worker for ever would starve the others.
+const HANDED_ON: u32 = 8;
+
+/// A connection for one request.
+#[derive(Debug)]
+pub(super) enum Lease {
+    /// All of it.
+    Http1(Box<http1::Connection>),
+    /// A stream of it.
+    Http2(http2::Lease),
+}
+
+/// See the module.
+pub(super) struct Pool {
+    endpoint: Endpoint,
+    tls: Arc<TlsClient>,
+    settings: ClientSettings,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the bank has chosen last; `None` until the first connection stands, if it may choose.
+    protocol: Option<Alpn>,
+    /// The most recently used one last.
+    idle: Vec<Idle>,
+    multiplexed: Vec<http2::Handle>,
+    /// The one that has waited longest first. Some may have given up.
+    waiting: VecDeque<oneshot::Sender<News>>,
+    /// How many requests or tasks are about to bring a connection.
+    dials: usize,
+    handed_on: u32,
+    /// Counts sweeps.
+    now: u32,
+    is_swept: bool,
+}
+
+struct Idle {
+    connection: Box<http1::Connection>,
+    /// The sweep since which it has been unused.
+    since: u32,
+}
+
+/// What somebody who waits is told.
+enum News {
+    Lease(Lease),
+    Failed(Failure),
+    /// Things have changed: look again, and perhaps make a connection.
+    LookAgain,
+}
+
+impl Pool {
+    pub(super) fn new(endpoint: Endpoint, tls: Arc<TlsClient>, settings: ClientSettings) -> Arc<Self> {
+        let protocol = (!tls.offers(Alpn::H2)).then_some(Alpn::Http11);
+        let state = Mutex::new(State { protocol, ..State::default() });
+        let pool = Arc::new(Self { endpoint, tls, settings, state });
+        pool.settings.connections.watch(&pool);
+        pool
+    }
+
+    pub(super) fn settings(&self) -> &ClientSettings {
+        &self.settings
+    }
+
+    /// A connection that is fit for a request, if there is one.
+    fn at_hand(&self) -> Option<Lease> {
+        self.state().at_hand()
+    }
+
+    /// Takes an HTTP/1.1 connection that is between two messages.
+    pub(super) fn take_back(self: &Arc<Self>, mut connection: Box<http1::Connection>) {
+        connection.mark_reused();
+        let mut state = self.state();
+        state.handed_on = state.handed_on.wrapping_add(1);
+        if state.handed_on.is_multiple_of(HANDED_ON) && self.others_wait(&state) {
+            return;
+        }
+        self.lend(&mut state, connection);
+    }
+
+    /// Gives an HTTP/1.1 connection to whoever waits longest, or puts it aside.
+    fn lend(self: &Arc<Self>, state: &mut State, connection: Box<http1::Connection>) {
+        let mut lease = Lease::Http1(connection);
+        while let Some(waiter) = state.waiting.pop_front() {
+            match waiter.send(News::Lease(lease)) {
+                Err(News::Lease(refused)) => lease = refused,
+                _ => return,
+            }
+        }
+        if let Lease::Http1(connection) = lease
+            && !self.others_wait(state)
+        {
+            let since = state.now;
+            state.idle.push(Idle { connection, since });
+            self.keep_swept(state);
+        }
+    }
+
+    /// Whether somebody waits for a permit who does not wait here.
+    fn others_wait(&self, state: &State) -> bool {
+        self.settings.connections.waiting() > state.waiting.len()
+    }
+
+    /// An HTTP/2 connection has room for a stream more, or has learnt how much it has.
+    pub(super) fn has_room(&self) {
+        let mut state = self.state();
+        let waiting = self.settings.connections.waiting();
+        if state.waiting.is_empty() && waiting == 0 {
+            return;
+        }
+        state.lend_streams();
+        if state.wants_dial() {
+            state.wake_one();
+        }
+        let unused = if waiting > 0 { state.take_unused() } else { None };
+        drop(state);
+        drop(unused);
+    }
+
+    /// An HTTP/2 connection is not to be used any more; `failure` if it never was of use.
+    pub(super) fn forget(&self, connection: &http2::Status, failure: Option<&Failure>) {
+        let mut state = self.state();
+        state.multiplexed.retain(|handle| !handle.is(connection));
+        if let Some(failure) = failure {
+            drop(state);
+            self.not_connected(failure);
+        } else if state.wants_dial() {
+            state.wake_one();
+        }
+    }
+
+    /// Closes the connection that has been idle longest; whether there was one.
+    pub(super) fn close_one_idle(&self) -> bool {
+        let mut state = self.state();
+        if !state.idle.is_empty() {
+            let longest = state.idle.remove(0);
+            drop(state);
+            longest.connection.close();
+            return true;
+        }
+        state.take_unused().is_some()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// No `Lease` may be dropped in here: its end locks the state.
+impl State {
+    fn at_hand(&mut self) -> Option<Lease> {
+        if let Some(lease) = self.multiplexed.iter().find_map(http2::Handle::lend) {
+            return Some(Lease::Http2(lease));
+        }
+        while let Some(mut idle) = self.idle.pop() {
+            if idle.connection.is_fit() {
+                return Some(Lease::Http1(idle.connection));
+            }
+        }
+        None
+    }
+
+    /// Gives streams to those who wait, as long as there are any.
+    fn lend_streams(&mut self) {
+        while let Some(waiter) = self.next_waiter() {
+            let Some(lease) = self.multiplexed.iter().find_map(http2::Handle::lend) else {
+                return self.waiting.push_front(waiter);
+            };
+            if let Err(News::Lease(Lease::Http2(lease))) = waiter.send(News::Lease(Lease::Http2(lease))) {
+                lease.give_back();
+            }
+        }
+    }
+
+    /// Takes the one who has waited longest from the queue.
+    fn next_waiter(&mut self) -> Option<oneshot::Sender<News>> {
+        while let Some(waiter) = self.waiting.pop_front() {
+            if !waiter.is_closed() {
+                return Some(waiter);
+            }
+        }
+        None
+    }
+
+    /// Lets the one who has waited longest look again.
+    fn wake_one(&mut self) {
+        while let Some(waiter) = self.waiting.pop_front() {
+            if waiter.send(News::LookAgain).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Whether somebody who waits should bring a connection. With HTTP/1.1 each does. Else one is made at a time, and
+    /// only after those that are there have told how many streams they carry: the next may not be needed.
+    fn wants_dial(&self) -> bool {
+        if self.protocol == Some(Alpn::Http11) {
+            return true;
+        }
+        self.dials == 0
+            && self.multiplexed.len() < MOST_MULTIPLEXED
+            && self.multiplexed.iter().all(http2::Handle::is_settled)
+    }
+
+    /// Takes out an HTTP/2 connection without streams.
+    fn take_unused(&mut self) -> Option<http2::Handle> {
+        let at = self.multiplexed.iter().position(http2::Handle::is_unused)?;
+        Some(self.multiplexed.swap_remove(at))
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}

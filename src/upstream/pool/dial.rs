@@ -1,0 +1,93 @@
+//! Making a connection, in a task of its own: it outlives the request that began it, and serves whoever waits longest.
+
+use std::sync::Arc;
+
+use super::{News, Pool, State};
+use crate::config::Alpn;
+use crate::upstream::connect::{Connected, connect};
+use crate::upstream::limit::Permit;
+use crate::upstream::{Failure, http1, http2};
+
+/// The duty to bring a connection. If it is dropped undone, the next in the queue takes it over.
+pub(super) struct Dial {
+    pool: Arc<Pool>,
+}
+
+impl Dial {
+    /// Takes the duty on. `state` is that of `pool`.
+    pub(super) fn new(pool: &Arc<Pool>, state: &mut State) -> Self {
+        state.dials += 1;
+        Self { pool: Arc::clone(pool) }
+    }
+
+    /// Connects, and hands the outcome to those who wait.
+    pub(super) fn start(self, permit: Permit) {
+        tokio::spawn(async move {
+            let pool = &self.pool;
+            match connect(&pool.endpoint, &pool.tls, pool.settings.connect).await {
+                Ok(Connected { stream, protocol: Alpn::Http11 }) => {
+                    pool.connected_http1(http1::Connection::new(stream, permit, pool));
+                }
+                Ok(Connected { stream, protocol: Alpn::H2 }) => match http2::open(stream, permit, pool).await {
+                    Ok(handle) => pool.connected_http2(handle),
+                    Err(error) => pool.not_connected(&Failure::Http2(error)),
+                },
+                Err(failure) => pool.not_connected(&failure),
+            }
+        });
+    }
+}
+
+impl Drop for Dial {
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        state.dials -= 1;
+        if state.protocol != Some(Alpn::Http11) && state.wants_dial() {
+            state.wake_one();
+        }
+    }
+}
+
+impl Pool {
+    fn connected_http1(self: &Arc<Self>, connection: Box<http1::Connection>) {
+        let mut state = self.state();
+        let is_news = state.protocol.replace(Alpn::Http11) != Some(Alpn::Http11);
+        self.lend(&mut state, connection);
+        drop(state);
+        if is_news {
+            // They have waited for this one in the hope of streams: each needs a connection of its own.
+            self.tell_all(|| News::LookAgain);
+        }
+    }
+
+    fn connected_http2(self: &Arc<Self>, handle: http2::Handle) {
+        let mut state = self.state();
+        state.protocol = Some(Alpn::H2);
+        state.multiplexed.push(handle);
+        self.keep_swept(&mut state);
+        state.lend_streams();
+    }
+
+    /// No connection came of an attempt, or none that was of use. Those who have waited for it are told.
+    pub(super) fn not_connected(&self, failure: &Failure) {
+        let mut state = self.state();
+        let is_shared = state.protocol != Some(Alpn::Http11) && state.multiplexed.is_empty();
+        if is_shared {
+            drop(state);
+            return self.tell_all(|| News::Failed(failure.for_another()));
+        }
+        while let Some(waiter) = state.waiting.pop_front() {
+            if waiter.send(News::Failed(failure.for_another())).is_ok() {
+                return;
+            }
+        }
+    }
+
+    fn tell_all(&self, news: impl Fn() -> News) {
+        let waiting = std::mem::take(&mut self.state().waiting);
+        for waiter in waiting {
+            // Who has given up does not need to know.
+            let _ = waiter.send(news());
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What tests need to see and do within a pool.
+
+use tokio::io::AsyncWriteExt;
+
+use super::*;
+
+impl Pool {
+    /// Whether an idle connection is there and fit.
+    pub(in crate::upstream) fn has_fit_one(&self) -> bool {
+        self.state().idle.iter_mut().any(|idle| idle.connection.is_fit())
+    }
+
+    /// Makes writes on idle connections fail, which reading does not show.
+    pub(in crate::upstream) async fn cut_write_side(&self) {
+        let idle = std::mem::take(&mut self.state().idle);
+        for mut idle in idle {
+            idle.connection.stream.shutdown().await.expect("a shutdown");
+            self.state().idle.push(idle);
+        }
+    }
+
+    /// How many connections there are: idle ones, and those of HTTP/2.
+    pub(in crate::upstream) fn connections(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.idle.len(), state.multiplexed.len())
+    }
+
+    /// Does what is done every few seconds.
+    pub(in crate::upstream) fn sweep_now(&self) {
+        self.sweep();
+    }
+}

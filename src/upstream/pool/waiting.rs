@@ -1,0 +1,108 @@
+//! Getting a connection: one at hand, one that comes back, or one that is made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::dial::Dial;
+use super::{Lease, News, Pool};
+use crate::upstream::Failure;
+
+/// How long a stream of an HTTP/2 connection that is full is waited for before another connection is made: streams come
+/// free often, and a handshake costs as much as many requests.
+const FOR_A_STREAM: Duration = Duration::from_millis(50);
+
+/// Where a request without a connection stands.
+enum Joined {
+    /// There was one after all.
+    AtHand(Lease),
+    /// In the queue, and perhaps with the duty to bring a connection, at once or beside one that is full.
+    Queue(oneshot::Receiver<News>, Option<(Dial, bool)>),
+}
+
+impl Pool {
+    /// A connection for one request. Who waits takes the first that is there, whoever made it.
+    pub(in crate::upstream) async fn lease(self: &Arc<Self>) -> Result<Lease, Failure> {
+        match self.at_hand() {
+            Some(lease) => Ok(lease),
+            None => self.wait_for_one().await,
+        }
+    }
+
+    async fn wait_for_one(self: &Arc<Self>) -> Result<Lease, Failure> {
+        let start = Instant::now();
+        let deadline = start + self.settings.queue;
+        let mut is_first = false;
+        loop {
+            let news = match self.join(is_first) {
+                Joined::AtHand(lease) => return Ok(lease),
+                Joined::Queue(mut told, None) => self.wait(&mut told, deadline).await?,
+                Joined::Queue(mut told, Some((dial, is_beside))) => {
+                    let at = if is_beside { start + FOR_A_STREAM } else { start };
+                    self.dial_and_wait(dial, at, &mut told, deadline).await?
+                }
+            };
+            match news {
+                News::Lease(lease) => return Ok(lease),
+                News::Failed(failure) => return Err(failure),
+                News::LookAgain => is_first = true,
+            }
+        }
+    }
+
+    /// `is_first`: it has waited longer than those in the queue.
+    fn join(self: &Arc<Self>, is_first: bool) -> Joined {
+        let mut state = self.state();
+        if let Some(lease) = state.at_hand() {
+            return Joined::AtHand(lease);
+        }
+        let (tell, told) = oneshot::channel();
+        if is_first {
+            state.waiting.push_front(tell);
+        } else {
+            state.waiting.push_back(tell);
+        }
+        let dial = state.wants_dial().then(|| (Dial::new(self, &mut state), !state.multiplexed.is_empty()));
+        Joined::Queue(told, dial)
+    }
+
+    async fn dial_and_wait(
+        self: &Arc<Self>,
+        dial: Dial,
+        at: Instant,
+        told: &mut oneshot::Receiver<News>,
+        deadline: Instant,
+    ) -> Result<News, Failure> {
+        if at > Instant::now()
+            && let Ok(news) = timeout_at(at, &mut *told).await
+        {
+            return Ok(news.unwrap_or(News::LookAgain));
+        }
+        let permit = tokio::select! {
+            biased;
+            news = &mut *told => return Ok(news.unwrap_or(News::LookAgain)),
+            permit = self.settings.connections.acquire(deadline, self.settings.queue) => permit,
+        };
+        match permit {
+            Ok(permit) => dial.start(permit),
+            Err(saturated) => return told.try_recv().map_err(|_| saturated),
+        }
+        self.wait(told, deadline).await
+    }
+
+    /// Waits until `deadline`, or longer if a connection is in the making: that has a bound of its own.
+    async fn wait(&self, told: &mut oneshot::Receiver<News>, deadline: Instant) -> Result<News, Failure> {
+        if let Ok(news) = timeout_at(deadline, &mut *told).await {
+            return Ok(news.unwrap_or(News::LookAgain));
+        }
+        if self.state().dials == 0 {
+            return told.try_recv().map_err(|_| Failure::Saturated(self.settings.queue));
+        }
+        match timeout_at(deadline + 2 * self.settings.connect, &mut *told).await {
+            Ok(news) => Ok(news.unwrap_or(News::LookAgain)),
+            Err(_) => Err(Failure::ConnectTimeout(self.settings.connect)),
+        }
+    }
+}

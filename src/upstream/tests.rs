@@ -1,0 +1,8 @@
+//! Clients against banks on loopback that follow a script.
+
+mod bank;
+mod http1;
+mod http1_bodies;
+mod http2;
+mod http2_limits;
+mod pools;

@@ -1,0 +1,352 @@
+//! Which connection a request gets, with HTTP/1.1.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use super::bank::*;
+use crate::config::Alpn;
+use crate::message::{Body, Frame, Size};
+use crate::upstream::{Client, ClientSettings, ConnectionLimit, Failure, Progress};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A bank that answers every request of every connection, and counts connections.
+fn serve(bank: Bank) -> Arc<AtomicUsize> {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        loop {
+            let mut peer = bank.accept().await;
+            count.fetch_add(1, Relaxed);
+            tokio::spawn(async move {
+                loop {
+                    peer.answer(OK).await;
+                }
+            });
+        }
+    });
+    connections
+}
+
+fn limited(most: usize) -> ClientSettings {
+    ClientSettings { connections: Arc::new(ConnectionLimit::new(most)), ..settings() }
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_and_again() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let connections = serve(bank);
+    for _ in 0..10 {
+        assert_eq!(whole(&client, get("/")).await.1, "ok");
+    }
+    assert_eq!(connections.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_connection_is_back_before_the_app_has_read_the_answer() {
+    let bank = Bank::http1().await;
+    let client = bank.client(limited(1));
+    let connections = serve(bank);
+    let unread = client.send(get("/"), LONG).await.unwrap();
+    whole(&client, get("/")).await;
+    assert_eq!(connections.load(Relaxed), 1);
+    drop(unread);
+}
+
+#[tokio::test]
+async fn requests_at_once_get_a_connection_each() {
+    for alpn in [vec![Alpn::Http11], vec![Alpn::H2, Alpn::Http11]] {
+        let bank = Bank::http1().await;
+        let client = bank.client_with(settings(), alpn);
+        let script = tokio::spawn(async move {
+            // None is answered before all are there.
+            let mut peers = Vec::new();
+            for _ in 0..3 {
+                let mut peer = bank.accept().await;
+                peer.head().await;
+                peers.push(peer);
+            }
+            for peer in &mut peers {
+                peer.say(OK).await;
+            }
+            peers
+        });
+        tokio::join!(whole(&client, get("/")), whole(&client, get("/")), whole(&client, get("/")));
+        script.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_closes_ends_its_connection() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        // Something unasked behind the answer: nobody knows what it belongs to.
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok?",
+    ] {
+        let bank = Bank::http1().await;
+        let client = bank.client(settings());
+        let script = tokio::spawn(async move {
+            for _ in 0..2 {
+                let mut peer = bank.accept().await;
+                peer.answer(answer).await;
+                assert!(peer.rest().await.is_empty());
+            }
+        });
+        for _ in 0..2 {
+            whole(&client, get("/")).await;
+        }
+        script.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_bank_has_closed_is_replaced_without_a_word() {
+    for end in [0, 1, 2] {
+        let bank = Bank::http1().await;
+        let client = bank.client(settings());
+        let (answered, is_answered) = tokio::sync::oneshot::channel();
+        let script = tokio::spawn(async move {
+            let mut peer = bank.accept().await;
+            peer.answer(OK).await;
+            is_answered.await.unwrap();
+            match end {
+                0 => peer.close().await,
+                1 => peer.reset(),
+                _ => {
+                    peer.say("HTTP/1.1 408 Request Timeout\r\n\r\n").await;
+                    peer.close().await;
+                }
+            }
+            let mut second = bank.accept().await;
+            second.head().await;
+            second.take(3).await;
+            second.say(OK).await;
+        });
+        whole(&client, get("/")).await;
+        answered.send(()).unwrap();
+        until(|| !client.pool.has_fit_one()).await;
+        whole(&client, post(Body::full("abc"))).await;
+        script.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_dies_under_the_first_write_is_replaced_and_the_body_sent_once() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut first = bank.accept().await;
+        first.answer(OK).await;
+        let mut second = bank.accept().await;
+        let head = second.head().await;
+        let body = second.take(b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n".len()).await;
+        second.say(OK).await;
+        (first.rest().await, head, body)
+    });
+    whole(&client, get("/")).await;
+    client.pool.cut_write_side().await;
+    let (feed, body) = fed(Size::Unknown);
+    feed.data("abc");
+    feed.data("d");
+    drop(feed);
+    whole(&client, post(body)).await;
+    drop(client);
+    let (first, head, body) = script.await.unwrap();
+    assert!(first.is_empty());
+    assert!(head.starts_with("POST /p "));
+    assert_eq!(body, b"3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_send_that_is_dropped_midway_leaves_no_connection_behind() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut first = bank.accept().await;
+        let head = first.head().await;
+        assert!(first.rest().await.is_empty(), "more came");
+        let mut second = bank.accept().await;
+        second.answer(OK).await;
+        head
+    });
+    let mut sending = Box::pin(client.send(get("/dropped"), LONG));
+    poll_once(&mut sending).await;
+    let written = tokio::time::timeout(SHORT, &mut sending).await;
+    assert!(written.is_err());
+    drop(sending);
+    whole(&client, get("/")).await;
+    assert!(script.await.unwrap().starts_with("GET /dropped "));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_dropped_midway_closes_its_connection() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").await;
+        assert!(peer.rest().await.is_empty());
+        bank.accept().await.answer(OK).await;
+    });
+    let mut response = client.send(get("/"), LONG).await.unwrap();
+    assert!(matches!(response.body.frame().await, Some(Ok(Frame::Data(_)))));
+    drop(response);
+    whole(&client, get("/")).await;
+    script.await.unwrap();
+}
+
+#[tokio::test]
+async fn at_the_cap_requests_wait_for_a_connection_that_comes_back() {
+    let bank = Bank::http1().await;
+    let client = Arc::new(bank.client(limited(2)));
+    let connections = serve(bank);
+    let sending: Vec<_> = (0..20)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { whole(&client, get("/")).await.1 })
+        })
+        .collect();
+    for sent in sending {
+        assert_eq!(sent.await.unwrap(), "ok");
+    }
+    assert!(connections.load(Relaxed) <= 2, "{connections:?}");
+}
+
+#[tokio::test]
+async fn at_the_cap_a_request_does_not_wait_for_ever() {
+    let bank = Bank::http1().await;
+    let client = bank.client(ClientSettings { queue: SHORT, ..limited(1) });
+    tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").await;
+        peer.rest().await
+    });
+    let held = client.send(get("/"), LONG).await.unwrap();
+    let error = error(&client, get("/")).await;
+    assert!(matches!(error.failure, Failure::Saturated(SHORT)), "{error:?}");
+    assert_eq!(error.progress, Progress::NothingSent);
+    drop(held);
+}
+
+#[tokio::test]
+async fn an_idle_connection_of_one_worker_is_closed_for_another() {
+    let bank = Bank::http1().await;
+    let settings = limited(1);
+    let (one, other) = (bank.client(settings.clone()), bank.client(settings));
+    let connections = serve(bank);
+    for (count, client) in [&one, &other, &one].into_iter().enumerate() {
+        whole(client, get("/")).await;
+        assert_eq!(connections.load(Relaxed), count + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_busy_worker_does_not_starve_another() {
+    let bank = Bank::http1().await;
+    let settings = limited(1);
+    let (busy, other) = (Arc::new(bank.client(settings.clone())), bank.client(settings));
+    serve(bank);
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let busy = Arc::clone(&busy);
+            tokio::spawn(async move {
+                loop {
+                    whole(&busy, get("/")).await;
+                }
+            })
+        })
+        .collect();
+    for _ in 0..5 {
+        whole(&other, get("/")).await;
+    }
+    for task in load {
+        task.abort();
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_connection_that_cannot_be_made_is_told() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = crate::upstream::tls_bank::endpoint(listener.local_addr().unwrap());
+    drop(listener);
+    let root = crate::certificate::pki::Authority::new("Bank Root");
+    let tls = crate::upstream::tls_bank::client(&crate::upstream::tls_bank::trusting(&root), None);
+    let client = Client::new(endpoint, Arc::new(tls), settings());
+    let (one, other) = tokio::join!(error(&client, get("/")), error(&client, get("/")));
+    for error in [one, other] {
+        assert!(matches!(error.failure, Failure::Connect(_)), "{error:?}");
+        assert_eq!(error.progress, Progress::NothingSent);
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_leader_hung_up_is_served_all_the_same() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let connections = serve(bank);
+    let mut leader = Box::pin(client.send(get("/"), LONG));
+    poll_once(&mut leader).await;
+    let mut follower = Box::pin(client.send(get("/"), LONG));
+    poll_once(&mut follower).await;
+    drop(leader);
+    follower.await.unwrap();
+    assert_eq!(connections.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_dropped_client_closes_its_idle_connections() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.answer(OK).await;
+        peer.rest().await
+    });
+    whole(&client, get("/")).await;
+    drop(client);
+    assert!(script.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_after_a_while_and_not_before() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        for _ in 0..2 {
+            peer.answer(OK).await;
+        }
+        peer.rest().await
+    });
+    whole(&client, get("/")).await;
+    for _ in 0..16 {
+        client.pool.sweep_now();
+    }
+    // Use starts the count anew, and the buffers that were given back are missed by nobody.
+    whole(&client, get("/")).await;
+    for _ in 0..16 {
+        client.pool.sweep_now();
+    }
+    assert_eq!(client.pool.connections(), (1, 0));
+    client.pool.sweep_now();
+    assert_eq!(client.pool.connections(), (0, 0));
+    assert!(script.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_bank_has_closed_is_swept_away() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.answer(OK).await;
+        peer.close().await;
+    });
+    whole(&client, get("/")).await;
+    until(|| !client.pool.has_fit_one()).await;
+    assert_eq!(client.pool.connections(), (1, 0));
+    client.pool.sweep_now();
+    assert_eq!(client.pool.connections(), (0, 0));
+}

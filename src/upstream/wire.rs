@@ -1,0 +1,111 @@
+//! The socket beneath TLS: it counts what was written, and reads far ahead while much is coming.
+
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// TLS asks for 4 KiB at a time. While it gets that much each time, so much is read at once from the socket.
+const AHEAD: usize = 64 * 1024;
+
+/// A TCP connection as TLS uses it. It holds no buffer while nothing is coming.
+#[derive(Debug)]
+pub struct Wire {
+    tcp: TcpStream,
+    written: Written,
+    ahead: BytesMut,
+    much_is_coming: bool,
+}
+
+/// How many bytes the socket has taken. If that is what it was before a request, nothing of the request has left,
+/// whatever lies in the buffers above.
+#[derive(Clone, Debug, Default)]
+pub struct Written(Arc<AtomicU64>);
+
+impl Written {
+    /// The bytes so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, outcome: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = outcome {
+            // One task writes, so this need not be one step.
+            self.0.store(self.get() + *bytes as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Wire {
+    /// Takes a connection over.
+    pub fn new(tcp: TcpStream) -> Self {
+        Self { tcp, written: Written::default(), ahead: BytesMut::new(), much_is_coming: false }
+    }
+
+    /// The counter of bytes written.
+    pub fn written(&self) -> &Written {
+        &self.written
+    }
+
+    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.ahead.reserve(AHEAD);
+        let outcome = pin!(self.tcp.read_buf(&mut self.ahead)).poll(cx);
+        if outcome.is_pending() {
+            self.much_is_coming = false;
+            self.ahead = BytesMut::new();
+        }
+        outcome
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() {
+            if !self.much_is_coming {
+                let outcome = Pin::new(&mut self.tcp).poll_read(cx, buf);
+                self.much_is_coming = outcome.is_ready() && buf.remaining() == 0;
+                return outcome;
+            }
+            ready!(self.poll_read_ahead(cx))?;
+        }
+        let taken = self.ahead.len().min(buf.remaining());
+        buf.put_slice(&self.ahead[..taken]);
+        self.ahead.advance(taken);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.tcp).poll_write(cx, buf);
+        self.written.add(&outcome);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
+        self.written.add(&outcome);
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
