@@ -60,7 +60,7 @@ async fn heads_cross_from_lines_to_maps_and_back() {
     let (response, text) = whole(&client, request).await;
     assert_eq!(response.fields.get_all("set-cookie").collect::<Vec<_>>(), [&b"a=1"[..], b"b=2"]);
     assert_eq!((response.version, text.as_str()), (http::Version::HTTP_2, ""));
-    assert!(response.reason.is_empty());
+    assert_eq!(Some(&response.reason[..]), response.status.canonical_reason().map(str::as_bytes));
     drop(client);
     let seen = script.await.unwrap();
     assert_eq!(seen.uri(), "https://bank.example/a%2Fb//c?q=1;2");
