@@ -5,25 +5,20 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[path = "support/desk.rs"]
-#[allow(dead_code, reason = "each test target uses a part of it")]
-mod desk;
-#[path = "support/sidecar.rs"]
-#[allow(dead_code, reason = "each test target uses a part of it")]
-mod sidecar;
+mod support;
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bankside::sandbox::{Fault, GrantView, Plan, Target};
+use bankside::sandbox::{Fault, GrantView, Listens, Plan, Target};
 use bankside::words::Random;
 use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 
-use desk::{Desk, get, listens, show, within};
-use sidecar::Sidecar;
+use support::desk::{Desk, get, state, within};
+use support::program::Sidecar;
 
 /// Sidecars that live and die side by side.
 const LANES: usize = 24;
@@ -100,8 +95,10 @@ fn a_killed_sidecar_loses_a_consent_only_if_the_banks_answer_never_reached_the_d
 
 impl<'a> Lane<'a> {
     fn new(desk: &'a Desk, logins: &'a Mutex<()>, tally: &'a Tally, number: usize) -> Self {
-        let folder = desk.dir.path().join(format!("lane-{number}"));
-        desk.sandbox.write_to(&folder, &listens()).expect("a folder");
+        let folder = desk.0.dir().join(format!("lane-{number}"));
+        let free = || "127.0.0.1:0".to_owned();
+        let listens = Listens { admin: free(), icard: free(), cnb: free(), cnb_sandbox: None };
+        desk.0.sandbox.write_to(&folder, &listens).expect("a folder");
         let random = Random::system();
         let mut lane = Self { desk, logins, tally, folder, random, number: 0, base: 0 };
         lane.authorize();
@@ -128,8 +125,7 @@ impl<'a> Lane<'a> {
         while self.tally.rounds.fetch_add(1, Ordering::Relaxed) < rounds {
             let sidecar = self.start();
             self.wait_for_the_moment();
-            sidecar.signal(Signal::SIGKILL);
-            drop(sidecar);
+            sidecar.service.end(Signal::SIGKILL);
             self.judge();
             // Some are killed once more while they wait for the dead one's lease, or in the deciding try.
             if self.random.fraction() < 0.8 {
@@ -172,14 +168,13 @@ impl<'a> Lane<'a> {
         };
         counter.fetch_add(1, Ordering::Relaxed);
         assert!(!is_lost || row.is_open || row.is_over, "the intent was durable before the request left");
-        let told = show(&self.config(), "icard", "default");
-        let told = told["state"].as_str().expect("a state");
+        let told = state(&self.config(), "icard", "default");
         let truths: &[&str] = match (row.is_over, row.is_open) {
             (true, _) => &["needs_authorization"],
             (false, true) => &["renewing", "unknown_outcome"],
             (false, false) => &["active", "expired"],
         };
-        assert!(truths.contains(&told), "{told} is told and {truths:?} is true");
+        assert!(truths.contains(&told.as_str()), "{told} is told and {truths:?} is true");
         self.check_over(&row, is_lost);
     }
 

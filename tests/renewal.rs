@@ -3,14 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-#[path = "support/desk.rs"]
-#[allow(dead_code, reason = "each test target uses a part of it")]
-mod desk;
-#[path = "support/narrow.rs"]
-mod narrow;
-#[path = "support/sidecar.rs"]
-#[allow(dead_code, reason = "each test target uses a part of it")]
-mod sidecar;
+mod support;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -19,9 +12,8 @@ use std::time::{Duration, Instant};
 use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use nix::sys::signal::Signal;
 
-use desk::{Desk, get, within};
-use narrow::{Narrow, Trouble};
-use sidecar::bankside_says;
+use support::desk::{Desk, get, says, within};
+use support::narrow::{Narrow, Trouble};
 
 const SECOND: Duration = Duration::from_secs(1);
 const PATH: &str = "/v1/accounts";
@@ -56,7 +48,7 @@ fn expired(grant: &str) -> Desk {
 #[test]
 fn five_hundred_requests_that_meet_an_expired_token_on_four_workers_make_one_token_call() {
     let desk = expired("default");
-    desk.edit(&[("[identity]", "[runtime]\nworkers = 4\n\n[identity]")]);
+    desk.0.append("[runtime]\nworkers = 4");
     desk.rotating().plan(Plan::always(Target::TOKEN, Fault::DelayAnswer(1500)));
     let before = token_requests(&desk);
     let sidecar = desk.run();
@@ -74,7 +66,7 @@ fn five_hundred_requests_that_meet_an_expired_token_on_four_workers_make_one_tok
 fn a_first_caller_that_hangs_up_does_not_cut_the_renewal() {
     let desk = expired("default");
     // Nothing is renewed ahead: the caller is the cause of the call.
-    desk.edit(&[("[banks.icard.tls]", "[banks.icard.renewal]\nidle = \"1s\"\n\n[banks.icard.tls]")]);
+    desk.0.append("[banks.icard.renewal]\nidle = \"1s\"");
     desk.rotating().plan(Plan::always(Target::TOKEN, Fault::DelayAnswer(1000)));
     let before = token_requests(&desk);
     let sidecar = desk.run();
@@ -83,7 +75,7 @@ fn a_first_caller_that_hangs_up_does_not_cut_the_renewal() {
     write!(caller, "GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("it is sent");
     within(5 * SECOND, "the bank is asked", || token_requests(&desk) > before);
     drop(caller);
-    within(5 * SECOND, "the grant is active", || desk.show("icard", "default")["state"] == "active");
+    within(5 * SECOND, "the grant is active", || desk.state("icard", "default") == "active");
     assert_eq!(get(address, PATH, "").0, 200);
     assert_eq!((token_requests(&desk) - before, refreshes(&desk)), (1, 1));
 }
@@ -115,7 +107,7 @@ fn trouble(name: &str, fault: Fault) {
         assert!(later.1 - count < 5, "{name}: {} calls within 10 s of {at:?}", later.1 - count);
     }
     assert!(refused > 0, "{name}: somebody was told of it");
-    assert_eq!(desk.show("icard", "other")["state"], "active", "{name}");
+    assert_eq!(desk.state("icard", "other"), "active", "{name}");
     assert_eq!(desk.rotating().counters().refresh_reuse, 0, "{name}: nothing was spent twice");
 }
 
@@ -187,7 +179,7 @@ fn a_renewal_under_way_is_finished_before_the_sidecar_ends() {
     let sidecar = desk.run();
     within(5 * SECOND, "the bank has handled it", || refreshes(&desk) == 1);
     assert_eq!(sidecar.terminate(), Some(0));
-    assert_eq!(desk.show("icard", "default")["state"], "active");
+    assert_eq!(desk.state("icard", "default"), "active");
 }
 
 /// The store takes nothing from before the intent.
@@ -220,7 +212,7 @@ fn kept_although_the_store_takes_no_answer(trouble: Trouble, ends: bool) {
     let (status, answer) = get(narrow.sidecar().address("icard"), PATH, "");
     assert!(status == 503 && answer.contains("urn:bankside:store-unavailable"), "not used before it is kept: {answer}");
     if ends {
-        narrow.sidecar().signal(Signal::SIGTERM);
+        narrow.sidecar().service.signal(Signal::SIGTERM);
         std::thread::sleep(SECOND);
         narrow.mend_store();
         within(10 * SECOND, "the answer is kept before the end", || narrow.has_ended());
@@ -273,9 +265,7 @@ fn a_running_sidecar_sees_what_commands_do_to_grants_within_two_seconds() {
     let saved = desk.says(0, &["grant", "show", "icard", "--json", "--reveal"]);
     desk.says(0, &["grant", "remove", "icard", "--local"]);
     within(2 * SECOND, "the removal is seen", || status() == 503);
-    let config = desk.config();
-    let import = ["grant", "import", "icard", "--json", "-c", config.to_str().expect("a path")];
-    assert!(bankside_says(0, &import, &saved).contains("\"active\""));
+    assert!(says(&desk.0.config, 0, &["grant", "import", "icard", "--json"], &saved).contains("\"active\""));
     within(2 * SECOND, "the import is seen", || status() == 200);
     assert_eq!(desk.rotating().counters().refresh_reuse, 0);
 }
@@ -283,7 +273,7 @@ fn a_running_sidecar_sees_what_commands_do_to_grants_within_two_seconds() {
 #[test]
 fn a_removed_grant_is_revoked_in_the_banks_way() {
     let desk = Desk::new();
-    let control = desk.sandbox.cnb().control();
+    let control = desk.0.sandbox.cnb().control();
     let revoked = || control.grants().iter().filter(|grant| grant.revoked).count();
     desk.login("cnb", "aisp");
     desk.says(0, &["grant", "remove", "cnb", "aisp"]);
@@ -294,26 +284,25 @@ fn a_removed_grant_is_revoked_in_the_banks_way() {
     std::thread::sleep(Duration::from_millis(1100));
     desk.says(0, &["grant", "remove", "cnb", "aisp"]);
     assert_eq!(revoked(), 2, "although its access token had ended");
-    let token = &desk.sandbox.cnb().urls().token;
+    let token = &desk.0.sandbox.cnb().urls().token;
     let revoke = token.replace("/oauth/token", "/oauth2/revoke");
-    desk.edit(&[
-        (&format!("revoke_url = \"{token}\""), &format!("revoke_url = \"{revoke}\"")),
-        ("revocation = \"delete\"", "revocation = \"rfc7009\""),
-    ]);
+    desk.0.replace(&format!("revoke_url = \"{token}\""), &format!("revoke_url = \"{revoke}\""));
+    desk.0.replace("revocation = \"delete\"", "revocation = \"rfc7009\"");
     desk.login("cnb", "pisp");
     desk.says(0, &["grant", "remove", "cnb", "pisp"]);
     assert_eq!(revoked(), 3, "by RFC 7009");
-    assert_eq!(desk.says(0, &["grant", "list", "--json"]).trim(), "[]");
+    assert_eq!((desk.0.state("cnb", "aisp"), desk.0.state("cnb", "pisp")), (None, None));
 }
 
 #[test]
 fn the_end_of_a_consent_is_foretold_in_log_readiness_and_listing() {
     let desk = Desk::new();
-    desk.edit(&[("[banks.icard]", "[banks.icard]\nconsent_days = 10")]);
+    desk.0.in_table("banks.icard", "consent_days = 10");
     desk.login("icard", "default");
     let list = desk.says(0, &["grant", "list", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&list).expect("JSON");
-    assert!(list[0]["consent_until"].as_str().is_some_and(|until| until.ends_with('Z')), "{list}");
+    let of_grant = list.as_array().into_iter().flatten().find(|item| item["bank"] == "icard").expect("it is listed");
+    assert!(of_grant["consent_until"].as_str().is_some_and(|until| until.ends_with('Z')), "{list}");
     let sidecar = desk.run();
     let ready = get(sidecar.address("admin"), "/readyz", "").1;
     assert!(ready.contains("\"days_left\":9") && ready.contains("bankside login icard default"), "{ready}");

@@ -1,137 +1,76 @@
-//! A desk: simulated banks, a folder with a configuration for them, and the program's commands on it. Tests that use it
-//! are plain functions: the banks run on threads of their own.
+//! A world for plain functions: tests that mostly wait for processes and need no runtime of their own.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bankside::sandbox::{Control, Listens, Options, Sandbox};
+use bankside::sandbox::Control;
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
 
-use crate::sidecar::{Sidecar, bankside, bankside_says};
+use super::program::{Login, Sidecar, bankside};
+use super::world::World;
 
 /// See the module.
-pub struct Desk {
-    /// The banks.
-    pub sandbox: Sandbox,
-    /// Where the banks run; for what a test itself does with sockets.
-    pub runtime: Handle,
-    /// The folder of the configuration.
-    pub dir: TempDir,
-    /// The banks' thread ends when this is dropped.
-    _end: oneshot::Sender<()>,
-}
+pub struct Desk(pub World);
 
 impl Desk {
     /// Banks with their control surface, and a configuration whose ports are free ones.
     pub fn new() -> Self {
-        let mut options = Options::with_control();
-        // Not a loopback address: logins of tests are finished by a second call.
-        options.icard.redirect_uri = "https://redirect.website/callback".to_owned();
-        options.cnb.redirect_uri = "https://redirect.website/callback".to_owned();
-        let (sandbox, runtime, end) = start(options);
-        let dir = tempfile::tempdir().expect("a folder");
-        sandbox.write_to(dir.path(), &listens()).expect("the files can be written");
-        Self { sandbox, runtime, dir, _end: end }
+        Self(block_on(World::start()))
     }
 
     /// The hand on the bank whose refresh tokens rotate.
     pub fn rotating(&self) -> &Control {
-        self.sandbox.icard().control()
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> PathBuf {
-        self.dir.path().join("bankside.toml")
-    }
-
-    /// Changes the configuration: each text must be in it.
-    pub fn edit(&self, changes: &[(&str, &str)]) {
-        edit(&self.config(), changes);
+        self.0.sandbox.icard().control()
     }
 
     /// Runs a command to its end; it must have ended with this code. What it printed, and what it complained of.
     pub fn says(&self, code: i32, arguments: &[&str]) -> String {
-        says(&self.config(), code, arguments, "")
+        says(&self.0.config, code, arguments, "")
     }
 
-    /// Goes through a login with two commands, as a person and a machine do.
+    /// Gets a grant with the real program and a customer who approves.
     pub fn login(&self, bank: &str, grant: &str) {
-        self.login_with(&self.config(), bank, grant);
+        self.login_with(&self.0.config, bank, grant);
     }
 
-    /// The same with another configuration of the same banks. The address that the browser ended on.
+    /// The same with another configuration for the same banks. The address that the browser ended on.
     pub fn login_with(&self, config: &Path, bank: &str, grant: &str) -> String {
-        let path = config.to_str().expect("a path");
-        let begun = bankside(&["login", bank, grant, "-c", path], "");
-        let url = String::from_utf8(begun.stdout).expect("a URL");
-        assert!(url.starts_with("https://"), "{url}{}", String::from_utf8_lossy(&begun.stderr));
-        let callback = self.runtime.block_on(self.sandbox.approve(url.trim())).expect("the customer gets through");
-        bankside_says(0, &["login", bank, grant, "--callback-url", &callback, "-c", path], "");
+        let login = Login::begin(config, bank, grant);
+        let callback = block_on(self.0.sandbox.approve(&login.url)).expect("the customer approves");
+        login.paste(&callback).with(0);
         callback
     }
 
-    /// A grant as `grant show --json` has it.
-    pub fn show(&self, bank: &str, grant: &str) -> Value {
-        show(&self.config(), bank, grant)
+    /// A grant's state as `grant show --json` says it.
+    pub fn state(&self, bank: &str, grant: &str) -> String {
+        state(&self.0.config, bank, grant)
     }
 
     /// The sidecar.
     pub fn run(&self) -> Sidecar {
-        Sidecar::run(&self.config())
+        self.0.run()
     }
 }
 
-/// Starts the banks on a thread of their own.
-fn start(options: Options) -> (Sandbox, Handle, oneshot::Sender<()>) {
-    let (end, ended) = oneshot::channel();
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let sandbox = Sandbox::start(options).await.expect("the banks start");
-            tell.send((sandbox, Handle::current())).expect("somebody waits");
-            let _ = ended.await;
-        });
-    });
-    let (sandbox, runtime) = told.recv().expect("the banks start");
-    (sandbox, runtime, end)
-}
-
-/// Free ports, and no bank that tests of tokens have no use for.
-pub fn listens() -> Listens {
-    let free = || "127.0.0.1:0".to_owned();
-    Listens { admin: free(), icard: free(), cnb: free(), cnb_sandbox: None }
-}
-
-/// Changes a file: each text must be in it.
-pub fn edit(file: &Path, changes: &[(&str, &str)]) {
-    let mut text = fs::read_to_string(file).expect("it can be read");
-    for (from, to) in changes {
-        assert!(text.contains(from), "{from} is in {text}");
-        text = text.replacen(from, to, 1);
-    }
-    fs::write(file, text).expect("it can be written");
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(future)
 }
 
 /// Runs a command on a configuration; what it printed and what it complained of.
 pub fn says(config: &Path, code: i32, arguments: &[&str], input: &str) -> String {
     let config = ["-c", config.to_str().expect("a path")];
-    let output = bankside(&[arguments, &config].concat(), input);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{out}\n{err}");
-    format!("{out}{err}")
+    let said = bankside(&[arguments, &config].concat(), input).with(code);
+    format!("{}{}", said.out, said.err)
 }
 
-/// A grant as `grant show --json` has it.
-pub fn show(config: &Path, bank: &str, grant: &str) -> Value {
-    let text = bankside_says(0, &["grant", "show", bank, grant, "--json", "-c", config.to_str().expect("a path")], "");
-    serde_json::from_str(&text).expect("JSON")
+/// A grant's state as `grant show --json` says it.
+pub fn state(config: &Path, bank: &str, grant: &str) -> String {
+    let config = config.to_str().expect("a path");
+    let shown: Value = bankside(&["grant", "show", bank, grant, "--json", "-c", config], "").with(0).json();
+    shown["state"].as_str().expect("a text").to_owned()
 }
 
 /// A GET on a connection of its own: status and whole answer.

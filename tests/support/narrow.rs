@@ -4,20 +4,21 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
-use crate::desk::Desk;
-use crate::sidecar::Sidecar;
+use super::desk::Desk;
+use super::program::{PROGRAM, Sidecar};
 
-/// Mounts a small disk at $1, lays the folder $2 on it, and becomes the sidecar $3. A write beyond a limit of the
-/// process is to fail, not to kill.
-const SCRIPT: &str = "trap '' XFSZ; mount -t tmpfs -o size=2m tmpfs \"$1\" && cp -R \"$2\"/. \"$1\" && \
-     exec \"$3\" run --ready-file /dev/stdout -c \"$1/bankside.toml\"";
+/// Mounts a small disk at $1, lays the folder $2 on it, and becomes the program that follows. A write beyond a limit of
+/// the process is to fail, not to kill.
+const SCRIPT: &str = "disk=$1; folder=$2; shift 2; trap '' XFSZ; mount -t tmpfs -o size=2m tmpfs \"$disk\" && \
+     cp -R \"$folder\"/. \"$disk\" && exec \"$@\"";
 
 /// What is wrong with the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub struct Narrow {
     trouble: Trouble,
     /// Where the disk is mounted, in the sidecar's eyes.
     disk: TempDir,
+    /// Keeps the disk although the sidecar ends.
+    database: Connection,
 }
 
 impl Narrow {
@@ -41,13 +44,15 @@ impl Narrow {
     pub fn run(desk: &Desk, trouble: Trouble) -> Self {
         let disk = tempfile::tempdir().expect("a folder");
         let mut command = Command::new("unshare");
-        if !nix::unistd::geteuid().is_root() {
+        let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+        if !is_root {
             command.args(["--user", "--map-root-user"]);
         }
-        command.args(["--mount", "sh", "-c", SCRIPT, "sh"]);
-        command.arg(disk.path()).arg(desk.dir.path()).arg(crate::sidecar::PROGRAM);
-        let sidecar = Sidecar::spawn(command, &desk.config().with_extension("log"));
-        Self { sidecar, trouble, disk }
+        command.args(["--mount", "sh", "-c", SCRIPT, "sh"]).env_remove("BANKSIDE_CONFIG");
+        command.arg(disk.path()).arg(desk.0.dir()).arg(PROGRAM);
+        let sidecar = Sidecar::run_prepared(command, &disk.path().join("bankside.toml"));
+        let database = open(&inside(&sidecar, &disk, "bankside.db"));
+        Self { sidecar, trouble, disk, database }
     }
 
     /// The sidecar.
@@ -61,7 +66,7 @@ impl Narrow {
             Trouble::Refused => self.limit("0"),
             Trouble::DiskFull => {
                 // The log of the database keeps its length for reuse: without it, any write needs room.
-                let emptied = self.database().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+                let emptied = self.database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
                 assert_eq!(emptied, Ok(0_i64), "nobody reads or writes at this moment");
                 let mut filler = OpenOptions::new().create(true).append(true).open(self.filler()).expect("a file");
                 while filler.write(&[0; 4096]).is_ok_and(|written| written > 0) {}
@@ -80,34 +85,33 @@ impl Narrow {
     /// The standing of the one grant, and whether a renewal of it is open.
     pub fn row(&self) -> (String, bool) {
         let select = "SELECT standing, sent_at IS NOT NULL FROM grants";
-        self.database().query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("the grant's row")
+        self.database.query_row(select, [], |row| Ok((row.get(0)?, row.get(1)?))).expect("the grant's row")
     }
 
     /// Whether the sidecar has ended. Its process is still there to be looked at.
     pub fn has_ended(&self) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/stat", self.sidecar.id())).expect("it is there");
+        let status = fs::read_to_string(format!("/proc/{}/stat", self.sidecar.service.id())).expect("it is there");
         status.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
     }
 
     fn limit(&self, bytes: &str) {
         let limit = format!("--fsize={bytes}:unlimited");
-        let id = self.sidecar.id().to_string();
+        let id = self.sidecar.service.id().to_string();
         assert!(Command::new("prlimit").args(["--pid", &id, &limit]).status().expect("prlimit runs").success());
     }
 
     fn filler(&self) -> PathBuf {
-        self.inside("filler")
+        inside(&self.sidecar, &self.disk, "filler")
     }
+}
 
-    fn inside(&self, name: &str) -> PathBuf {
-        let path = self.disk.path().join(name);
-        PathBuf::from(format!("/proc/{}/root{}", self.sidecar.id(), path.display()))
-    }
+fn inside(sidecar: &Sidecar, disk: &TempDir, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{}/root{}", sidecar.service.id(), disk.path().join(name).display()))
+}
 
-    fn database(&self) -> Connection {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        let connection = Connection::open_with_flags(self.inside("bankside.db"), flags).expect("the store opens");
-        connection.busy_timeout(Duration::from_secs(5)).expect("a timeout");
-        connection
-    }
+fn open(path: &Path) -> Connection {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE).expect("the store opens");
+    connection.busy_timeout(Duration::from_secs(5)).expect("a timeout");
+    connection.query_row("SELECT count(*) FROM grants", [], |_| Ok(())).expect("it can be read");
+    connection
 }
