@@ -22,8 +22,10 @@ use support::program::Sidecar;
 
 /// Sidecars that live and die side by side.
 const LANES: usize = 24;
-/// The bank handles a refresh at once and answers after so long: many kills fall in between.
+/// The bank handles a refresh at once and answers after so many milliseconds: many kills fall in between.
 const ANSWER_AFTER: u64 = 50;
+/// Or it handles it after so many, and answers at once: kills fall before it has acted.
+const HANDLE_AFTER: u64 = 250;
 /// A dead leader's lease, the deciding try, and slow machines.
 const SETTLED_WITHIN: Duration = Duration::from_secs(40);
 
@@ -69,7 +71,7 @@ fn a_killed_sidecar_loses_a_consent_only_if_the_banks_answer_never_reached_the_d
         rules.access_lifetime = Duration::from_secs(1);
         rules.reuse_ends_grant = true;
     });
-    desk.rotating().plan(Plan::always(Target::TOKEN, Fault::DelayAnswer(ANSWER_AFTER)));
+    slow_down(&desk, true);
     let (tally, logins, began) = (Tally::default(), Mutex::new(()), Instant::now());
     std::thread::scope(|scope| {
         for number in 0..LANES {
@@ -91,6 +93,13 @@ fn a_killed_sidecar_loses_a_consent_only_if_the_banks_answer_never_reached_the_d
     );
     assert!(count(&tally.rounds) >= rounds && count(&tally.lost) > 0 && count(&tally.unharmed) > 0);
     assert!(count(&tally.reauthorized) <= count(&tally.lost));
+}
+
+/// Before or after the bank acts.
+fn slow_down(desk: &Desk, after: bool) {
+    let fault = if after { Fault::DelayAnswer(ANSWER_AFTER) } else { Fault::Delay(HANDLE_AFTER) };
+    desk.rotating().clear_plans();
+    desk.rotating().plan(Plan::always(Target::TOKEN, fault));
 }
 
 impl<'a> Lane<'a> {
@@ -144,6 +153,7 @@ impl<'a> Lane<'a> {
     /// Any moment, or one around a renewal.
     fn wait_for_the_moment(&self) {
         let millis = |most: f64| Duration::from_secs_f64(self.random.fraction() * most / 1000.0);
+        slow_down(self.desk, self.random.fraction() < 0.6);
         if self.random.fraction() < 0.4 {
             return std::thread::sleep(millis(1000.0));
         }

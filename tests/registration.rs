@@ -145,7 +145,7 @@ fn a_registration_whose_answer_was_lost_is_told_and_found() {
 #[test]
 fn what_the_bank_refuses_is_told_with_its_words_and_nothing_is_stored() {
     let desk = without_client("icard");
-    desk.0.in_table("banks.icard.registration", "fields = { name = \"{name}\" }");
+    desk.0.in_table("banks.icard.registration", "fields = { redirect_uris = [] }");
     let said = desk.says(1, &["register", "icard"]);
     assert!(said.contains("400") && said.contains("redirect_uri is missing"), "{said}");
     for (fault, words) in [(Fault::garbage(), "client id"), (Fault::html(503), "503")] {

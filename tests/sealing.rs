@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,7 +29,8 @@ const MANY: usize = 1500;
 /// A desk with a second key, whose store has been opened with the first one.
 fn with_next_key() -> Desk {
     let desk = Desk::new();
-    desk.0.write("next.key", STANDARD.encode([42; 32]));
+    let key = desk.0.write("next.key", STANDARD.encode([42; 32]));
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).expect("it is ours");
     desk.says(0, &["grant", "list"]);
     desk
 }
