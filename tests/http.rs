@@ -13,6 +13,7 @@ use support::http::{get, get_unix, raw, send, send_http2};
 use support::program::Sidecar;
 use support::wait::{until, until_found};
 use support::world::World;
+use tokio::io::AsyncWriteExt;
 
 /// Banks, and a sidecar in front of them with a grant at iCard.
 async fn running() -> (World, Sidecar) {
@@ -156,7 +157,7 @@ async fn what_http_forbids_is_answered_with_a_problem_and_reaches_no_bank() {
     let address = sidecar.address("icard");
     let host = format!("Host: {address}\r\n");
     for request in [
-        format!("CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n"),
+        "CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n".to_owned(),
         format!("GET http://evil.example/v1/accounts HTTP/1.1\r\n{host}\r\n"),
         format!("GET https://evil.example/v1/accounts HTTP/1.1\r\n{host}\r\n"),
         format!("GET v1/accounts HTTP/1.1\r\n{host}\r\n"),
@@ -312,13 +313,15 @@ async fn one_request_more_than_there_are_places_for_is_told_to_come_again() {
     .await;
     let (address, control) = (sidecar.address("icard"), world.sandbox.icard().control());
     control.plan(Plan::next(1, Target::API, Fault::Hang));
-    let hanging = tokio::spawn(async move { get(address, "/v1/accounts").await });
+    let mut hanging = tokio::net::TcpStream::connect(address).await.expect("somebody listens");
+    let request = format!("GET /v1/accounts HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    hanging.write_all(request.as_bytes()).await.expect("it is taken");
     until("the first one is at the bank", || control.counters().faults == 1).await;
     let answer = get(address, "/v1/accounts").await;
     answer.problem("overloaded", 503);
     assert!(answer.header("retry-after").parse::<u64>().is_ok_and(|seconds| seconds >= 1), "{answer:?}");
     // Its place is free again when the app has hung up.
-    hanging.abort();
+    drop(hanging);
     until_found("a place is free", async || (get(address, "/v1/accounts").await.status == 200).then_some(())).await;
 }
 

@@ -20,18 +20,6 @@ pub struct Browser {
     _profile: TempDir,
 }
 
-/// Whether the machine has this program. Where a part is missing the test is left out, but never with
-/// `BANKSIDE_TEST_ALL`, as tests/run sets it.
-pub fn have(program: &str, test: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_ok_and(|status| status.success()) {
-        return true;
-    }
-    assert!(std::env::var_os("BANKSIDE_TEST_ALL").is_none(), "{program} is missing, and no test may be left out");
-    println!("left out: {test}: {program} is missing");
-    false
-}
-
 impl Browser {
     /// Starts one.
     pub async fn start() -> Self {
