@@ -12,10 +12,11 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use browser::{Browser, have};
+use browser::Browser;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::http::get;
+use support::parts::have;
 use support::program::{Login, Service, Sidecar, bankside, command};
 use support::wait::until_some;
 

@@ -8,6 +8,7 @@
 pub mod desk;
 pub mod http;
 pub mod narrow;
+pub mod parts;
 pub mod program;
 pub mod wait;
 pub mod world;
