@@ -47,7 +47,7 @@ fn a_profile_in_a_file_lies_below_the_bank_and_its_paths_are_its_own() {
     let bank = &config.banks[0];
     assert_eq!(bank.title, "Theirs");
     assert_eq!(bank.listen, ["127.0.0.1:2".parse().expect("an address")]);
-    assert_eq!(bank.headers.set.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-b", "x-a"]);
+    assert_eq!(bank.headers.set.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["X-B", "X-A"]);
     let GrantType::Fixed(tokens) = &bank.grant_type else { panic!("fixed tokens") };
     assert!(tokens["default"].matches(b"theirs"));
     assert!(!bank.tls.system_roots);
