@@ -8,5 +8,6 @@ mod login;
 mod processes;
 mod renewal;
 mod schedule;
+mod succession;
 pub(super) mod support;
 mod unauthorized;

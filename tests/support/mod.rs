@@ -7,6 +7,7 @@
 
 pub mod desk;
 pub mod http;
+pub mod load;
 pub mod narrow;
 pub mod parts;
 pub mod program;

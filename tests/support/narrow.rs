@@ -40,7 +40,7 @@ pub struct Narrow {
 
 impl Narrow {
     /// Starts a sidecar with the desk's configuration, secrets and store on a disk of its own.
-    pub fn run(desk: &Desk, trouble: Trouble) -> Self {
+    pub fn run(world: &Desk, trouble: Trouble) -> Self {
         let disk = tempfile::tempdir().expect("a folder");
         let mut command = Command::new("unshare");
         let is_root = fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
@@ -48,7 +48,7 @@ impl Narrow {
             command.args(["--user", "--map-root-user"]);
         }
         command.args(["--mount", "sh", "-c", SCRIPT, "sh"]).env_remove("BANKSIDE_CONFIG");
-        command.arg(disk.path()).arg(desk.0.dir()).arg(PROGRAM);
+        command.arg(disk.path()).arg(world.0.dir()).arg(PROGRAM);
         let sidecar = Sidecar::run_prepared(command, &disk.path().join("bankside.toml"));
         let database = File::open(inside(&sidecar, &disk, "bankside.db")).expect("the store is there");
         Self { sidecar, trouble, disk, database }
