@@ -14,6 +14,7 @@ mod foretell;
 mod grants;
 mod login;
 mod registration;
+mod registration_outcome;
 mod registration_wire;
 mod renewal;
 mod request;
@@ -29,7 +30,8 @@ pub use edge::{BankCall, CallAnswer, CallError, Edge};
 pub use foretell::EndingConsent;
 pub use grants::{GrantError, Revealed};
 pub use login::{Authorization, LoginError, bank_of_callback};
-pub use registration::{RegistrationError, RegistrationReport, Tell};
+pub use registration::Tell;
+pub use registration_outcome::{RegistrationError, RegistrationReport};
 pub use state::{GrantReport, GrantState};
 pub use tokens::{Parts, Tokens};
 
