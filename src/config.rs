@@ -41,7 +41,7 @@ pub use grants::{
     AuthorizationCode, BasicEncoding, ClientAuth, ClientCredentials, GrantType, Registration, RegistrationFormat,
     Revocation, Session, TokenEndpoint,
 };
-pub use identity::{FileContent, Identity, IdentitySource};
+pub use identity::{FileContent, Identity, IdentitySource, Pkcs11, Pkcs11Key};
 pub use load::schema;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use profile::profile_names;

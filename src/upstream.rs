@@ -7,6 +7,8 @@ pub mod connect;
 mod deadline;
 mod exchange;
 mod failure;
+#[cfg(feature = "pkcs11")]
+mod hsm;
 mod http1;
 mod http2;
 pub mod identity;

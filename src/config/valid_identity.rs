@@ -3,7 +3,7 @@
 use super::file::warn_if_open_to_all;
 use super::raw::{RawIdentity, RawNextIdentity, RawPkcs11};
 use super::reader::{Field, Located, Reader};
-use super::{FileContent, Identity, IdentitySource, Place};
+use super::{FileContent, Identity, IdentitySource, Pkcs11, Place};
 use crate::words::Secret;
 
 /// What a table gives.
@@ -28,13 +28,14 @@ pub(super) fn identity(table: Located<RawIdentity>, reader: &mut Reader<'_>) -> 
         Field::Absent => source(raw.certificate, raw.private_key, raw.passphrase, raw.pkcs12, &place, reader),
         Field::Bad => None,
         Field::Given(table) => {
-            pkcs11(table, reader);
+            let key = pkcs11(table, reader);
             let others = [raw.private_key.place(), raw.pkcs12.place()];
             if let Some(place) = others.into_iter().flatten().next() {
                 reader.error(place, "the key is in the HSM (`pkcs11`) already", "keep one of them");
             }
-            reader.need(raw.certificate, &place, "certificate", "name the PEM file with the certificate and its chain");
-            None
+            let remedy = "name the PEM file with the certificate and its chain";
+            let certificate = reader.need(raw.certificate, &place, "certificate", remedy);
+            certificate.zip(key).map(|(certificate, key)| IdentitySource::Pkcs11 { certificate, key })
         }
     };
     source.map_or(Supply::Bad, |source| Supply::Given(Identity { place, source }))
@@ -74,13 +75,17 @@ fn source(
     Some(IdentitySource::Pem { certificate: certificate?, private_key: private_key?, passphrase })
 }
 
-fn pkcs11(table: Located<RawPkcs11>, reader: &mut Reader<'_>) {
+fn pkcs11(table: Located<RawPkcs11>, reader: &mut Reader<'_>) -> Option<Pkcs11> {
     let Located { place, value: raw } = table;
-    reader.need(raw.module, &place, "module", "name the PKCS#11 library");
-    reader.need(raw.token, &place, "token", "name the token's label");
-    reader.need(raw.key, &place, "key", "name the key's label");
-    reader.need(raw.pin, &place, "pin", "give the PIN as a secret");
-    reader.not_built(&place, "a key in an HSM", "use files until it is built");
+    let module = reader.need(raw.module, &place, "module", "name the PKCS#11 library");
+    let token = reader.need(raw.token, &place, "token", "name the token's label");
+    let key = reader.need(raw.key, &place, "key", "name the key's label");
+    let pin = reader.need(raw.pin, &place, "pin", "give the PIN as a secret");
+    if !cfg!(feature = "pkcs11") {
+        reader.not_built(&place, "a key in an HSM", "use a build with the feature pkcs11");
+        return None;
+    }
+    Some(Pkcs11 { place, module: module?.0, token: token?, key: key?, pin: pin? })
 }
 
 fn next_identity(table: Located<RawNextIdentity>, reader: &mut Reader<'_>) {

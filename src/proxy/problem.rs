@@ -182,7 +182,7 @@ impl ProxyError {
 
 fn send_kind(failure: &Failure) -> Kind {
     match failure {
-        Failure::TlsRefusedByUs(_) | Failure::TlsRefusedByBank(_) => Kind::BankTls,
+        Failure::TlsRefusedByUs(_) | Failure::TlsRefusedByBank(_) | Failure::NotSigned(_) => Kind::BankTls,
         Failure::ConnectTimeout(_) | Failure::ResponseTimeout(_) => Kind::BankTimeout,
         Failure::Saturated(_) => Kind::Overloaded,
         Failure::RequestBody(_) | Failure::Unsendable(_) => Kind::BadRequest,
@@ -202,6 +202,7 @@ fn send_proxy_error(failure: &Failure) -> &'static str {
         Failure::TlsRefusedByUs(rustls::Error::InvalidCertificate(_)) => "tls_certificate_error",
         Failure::TlsRefusedByUs(_) => "tls_protocol_error",
         Failure::TlsRefusedByBank(_) => "tls_alert_received",
+        Failure::NotSigned(_) => "proxy_internal_error",
         Failure::Saturated(_) => "connection_limit_reached",
         Failure::Closed(_) => "connection_terminated",
         Failure::ResponseTimeout(_) => "http_response_timeout",
@@ -221,6 +222,7 @@ fn send_remedy(error: &SendError) -> String {
         Failure::TlsRefusedByBank(_) => {
             "Check with `bankside certificate` that the QWAC is valid and is the one that the bank knows"
         }
+        Failure::NotSigned(_) => "Look at the HSM: `bankside check` tries its token, PIN and key",
         Failure::Saturated(_) => "Try again later, or raise limits.connections",
         Failure::Closed(_) | Failure::ResponseTimeout(_) | Failure::Malformed(_) | Failure::Http2(_) => {
             "Ask the bank, with the time and X-Request-ID of this request"

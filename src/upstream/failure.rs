@@ -43,6 +43,9 @@ pub enum Failure {
     /// The bank did not accept ours: an alert, in the handshake or on the first read after it (TLS 1.3).
     #[error("the bank refused our certificate or TLS: {0}")]
     TlsRefusedByBank(#[source] rustls::Error),
+    /// Our own key did not sign: it lies in an HSM, which says why.
+    #[error("our own key did not sign the handshake: {0}")]
+    NotSigned(#[source] rustls::OtherError),
     /// As many connections as may be are in use, and none came free in time.
     #[error("all connections to the bank were in use for {} ms", .0.as_millis())]
     Saturated(Duration),
@@ -74,6 +77,7 @@ impl Failure {
             Self::ConnectTimeout(patience) => Self::ConnectTimeout(*patience),
             Self::TlsRefusedByUs(error) => Self::TlsRefusedByUs(error.clone()),
             Self::TlsRefusedByBank(error) => Self::TlsRefusedByBank(error.clone()),
+            Self::NotSigned(error) => Self::NotSigned(error.clone()),
             Self::Saturated(patience) => Self::Saturated(*patience),
             Self::Connect(error) => Self::Connect(same_error(error)),
             Self::Closed(error) => Self::Closed(same_error(error)),

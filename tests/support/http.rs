@@ -32,7 +32,8 @@ pub async fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&st
 /// A request on a connection of its own, with HTTP/2 by prior knowledge.
 pub async fn send_http2(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let stream = TcpStream::connect(address).await.expect("somebody listens");
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a connection");
+    let (mut sender, connection) =
+        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a connection");
     let driver = tokio::spawn(connection);
     let mut request = request(address, method, path, headers, body);
     *request.uri_mut() = format!("http://{address}{path}").parse().expect("a URI");
@@ -42,7 +43,13 @@ pub async fn send_http2(address: SocketAddr, method: &str, path: &str, headers: 
     answer
 }
 
-fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
+fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Request<Full<Bytes>> {
     let mut request = Request::builder().method(method).uri(path);
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         request = request.header("host", address.to_string());

@@ -14,7 +14,12 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bankside");
 
 /// Runs a command to its end, with this on its standard input.
 pub fn bankside(arguments: &[&str], input: &str) -> Output {
-    let mut child = start(arguments);
+    bankside_with(&[], arguments, input)
+}
+
+/// As [`bankside`], with more in its environment.
+pub fn bankside_with(environment: &[(&str, String)], arguments: &[&str], input: &str) -> Output {
+    let mut child = start(environment, arguments);
     give(child.stdin.take().expect("it is piped"), input);
     child.wait_with_output().expect("it can be waited for")
 }
@@ -27,9 +32,10 @@ pub fn bankside_says(code: i32, arguments: &[&str], input: &str) -> String {
     format!("{out}{}", if code == 0 { "" } else { &err })
 }
 
-fn start(arguments: &[&str]) -> Child {
+fn start(environment: &[(&str, String)], arguments: &[&str]) -> Child {
     Command::new(PROGRAM)
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .env_remove("BANKSIDE_CONFIG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -54,10 +60,16 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts `bankside run` with this configuration, and waits until every listener is bound.
     pub fn run(config: &Path) -> Self {
+        Self::run_with(&[], config)
+    }
+
+    /// As [`run`](Self::run), with more in its environment.
+    pub fn run_with(environment: &[(&str, String)], config: &Path) -> Self {
         let log = config.with_extension("log");
         let mut child = Command::new(PROGRAM)
             .args(["run", "--ready-file", "/dev/stdout", "-c"])
             .arg(config)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).expect("a log file"))

@@ -32,7 +32,10 @@ async fn the_head_goes_out_byte_for_byte_and_the_answer_comes_back_as_it_is() {
         script.await.unwrap(),
         "GET /a%2Fb//c?q=1;2 HTTP/1.1\r\nHost: bank.example\r\nx-B: 1\r\nX-a: 2\r\nX-b: \r\n\r\n"
     );
-    assert_eq!((response.status.as_u16(), &response.reason[..], response.version), (203, &b"Sort Of"[..], Version::HTTP_11));
+    assert_eq!(
+        (response.status.as_u16(), &response.reason[..], response.version),
+        (203, &b"Sort Of"[..], Version::HTTP_11)
+    );
     assert_eq!(lines(&response.fields), [("X-b", "1"), ("x-A", "2"), ("X-B", "3"), ("content-length", "2")]);
     assert_eq!(text, "ok");
 }

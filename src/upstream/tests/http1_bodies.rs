@@ -14,7 +14,8 @@ async fn chunks_and_trailers_go_both_ways() {
         let mut peer = bank.accept().await;
         let head = peer.head().await;
         let body = peer.take(b"3\r\nabc\r\n2\r\nde\r\n0\r\nx-sum: 5\r\n\r\n".len()).await;
-        peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nfg\r\n1\r\nh\r\n0\r\nX-Sum: 3\r\n\r\n").await;
+        peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nfg\r\n1\r\nh\r\n0\r\nX-Sum: 3\r\n\r\n")
+            .await;
         peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
         (head, body)
     });
