@@ -126,7 +126,7 @@ impl Shim {
 fn bank(name: &str, bank: &TlsBank, more: &str) -> String {
     format!(
         "\n[banks.{name}]\nlisten = '127.0.0.1:0'\nbase_url = 'https://{}'\ngrant_type = 'fixed'\n\
-         token = {{ value = 'test' }}\ntls = {{ ca = ['root.pem'], system_roots = false }}\n{more}\n",
+         token = {{ value = 'test' }}\ntls = {{ ca = ['root.pem'], system_roots = false, alpn = ['http/1.1'] }}\n{more}\n",
         bank.address
     )
 }

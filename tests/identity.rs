@@ -98,7 +98,8 @@ fn cases(directory: &Path, kind: &str, key: &KeyPair, provider: &Authority, hsm:
         tools::openssl(&folder, &arguments);
     }
     if let Some(hsm) = hsm {
-        hsm.import("tpp", kind, "0a1b", &key.serialize_pem());
+        let id = if kind == "rsa" { "0a1b" } else { "0a1c" };
+        hsm.import("tpp", kind, id, &key.serialize_pem());
         let module = hsm.module.display();
         let pkcs11 = format!("{{ module = '{module}', token = 'tpp', key = '{kind}', pin = {{ file = 'pin' }} }}");
         next("pkcs11", &format!("certificate = 'LEAF'\npkcs11 = {pkcs11}"));

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,10 +80,14 @@ fn server_config(root: &Authority, clients: &Authority, version: &'static Suppor
     let server = root.server("127.0.0.1");
     let key = PrivateKeyDer::from_pem_slice(server.key_pem.as_bytes()).expect("a key");
     let certificate = CertificateDer::from_pem_slice(server.pem.as_bytes()).expect("a certificate");
-    ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .expect("a version of TLS")
         .with_client_cert_verifier(verifier.build().expect("a verifier"))
         .with_single_cert(vec![certificate], key)
-        .expect("a certificate")
+        .expect("a certificate");
+    // Every handshake is a whole one: a resumed session needs no signature.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config
 }

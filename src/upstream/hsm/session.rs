@@ -100,9 +100,9 @@ fn find_key(session: &Session, wanted: &Pkcs11Key, is_rsa: bool) -> Result<Objec
     let key_type = if is_rsa { KeyType::RSA } else { KeyType::EC };
     let private = Attribute::Class(ObjectClass::PRIVATE_KEY);
     let found = session.find_objects(&[private.clone(), name.clone(), Attribute::KeyType(key_type)])?;
-    let found = if found.is_empty() { session.find_objects(&[private.clone(), name])? } else { found };
     match found.as_slice() {
         [key] => Ok(*key),
+        [] if !session.find_objects(&[private.clone(), name])?.is_empty() => Err(HsmError::Mismatch),
         [] => {
             let there = session.find_objects(&[private])?;
             let there = there.iter().map(|key| name_of(session, *key)).collect();
