@@ -35,7 +35,9 @@ mod valid_registration;
 mod valid_routes;
 mod valid_token;
 
-pub use bank::{Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, Timeouts, Tls, TlsVersion};
+pub use bank::{
+    Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, ScopeRole, Timeouts, Tls, TlsVersion,
+};
 pub use environment::{Environment, ProcessEnvironment};
 pub use grants::{
     AuthorizationCode, BasicEncoding, ClientAuth, ClientCredentials, GrantType, Registration, RegistrationFormat,

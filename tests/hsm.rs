@@ -2,7 +2,7 @@
 
 #![cfg(feature = "pkcs11")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "the support is shared by several targets")]
+#![allow(dead_code, unreachable_pub, reason = "the support is shared by several targets")]
 
 mod support {
     pub mod http;

@@ -1,7 +1,7 @@
 //! Every way in which a company keeps its QWAC, with every kind of key, shown to banks of every version of TLS.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "the support is shared by several targets")]
+#![allow(dead_code, unreachable_pub, reason = "the support is shared by several targets")]
 
 mod support {
     pub mod http;

@@ -10,7 +10,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio_rustls::TlsConnector;
 
-use crate::certificate::Facts;
+use crate::certificate::{Facts, Role, finding};
 use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 
 use super::identity::Identity;
@@ -31,7 +31,9 @@ const SESSIONS: usize = 4 * 8;
 impl TlsClient {
     /// Reads and checks the bank's identity and roots as a whole. What is only worth knowing is added to `warnings`.
     pub fn build(bank: &Bank, warnings: &mut Vec<Problem>) -> Result<Self, Vec<Problem>> {
-        Self::new(&bank.tls, bank.identity.as_ref(), warnings)
+        let client = Self::new(&bank.tls, bank.identity.as_ref(), warnings)?;
+        warnings.extend(client.facts().into_iter().flat_map(|leaf| missing_roles(bank, leaf)));
+        Ok(client)
     }
 
     /// As [`TlsClient::build`], from the parts of a bank that matter. An identity is not shown where
@@ -98,6 +100,15 @@ impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsClient").field("server_name", &self.server_name).finish_non_exhaustive()
     }
+}
+
+/// The scopes that the bank is asked for, and that the certificate has no role for.
+fn missing_roles(bank: &Bank, leaf: &Facts) -> Vec<Problem> {
+    let findings = bank.needed_roles().filter_map(|needed| {
+        let finding = finding::of_scope(leaf, Role::named(needed.role)?, &needed.scope)?;
+        Some(Problem::warning(&bank.place.child("scopes"), finding.to_string(), finding.remedy()))
+    });
+    findings.collect()
 }
 
 fn client_config(
