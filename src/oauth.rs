@@ -2,13 +2,14 @@
 //!
 //! A [`Tokens`] is made for each bank. A worker that asks it for a token gets a snapshot without waiting while a valid
 //! one is there. Everything else happens in tasks of the control thread, which no caller's hang-up can cut: see
-//! [`renewal`](self) for the way of a token, `schedule` for what happens unasked, `login` for how a person consents.
+//! `renewal` for the way of a token, `schedule` for what happens unasked, `login` for how a person consents.
 
 mod answer;
 mod backoff;
 mod callback;
 mod client;
 pub mod edge;
+mod failure;
 mod grants;
 mod login;
 mod renewal;

@@ -1,29 +1,21 @@
 //! A QWAC whose key stays in an HSM: a slow one, one that is pulled out, and every mistake with one.
 
 #![cfg(feature = "pkcs11")]
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(dead_code, unreachable_pub, reason = "the support is shared by several targets")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support {
-    pub mod http;
-    pub mod pki;
-    pub mod sidecar;
-    pub mod softhsm;
-    pub mod tls_bank;
-    pub mod tools;
-}
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::version::{TLS12, TLS13};
 use support::pki::{Authority, p256, rsa_2048};
-use support::sidecar::{Sidecar, bankside_with};
+use support::program::{Said, Sidecar, finish};
 use support::softhsm::{PIN, SoftHsm};
 use support::tls_bank::TlsBank;
+use support::wait;
 use support::{http, tools};
 
 /// Handshakes that are asked for at once.
@@ -137,15 +129,6 @@ fn raise_open_files() {
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard).expect("it may be raised to the hard limit");
 }
 
-/// Waits until something that another process does is done.
-async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !done().await {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_handshakes_block_no_request_that_needs_none_even_while_the_hsm_hangs() {
     let Some(company) = Company::new() else { return };
@@ -156,25 +139,25 @@ async fn thousands_of_handshakes_block_no_request_that_needs_none_even_while_the
     let in_memory = "identity = { certificate = 'other.pem', private_key = 'other-key.pem' }";
     let banks = [bank("warm", &tls, patient), bank("many", &tls, patient), bank("memory", &tls, in_memory)];
     let config = company.configure(&company.identity(&shim.module), &banks);
-    let sidecar = Sidecar::run_with(&shim.environment(&company.hsm), &config);
+    let sidecar = Sidecar::run_prepared(tools::with(&shim.environment(&company.hsm)), &config);
     let [warm, many, memory] = ["warm", "many", "memory"].map(|name| sidecar.address(name));
-    assert_eq!(http::get(warm, "/", &[]).await.body(), &company.serial);
+    assert_eq!(http::get(warm, "/").await.body, company.serial);
 
     fs::write(&shim.hold, "").expect("a file");
     let before = shim.noted("sign");
-    let asked: Vec<_> = (0..MANY).map(|_| tokio::spawn(async move { http::get(many, "/close", &[]).await })).collect();
-    until("signatures begin, as many as may be at once", async || shim.noted("sign") >= before + 8).await;
+    let asked: Vec<_> = (0..MANY).map(|_| tokio::spawn(async move { http::get(many, "/close").await })).collect();
+    wait::until("signatures begin, as many as may be at once", || shim.noted("sign") >= before + 8).await;
     // One worker serves all. While every thread that signs hangs in the HSM, it has time for who needs no signature of
     // the HSM: on a connection that is there, and on a new one with a key in memory.
     for _ in 0..20 {
-        assert_eq!(http::get(warm, "/", &[]).await.body(), &company.serial);
-        assert_eq!(http::get(memory, "/close", &[]).await.body(), "def");
+        assert_eq!(http::get(warm, "/").await.body, company.serial);
+        assert_eq!(http::get(memory, "/close").await.body, "def");
     }
     assert_eq!(asked.iter().filter(|answer| answer.is_finished()).count(), 0);
     fs::remove_file(&shim.hold).expect("it is there");
     for answer in asked {
         let answer = answer.await.expect("no panic");
-        assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, company.serial.as_bytes()));
+        assert_eq!((answer.status, answer.body.as_ref()), (200, company.serial.as_bytes()));
     }
     assert!(tls.handshakes.load(Ordering::SeqCst) > MANY);
     assert_eq!(shim.noted("login"), 1);
@@ -186,20 +169,21 @@ async fn a_token_that_was_pulled_out_is_found_again() {
     for version in [&TLS12, &TLS13] {
         let tls = TlsBank::start(&company.root, &company.provider, version).await;
         let config = company.configure(&company.identity(&company.hsm.module), &[bank("bank", &tls, "")]);
-        let sidecar = Sidecar::run_with(&company.hsm.environment(), &config);
+        let sidecar = Sidecar::run_prepared(tools::with(&company.hsm.environment()), &config);
         let address = sidecar.address("bank");
-        assert_eq!(http::get(address, "/close", &[]).await.body(), &company.serial);
+        assert_eq!(http::get(address, "/close").await.body, company.serial);
         company.hsm.pull_out();
-        let answer = http::get(address, "/close", &[]).await;
-        assert_eq!(answer.status().as_u16(), 502);
-        let problem = http::json(&answer);
+        let answer = http::get(address, "/close").await;
+        assert_eq!(answer.status, 502);
+        let problem = answer.json();
         assert_eq!(problem["type"], "urn:bankside:bank-tls");
         let detail = problem["detail"].as_str().expect("a detail");
         assert!(detail.contains("our own key did not sign"), "{detail}");
         company.hsm.plug_in();
-        until("the token is found", async || http::get(address, "/close", &[]).await.status() == 200).await;
+        let found = async || (http::get(address, "/close").await.status == 200).then_some(());
+        wait::until_found("the token is found", found).await;
         for _ in 0..10 {
-            assert_eq!(http::get(address, "/close", &[]).await.body(), &company.serial);
+            assert_eq!(http::get(address, "/close").await.body, company.serial);
         }
         assert!(!sidecar.log().contains(PIN));
     }
@@ -211,13 +195,13 @@ async fn a_session_that_ended_is_replaced_within_the_request() {
     let Some(shim) = company.shim() else { return };
     let tls = TlsBank::start(&company.root, &company.provider, &TLS13).await;
     let config = company.configure(&company.identity(&shim.module), &[bank("bank", &tls, "")]);
-    let sidecar = Sidecar::run_with(&shim.environment(&company.hsm), &config);
+    let sidecar = Sidecar::run_prepared(tools::with(&shim.environment(&company.hsm)), &config);
     // CKR_GENERAL_ERROR, DEVICE_ERROR, DEVICE_REMOVED, KEY_HANDLE_INVALID, SESSION_CLOSED, SESSION_HANDLE_INVALID,
     // TOKEN_NOT_PRESENT, USER_NOT_LOGGED_IN.
     for code in ["5", "30", "32", "60", "b0", "b3", "e0", "101"] {
         fs::write(&shim.fail, code).expect("a file");
-        let answer = http::get(sidecar.address("bank"), "/close", &[]).await;
-        assert_eq!((answer.status().as_u16(), answer.body().as_ref()), (200, company.serial.as_bytes()), "{code}");
+        let answer = http::get(sidecar.address("bank"), "/close").await;
+        assert_eq!((answer.status, answer.body.as_ref()), (200, company.serial.as_bytes()), "{code}");
         assert!(!shim.fail.exists(), "{code} was met");
     }
 }
@@ -242,10 +226,12 @@ fn each_mistake_with_an_hsm_has_words_of_its_own() {
     let say = |identity: &str, command: &str| {
         let config = company.configure(identity, &[bank.to_owned()]);
         let config = config.to_str().expect("text");
-        let output = bankside_with(&company.hsm.environment(), &[command, "-c", config], "");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        let mut program = tools::with(&company.hsm.environment());
+        program.args([command, "-c", config]);
+        let Said { code, out, err } = finish(program, "");
+        let said = err + &out;
         assert!(!said.contains(PIN) && !said.contains("0815"), "{said}");
-        (output.status.code(), said)
+        (code, said)
     };
     for (identity, words) in cases {
         for command in ["check", "run"] {
@@ -274,7 +260,8 @@ fn a_wrong_pin_is_tried_once_however_many_banks_share_it() {
     };
     let config = company.configure(&company.identity(&shim.module), &["a", "b", "c"].map(table));
     let environment = shim.environment(&company.hsm);
-    let output = bankside_with(&environment, &["check", "-c", config.to_str().expect("text")], "");
-    assert_eq!(output.status.code(), Some(78));
+    let mut program = tools::with(&environment);
+    program.args(["check", "-c", config.to_str().expect("text")]);
+    finish(program, "").with(78);
     assert_eq!(shim.noted("login"), 1);
 }

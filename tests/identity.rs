@@ -1,16 +1,8 @@
 //! Every way in which a company keeps its QWAC, with every kind of key, shown to banks of every version of TLS.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-#![allow(dead_code, unreachable_pub, reason = "the support is shared by several targets")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support {
-    pub mod http;
-    pub mod pki;
-    pub mod sidecar;
-    pub mod softhsm;
-    pub mod tls_bank;
-    pub mod tools;
-}
+mod support;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,7 +10,7 @@ use std::path::Path;
 
 use rcgen::KeyPair;
 use support::pki::{Authority, p256, rsa_2048};
-use support::sidecar::Sidecar;
+use support::program::Sidecar;
 use support::softhsm::{PIN, SoftHsm};
 use support::tls_bank::TlsBank;
 use support::{http, tools};
@@ -142,13 +134,13 @@ async fn every_source_and_key_shows_the_right_certificate_with_every_version_of_
     }
     fs::write(path.join("bankside.toml"), config).expect("a file");
     let environment = hsm.as_ref().map(SoftHsm::environment).unwrap_or_default();
-    let sidecar = Sidecar::run_with(&environment, &path.join("bankside.toml"));
+    let sidecar = Sidecar::run_prepared(tools::with(&environment), &path.join("bankside.toml"));
     assert!(all.len() >= 2 * SOURCES.len());
     for (version, _) in versions {
         for Case { name, serial, .. } in &all {
-            let answer = http::get(sidecar.address(&format!("{name}-{version}")), "/", &[]).await;
-            let body = String::from_utf8_lossy(answer.body());
-            assert_eq!((answer.status().as_u16(), &*body), (200, serial.as_str()), "{name} {version}");
+            let answer = http::get(sidecar.address(&format!("{name}-{version}")), "/").await;
+            let body = String::from_utf8_lossy(&answer.body);
+            assert_eq!((answer.status, &*body), (200, serial.as_str()), "{name} {version}");
         }
     }
 }

@@ -143,7 +143,9 @@ mod tests {
 
     fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> CallAnswer {
         let mut lines = Fields::new();
-        fields.iter().for_each(|(name, value)| lines.push(name, value));
+        for (name, value) in fields {
+            lines.push(name, value);
+        }
         let status = StatusCode::from_u16(status).unwrap();
         CallAnswer { status, fields: lines, body: Zeroizing::new(body.into()) }
     }
@@ -159,7 +161,7 @@ mod tests {
         let given = read(&answer(200, &[], body), NOW).unwrap();
         assert!(given.access.unwrap().matches(b"eyJ0"));
         assert!(given.refresh.unwrap().matches(b"def502"));
-        assert_eq!(given.life, Some(Duration::from_secs(86400)));
+        assert_eq!(given.life, Some(Duration::from_hours(24)));
         assert_eq!(given.scopes.unwrap(), ["ais", "pis"]);
     }
 
@@ -169,7 +171,7 @@ mod tests {
             |rest: &str| read(&answer(201, &[], &format!("\u{feff}{{\"access_token\":\"a\"{rest}}}")), NOW).unwrap();
         assert_eq!(given("").life, None);
         assert!(given("").refresh.is_none() && given("").scopes.is_none());
-        assert_eq!(given(r#","expires_in":"300""#).life, Some(Duration::from_secs(300)));
+        assert_eq!(given(r#","expires_in":"300""#).life, Some(Duration::from_mins(5)));
         assert_eq!(given(r#","expires_in":299.5"#).life, Some(Duration::from_millis(299_500)));
         assert_eq!(given(r#","expires_in":1e300"#).life, Some(Duration::from_secs_f64(LONGEST_LIFE)));
         for senseless in ["0", "-5", "null", "\"soon\"", "[1]", "\"NaN\""] {
@@ -246,7 +248,7 @@ mod tests {
 
         #[test]
         fn any_token_of_visible_characters_comes_through_unchanged(
-            access in "[\\x21-\\x7e]{1,80}", refresh in "\\PC{1,80}", life in 1u32..,
+            access in "[\\x21-\\x7e]{1,80}", refresh in "\\PC{1,80}", life in 1u32..3_000_000_000,
         ) {
             let json = serde_json::json!({"access_token": access, "refresh_token": refresh, "expires_in": life});
             let given = given(json.to_string().as_bytes()).unwrap();

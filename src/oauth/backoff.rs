@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::words::Timestamp;
 
 /// A token with a long life is renewed at most so long before its end: earlier would waste it.
-const LONGEST_LEAD: Duration = Duration::from_secs(3600);
+const LONGEST_LEAD: Duration = Duration::from_hours(1);
 /// The lead grows by up to this fraction by chance, so that grants that were given together are not renewed together.
 const LEAD_JITTER: f64 = 0.2;
 
@@ -17,7 +17,7 @@ const WAIT_JITTER: f64 = 0.25;
 /// The shortest wait, after a call that took long to fail.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 /// The longest that a `Retry-After` is honoured: a mistake at the bank must not end a grant's use for a day.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
 
 /// When a token is due: after the fraction `at` of its life, or an hour before its end where that is later, and a
 /// little before by `chance` (0 to 1).
@@ -25,7 +25,7 @@ pub(super) fn renew_at(issued_at: Timestamp, expires_at: Timestamp, at: f64, cha
     let life = expires_at.since(issued_at);
     let lead = life.mul_f64((1.0 - at).clamp(0.0, 1.0)).min(LONGEST_LEAD);
     let lead = lead.mul_f64(1.0 + LEAD_JITTER * chance).min(life);
-    issued_at.plus(life - lead)
+    issued_at.plus(life.saturating_sub(lead))
 }
 
 /// How long it is from the end of a call to the next one. `failures` is how many went before this one; `took` is how
@@ -49,15 +49,15 @@ mod tests {
 
     #[test]
     fn a_token_is_due_after_its_fraction_and_by_chance_a_little_before() {
-        assert_eq!(due_after(Duration::from_secs(300), 0.8, 0.0), Duration::from_secs(240));
-        assert_eq!(due_after(Duration::from_secs(300), 0.8, 1.0), Duration::from_secs(228));
+        assert_eq!(due_after(Duration::from_mins(5), 0.8, 0.0), Duration::from_mins(4));
+        assert_eq!(due_after(Duration::from_mins(5), 0.8, 1.0), Duration::from_secs(228));
         assert_eq!(due_after(Duration::from_secs(2), 0.8, 0.0), Duration::from_millis(1600));
     }
 
     #[test]
     fn a_long_life_is_used_until_an_hour_before_its_end() {
-        let day = Duration::from_secs(86_400);
-        assert_eq!(due_after(day, 0.8, 0.0), day - LONGEST_LEAD);
+        let day = Duration::from_hours(24);
+        assert_eq!(due_after(day, 0.8, 0.0), day.checked_sub(LONGEST_LEAD).unwrap());
     }
 
     #[test]

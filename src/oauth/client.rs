@@ -51,7 +51,7 @@ impl Client {
         match how {
             ClientAuth::ClientSecretPost => {
                 form.set("client_id", &self.id);
-                form.set("client_secret", &*Zeroizing::new(String::from_utf8_lossy(secret).into_owned()));
+                form.set("client_secret", &Zeroizing::new(String::from_utf8_lossy(secret).into_owned()));
             }
             ClientAuth::ClientSecretBasic(encoding) => fields.set("Authorization", basic(&self.id, secret, encoding)),
             ClientAuth::TlsClientAuth | ClientAuth::None => form.set("client_id", &self.id),

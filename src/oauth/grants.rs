@@ -16,7 +16,7 @@ use super::{GrantReport, GrantState, TokenError, Tokens, answer};
 /// How long a person waits for a renewal: longer than any call takes, and than a dead leader's lease.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A day.
-const DAY: Duration = Duration::from_secs(86_400);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A grant's tokens, for a person who insists.
 #[derive(Clone, Debug)]
@@ -75,16 +75,12 @@ impl Tokens {
 
     /// The grant's tokens themselves.
     pub async fn reveal(&self, grant: &GrantName) -> Result<Revealed, GrantError> {
-        match &self.bank.grant_type {
-            GrantType::Fixed(tokens) => {
-                let token = tokens.get(grant).ok_or(GrantError::Missing)?;
-                Ok(Revealed { access_token: Some(token.clone()), refresh_token: None })
-            }
-            _ => {
-                let stored = self.stored(grant).await?;
-                Ok(Revealed { access_token: stored.access, refresh_token: stored.refresh })
-            }
+        if let GrantType::Fixed(tokens) = &self.bank.grant_type {
+            let token = tokens.get(grant).ok_or(GrantError::Missing)?;
+            return Ok(Revealed { access_token: Some(token.clone()), refresh_token: None });
         }
+        let stored = self.stored(grant).await?;
+        Ok(Revealed { access_token: stored.access, refresh_token: stored.refresh })
     }
 
     /// Takes a JSON token response (RFC 6749, section 5.1) over as a grant. A refresh token alone will do.

@@ -19,11 +19,11 @@ use super::Tokens;
 use super::answer::{self, Given, Refusal};
 use super::callback::{Callback, hash};
 use super::client::{self, Client};
-use super::renewal::chain;
+use super::failure::chain;
 use super::request::{Exchange, Form, authority, post, token_request};
 
 /// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
-const ATTEMPT_LIFE: Duration = Duration::from_secs(1800);
+const ATTEMPT_LIFE: Duration = Duration::from_mins(30);
 /// How often a code is sent whose request did not leave, and how often its answer is offered to the store.
 const TRIES: u32 = 4;
 /// Between such tries.
@@ -142,7 +142,7 @@ impl Tokens {
     async fn session(&self, step: &Session, client: &Client) -> Result<Secret, LoginError> {
         let mut form = Form::default();
         step.params.iter().for_each(|(name, value)| form.set(name, &value.replace("{client_id}", &client.id)));
-        let call = self.parts.call.call(&step.url, post(&step.url, &form, Fields::new()), self.call_limit());
+        let call = self.parts.call.call(&step.url, post(&step.url, &form, &Fields::new()), self.call_limit());
         let answer = call.await.map_err(|error| LoginError::Session(chain(&error)))?;
         if !answer.status.is_success() {
             return Err(LoginError::Session(answer.status.to_string()));

@@ -13,9 +13,10 @@ use crate::message::Request;
 use crate::store::{Claim, Claimant, Grant, NewTokens, Settled, Standing, StoreError};
 use crate::words::Timestamp;
 
-use super::answer::{self, Given, Refusal};
+use super::answer::Given;
 use super::backoff;
 use super::client;
+use super::failure::{Failure, chain, judge};
 use super::request::{Exchange, token_request};
 use super::slot::Slot;
 use super::{CallAnswer, CallError, TokenError, Tokens};
@@ -36,14 +37,6 @@ const STORE_WAIT: Duration = Duration::from_secs(1);
 const USELESS_WAIT: Duration = Duration::from_secs(5);
 /// Between tries to keep an answer, at first and at most.
 const KEEP_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-
-/// What came of a call that gave no token.
-enum Failure {
-    /// The grant is over.
-    Over,
-    /// It is tried again later. With `unanswered`, the bank may have acted on the request.
-    Later { unanswered: bool, retry_after: Option<Duration>, reason: String },
-}
 
 impl Tokens {
     /// Sees to it that the slot has a valid token of a version above `older_than`.
@@ -105,13 +98,11 @@ impl Tokens {
         let unavailable = TokenError::Unavailable { retry_after: STORE_WAIT };
         let endpoint = self.bank.grant_type.token_endpoint().ok_or(TokenError::UnknownGrant)?;
         let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await;
-        match client.map_err(|error| self.store_failed(slot, &error))? {
-            Some(client) => Ok(Prepared { endpoint, client }),
-            None => {
-                self.warn(slot, "no_client", "no client id is configured or registered", unavailable.retry_after());
-                Err(unavailable)
-            }
+        if let Some(client) = client.map_err(|error| self.store_failed(slot, &error))? {
+            return Ok(Prepared { endpoint, client });
         }
+        self.warn(slot, "no_client", "no client id is configured or registered", unavailable.retry_after());
+        Err(unavailable)
     }
 
     /// Asks the bank. This process leads, and the intent is durable.
@@ -255,36 +246,4 @@ impl Tokens {
 struct Prepared<'a> {
     endpoint: &'a TokenEndpoint,
     client: client::Client,
-}
-
-/// Tells the three kinds of failure apart.
-fn judge(called: Result<CallAnswer, CallError>, by_refresh: bool, now: Timestamp) -> Result<Given, Failure> {
-    let later = |unanswered, retry_after, reason| Err(Failure::Later { unanswered, retry_after, reason });
-    let refusal = match called.map(|answer| answer::read(&answer, now)) {
-        Ok(Ok(given)) => return Ok(given),
-        Ok(Err(refusal)) => refusal,
-        Err(error) => {
-            // A head that says failure is an answer, whatever became of its content.
-            let unanswered = error.sent && error.status.is_none_or(|status| status.is_success());
-            return later(unanswered, None, chain(&error));
-        }
-    };
-    match refusal {
-        refusal if by_refresh && refusal.ends_a_grant() => Err(Failure::Over),
-        Refusal::Error { status, code } => later(false, None, format!("{status}: {code}")),
-        Refusal::NotNow { status, retry_after } => later(false, retry_after, status.to_string()),
-        Refusal::Unreadable { status } => later(true, None, format!("{status}, but no token response")),
-    }
-}
-
-/// An error with all its sources, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

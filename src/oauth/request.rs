@@ -61,11 +61,11 @@ pub(super) fn token_request(
         endpoint.refresh_params.iter().for_each(|(name, value)| form.set(name, value));
     }
     add_headers(&mut fields, &endpoint.token_headers, random);
-    post(&endpoint.url, &form, fields)
+    post(&endpoint.url, &form, &fields)
 }
 
 /// A POST of a form. `fields` are those beyond what every such request has.
-pub(super) fn post(url: &HttpsUrl, form: &Form, fields: Fields) -> Request {
+pub(super) fn post(url: &HttpsUrl, form: &Form, fields: &Fields) -> Request {
     let body = Bytes::from(form.encode());
     let mut request = bare(Method::POST, url);
     request.fields.push("Content-Type", "application/x-www-form-urlencoded");

@@ -7,7 +7,7 @@ use crate::message::{Fields, Request};
 use crate::store::Grant;
 use crate::words::Secret;
 
-use super::renewal::chain;
+use super::failure::chain;
 use super::request::{Form, add_headers, bare, post};
 use super::{GrantError, Tokens, client};
 
@@ -53,7 +53,7 @@ impl Tokens {
         form.set("token_type_hint", hint);
         client.authenticate(endpoint.client_auth, &mut form, &mut fields);
         add_headers(&mut fields, &endpoint.token_headers, &self.parts.random);
-        Some(post(url, &form, fields))
+        Some(post(url, &form, &fields))
     }
 
     async fn send_revocation(

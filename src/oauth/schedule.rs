@@ -11,7 +11,7 @@ use tracing::warn;
 use crate::store::{GrantKey, StoreError};
 
 use super::Tokens;
-use super::renewal::chain;
+use super::failure::chain;
 use super::slot::Boarding;
 
 /// How often it is looked for what others changed: within 2 s a change must be seen.
@@ -21,7 +21,7 @@ const BREATH: Duration = Duration::from_millis(20);
 /// How many renewals run ahead of expiry at once.
 const AT_ONCE: usize = 16;
 /// How often the store is told that a grant is in use, at most and at least.
-const KEEP_USE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(250));
+const KEEP_USE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_millis(250));
 
 /// What a look remembers for the next one.
 struct Watch {
@@ -112,7 +112,9 @@ impl Tokens {
             return Ok(());
         }
         self.parts.store.touch(uses.iter().map(|(slot, used_at)| (slot.key.clone(), *used_at)).collect()).await?;
-        uses.iter().for_each(|(slot, used_at)| slot.use_was_kept(*used_at));
+        for (slot, used_at) in uses {
+            slot.use_was_kept(used_at);
+        }
         Ok(())
     }
 

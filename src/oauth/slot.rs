@@ -16,7 +16,7 @@ use super::TokenError;
 /// How often a 401 may cause a renewal.
 const FORCED_AT_MOST: usize = 3;
 /// Within this time.
-const FORCED_WITHIN: Duration = Duration::from_secs(60);
+const FORCED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The end of a flight, once it is there.
 pub(super) type Landing = watch::Receiver<Option<Result<(), TokenError>>>;
@@ -139,10 +139,6 @@ impl Slot {
         }
     }
 
-    pub(super) fn version(&self) -> u64 {
-        self.known().version
-    }
-
     pub(super) fn is_over(&self) -> bool {
         self.known().over
     }
@@ -259,6 +255,6 @@ mod tests {
         let slot = slot();
         assert!((0..3).all(|_| slot.take_forced(NOW)));
         assert!(!slot.take_forced(NOW.plus(Duration::from_secs(59))));
-        assert!(slot.take_forced(NOW.plus(Duration::from_secs(60))));
+        assert!(slot.take_forced(NOW.plus(Duration::from_mins(1))));
     }
 }

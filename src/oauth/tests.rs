@@ -1,1 +1,10 @@
-//! (to come)
+//! The rules of token life, against a scripted bank and a real store, in exact time.
+
+mod failures;
+mod grants;
+mod login;
+mod processes;
+mod renewal;
+mod schedule;
+pub(super) mod support;
+mod unauthorized;

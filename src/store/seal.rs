@@ -143,17 +143,17 @@ mod tests {
 
     #[test]
     fn a_sealed_value_opens_to_what_it_was_and_looks_like_chance() {
-        let (sealer, secret) = (sealer(&[1]), Secret::from("hunter2"));
-        let sealed = sealer.seal(HERE, &secret).unwrap();
-        assert!(sealer.open(HERE, &sealed).unwrap().matches(b"hunter2"));
+        let (keys, secret) = (sealer(&[1]), Secret::from("hunter2"));
+        let sealed = keys.seal(HERE, &secret).unwrap();
+        assert!(keys.open(HERE, &sealed).unwrap().matches(b"hunter2"));
         assert!(!sealed.windows(7).any(|part| part == b"hunter2"));
-        assert_ne!(sealed, sealer.seal(HERE, &secret).unwrap());
+        assert_ne!(sealed, keys.seal(HERE, &secret).unwrap());
     }
 
     #[test]
     fn a_value_that_was_moved_does_not_open() {
-        let sealer = sealer(&[1]);
-        let sealed = sealer.seal(HERE, &Secret::from("hunter2")).unwrap();
+        let keys = sealer(&[1]);
+        let sealed = keys.seal(HERE, &Secret::from("hunter2")).unwrap();
         for there in [
             Bound { purpose: "refresh", ..HERE },
             Bound { bank: "otherbank", ..HERE },
@@ -161,19 +161,19 @@ mod tests {
             Bound { version: 4, ..HERE },
             Bound { bank: "examplebankd", name: "efault", ..HERE },
         ] {
-            assert!(matches!(sealer.open(there, &sealed), Err(StoreError::Damaged { .. })));
+            assert!(matches!(keys.open(there, &sealed), Err(StoreError::Damaged { .. })));
         }
     }
 
     #[test]
     fn a_value_with_any_bit_changed_or_cut_off_does_not_open() {
-        let sealer = sealer(&[1]);
-        let sealed = sealer.seal(HERE, &Secret::from("hunter2")).unwrap();
+        let keys = sealer(&[1]);
+        let sealed = keys.seal(HERE, &Secret::from("hunter2")).unwrap();
         for index in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[index] ^= 1;
-            assert!(sealer.open(HERE, &changed).is_err(), "byte {index}");
-            assert!(sealer.open(HERE, &sealed[..index]).is_err(), "cut at {index}");
+            assert!(keys.open(HERE, &changed).is_err(), "byte {index}");
+            assert!(keys.open(HERE, &sealed[..index]).is_err(), "cut at {index}");
         }
     }
 

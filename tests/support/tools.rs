@@ -27,6 +27,13 @@ pub fn run(directory: &Path, program: &str, arguments: &str, environment: &[(&st
     assert!(output.status.success(), "{program} {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// The built program with more in its environment.
+pub fn with(environment: &[(&str, String)]) -> Command {
+    let mut program = super::program::command(&[]);
+    program.envs(environment.iter().map(|(name, value)| (name, value)));
+    program
+}
+
 /// Runs `openssl` in a directory.
 pub fn openssl(directory: &Path, arguments: &str) {
     run(directory, "openssl", arguments, &[]);

@@ -1,0 +1,199 @@
+//! Logins, from the authorization URL to the kept grant.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::support::{Bench, Reply, bank, by_code, by_credentials, default, sent, url};
+use crate::config::{AuthorizationCode, GrantType, Session};
+use crate::oauth::{LoginError, bank_of_callback};
+use crate::store::{RegisteredClient, Store};
+
+fn bench(change: impl FnOnce(&mut AuthorizationCode)) -> Bench {
+    let mut code = by_code();
+    change(&mut code);
+    Bench::with(bank(GrantType::AuthorizationCode(Box::new(code))))
+}
+
+/// Begins a login; the parameters of its address.
+async fn begin(bench: &Bench) -> BTreeMap<String, String> {
+    let authorization = bench.tokens.begin_login(&default()).await.unwrap();
+    let (_, query) = authorization.url.split_once('?').unwrap();
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+fn callback(parameters: &BTreeMap<String, String>) -> String {
+    format!("https://redirect.website/callback?code=the-code&state={}", parameters["state"])
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_address_has_all_parameters_properly_encoded() {
+    let bench = bench(|code| {
+        code.authorize_params.insert("access_type".into(), "offline".into());
+        code.authorize_url = url("/authorize?tenant=1");
+    });
+    let authorization = bench.tokens.begin_login(&default()).await.unwrap();
+    let expected = "https://bank.example/authorize?tenant=1&response_type=code&client_id=xxxx1234\
+                    &redirect_uri=https%3A%2F%2Fredirect.website%2Fcallback&scope=ais+AIS%3A+7&state=";
+    assert!(authorization.url.starts_with(expected), "{}", authorization.url);
+    assert!(authorization.url.ends_with("&access_type=offline"));
+    assert_eq!(bench.script.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_ends_with_a_kept_grant_and_works_from_another_process() {
+    let bench = bench(|_| ());
+    let parameters = begin(&bench).await;
+    bench.script.then(Reply::Tokens(300));
+    let (other, store) = bench.another();
+    assert_eq!(bank_of_callback(&*store, &callback(&parameters)).await.unwrap(), bench.bank.name);
+    assert_eq!(other.finish_login(&callback(&parameters)).await.unwrap(), default());
+    let content = &bench.script.contents()[0];
+    assert!(content.starts_with("grant_type=authorization_code&code=the-code&redirect_uri=https%3A%2F%2Fredirect"));
+    assert!(!content.contains("code_verifier"));
+    assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-1");
+    let report = bench.tokens.show(&default()).await.unwrap();
+    assert_eq!(report.scopes, ["ais", "AIS: 7"]);
+    assert!(report.consent_until.unwrap().since(bench.clock.now()) > Duration::from_hours(2136));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_used_or_old_state_is_refused_without_a_call() {
+    let bench = bench(|_| ());
+    let parameters = begin(&bench).await;
+    bench.script.then(Reply::Tokens(300));
+    bench.tokens.finish_login(&callback(&parameters)).await.unwrap();
+    let old = begin(&bench).await;
+    sleep(Duration::from_secs(1801)).await;
+    for wrong in [callback(&parameters), callback(&old), "?code=c&state=guess".into()] {
+        let error = bench.tokens.finish_login(&wrong).await.unwrap_err();
+        assert!(matches!(error, LoginError::UnknownState), "{error}");
+        assert!(matches!(bank_of_callback(&*bench.store, &wrong).await, Err(LoginError::UnknownState)));
+    }
+    assert!(matches!(bench.tokens.finish_login("nonsense").await, Err(LoginError::NotACallback(_))));
+    assert_eq!(bench.script.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_who_finish_the_same_login_at_once_one_asks_the_bank() {
+    let bench = bench(|_| ());
+    let callback = callback(&begin(&bench).await);
+    bench.script.then(Reply::Tokens(300));
+    let (other, _store) = bench.another();
+    let (one, two) = tokio::join!(bench.tokens.finish_login(&callback), other.finish_login(&callback));
+    assert!(one.is_ok() != two.is_ok());
+    assert_eq!(bench.script.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_step_is_made_anew_for_each_attempt_and_its_value_is_sent() {
+    let step = Session {
+        url: url("/generate/auth-id"),
+        params: [("client_id".to_owned(), "{client_id}".to_owned())].into(),
+        field: vec!["auth_id".into(), "auth-id".into()],
+        send_as: "auth_id".into(),
+    };
+    let bench = bench(|code| code.session = Some(step));
+    bench.script.then(Reply::Say(200, &[], r#"{"auth-id":"first one"}"#));
+    bench.script.then(Reply::Say(200, &[], r#"{"auth_id":"second"}"#));
+    assert_eq!(begin(&bench).await["auth_id"], "first one");
+    bench.script.last(|seen| {
+        assert_eq!((seen.path.as_str(), seen.content.as_str()), ("/generate/auth-id", "client_id=xxxx1234"));
+    });
+    assert_eq!(begin(&bench).await["auth_id"], "second");
+    for bad in [Reply::Say(403, &[], "{}"), Reply::Say(200, &[], "<html>"), Reply::Say(200, &[], "{}"), Reply::Cut] {
+        bench.script.then(bad);
+        let error = bench.tokens.begin_login(&default()).await.unwrap_err();
+        assert!(matches!(error, LoginError::Session(_)), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_pkce_the_verifier_matches_the_challenge() {
+    use base64::Engine;
+    let bench = bench(|code| code.pkce = true);
+    let parameters = begin(&bench).await;
+    assert_eq!(parameters["code_challenge_method"], "S256");
+    bench.script.then(Reply::Tokens(300));
+    bench.tokens.finish_login(&callback(&parameters)).await.unwrap();
+    let form: BTreeMap<_, _> =
+        bench.script.last(|seen| form_urlencoded::parse(seen.content.as_bytes()).into_owned().collect());
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, form["code_verifier"].as_bytes());
+    let challenge = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash);
+    assert_eq!(parameters["code_challenge"], challenge);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_by_the_person_is_told_and_uses_the_attempt_up() {
+    let bench = bench(|_| ());
+    let parameters = begin(&bench).await;
+    let denied = format!("?error=access_denied&state={}", parameters["state"]);
+    let error = bench.tokens.finish_login(&denied).await.unwrap_err();
+    assert!(matches!(error, LoginError::Denied { ref error } if error == "access_denied"));
+    assert!(matches!(bench.tokens.finish_login(&callback(&parameters)).await, Err(LoginError::UnknownState)));
+    assert_eq!(bench.script.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_another_issuer_is_refused_without_a_call() {
+    let bench = bench(|code| code.issuer = Some("https://bank.example".into()));
+    let wrong = callback(&begin(&bench).await) + "&iss=https%3A%2F%2Fevil.example";
+    assert!(matches!(bench.tokens.finish_login(&wrong).await, Err(LoginError::WrongIssuer)));
+    assert_eq!(bench.script.calls(), 0);
+    bench.script.always(|| Reply::Tokens(300));
+    let right = callback(&begin(&bench).await) + "&iss=https%3A%2F%2Fbank.example";
+    bench.tokens.finish_login(&right).await.unwrap();
+    bench.tokens.finish_login(&callback(&begin(&bench).await)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_is_sent_again_only_if_it_did_not_leave() {
+    let bench = bench(|_| ());
+    bench.script.then(Reply::NotSent).then(Reply::Tokens(300));
+    bench.tokens.finish_login(&callback(&begin(&bench).await)).await.unwrap();
+    assert_eq!(bench.script.calls(), 2);
+    for failure in [Reply::Cut, Reply::Say(400, &[], r#"{"error":"invalid_grant"}"#), Reply::Say(200, &[], "x")] {
+        let before = bench.script.calls();
+        bench.script.then(failure);
+        let error = bench.tokens.finish_login(&callback(&begin(&bench).await)).await.unwrap_err();
+        assert!(matches!(error, LoginError::Exchange(_)), "{error}");
+        assert_eq!(bench.script.calls(), before + 1);
+    }
+    assert_eq!(bench.state().await, "active", "a login that failed takes nothing away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_hangs_up_does_not_lose_the_grant() {
+    let bench = bench(|_| ());
+    let callback = callback(&begin(&bench).await);
+    bench.script.then(Reply::After(Duration::from_secs(2), Box::new(Reply::Tokens(300))));
+    let finish = bench.tokens.finish_login(&callback);
+    assert!(tokio::time::timeout(Duration::from_secs(1), finish).await.is_err());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_that_was_registered_is_used_and_without_one_there_is_no_login() {
+    let bench = bench(|code| (code.token.client_id, code.token.client_secret) = (None, None));
+    assert!(matches!(bench.tokens.begin_login(&default()).await, Err(LoginError::NoClient)));
+    let client = RegisteredClient {
+        client_id: "registered".into(),
+        client_secret: Some("its-secret".into()),
+        registered_at: bench.clock.now(),
+    };
+    bench.store.put_client(&bench.bank.name, client).await.unwrap();
+    let parameters = begin(&bench).await;
+    assert_eq!(parameters["client_id"], "registered");
+    bench.script.then(Reply::Tokens(300));
+    bench.tokens.finish_login(&callback(&parameters)).await.unwrap();
+    assert!(bench.script.contents()[0].ends_with("&client_id=registered&client_secret=its-secret"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn grants_that_need_no_person_have_no_login() {
+    let bench = Bench::with(bank(by_credentials()));
+    assert!(matches!(bench.tokens.begin_login(&default()).await, Err(LoginError::NotByPersons)));
+    assert!(matches!(bench.tokens.finish_login("?code=c&state=s").await, Err(LoginError::NotByPersons)));
+}

@@ -1,0 +1,62 @@
+//! Opening: keys, modes, versions, races.
+
+use super::*;
+
+#[test]
+fn a_wrong_key_is_one_clear_error_when_the_store_is_opened() {
+    let file = File::new();
+    file.open();
+    let error = file.open_with(given(&[8])).unwrap_err();
+    assert!(error.to_string().contains("store.key"), "{error}");
+    assert!(matches!(error, StoreError::WrongKey { .. }));
+    assert!(matches!(file.open_with(StoreKey::Given([].into())), Err(StoreError::BadKey)));
+    file.open_with(given(&[8, 7])).unwrap();
+    assert!(matches!(file.open_with(given(&[7])), Err(StoreError::WrongKey { .. })), "the first key seals by now");
+}
+
+#[test]
+fn a_key_that_was_lost_is_not_replaced_by_a_fresh_one() {
+    let file = File::new();
+    let key = file.directory.path().join("bankside.key");
+    file.open_with(StoreKey::Make(key.clone())).unwrap();
+    file.open_with(StoreKey::Make(key.clone())).unwrap();
+    fs::remove_file(&key).unwrap();
+    assert!(matches!(file.open_with(StoreKey::Make(key.clone())), Err(StoreError::WrongKey { .. })));
+    assert!(!key.exists());
+}
+
+#[test]
+fn processes_that_open_a_store_for_the_first_time_at_once_all_succeed_with_one_key() {
+    let file = File::new();
+    let key = file.directory.path().join("bankside.key");
+    std::thread::scope(|scope| {
+        let openers: Vec<_> = (0..8).map(|_| scope.spawn(|| file.open_with(StoreKey::Make(key.clone())))).collect();
+        for opener in openers {
+            drop(opener.join().unwrap().unwrap());
+        }
+    });
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(file.path()), mode(key)), (0o600, 0o600));
+}
+
+#[test]
+fn a_file_that_others_may_read_is_closed_to_them() {
+    let file = File::new();
+    file.open();
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644)).unwrap();
+    file.open();
+    assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn commits_are_synced_to_the_disk() {
+    let store = File::new().open();
+    let connection = store.connection.lock().await;
+    let pragma = |name| {
+        connection.query_row(&format!("PRAGMA {name}"), [], |row| {
+            row.get::<_, String>(0).or_else(|_| Ok(row.get::<_, i64>(0)?.to_string()))
+        })
+    };
+    assert_eq!(pragma("journal_mode").unwrap(), "wal");
+    assert_eq!(pragma("synchronous").unwrap(), "2");
+}

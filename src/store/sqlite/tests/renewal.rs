@@ -1,0 +1,135 @@
+//! Claims, leases, intents and how they end.
+
+use super::*;
+
+#[tokio::test]
+async fn of_two_processes_one_leads_and_the_other_is_told_for_how_long() {
+    let file = File::new();
+    let (one, two) = (file.open(), file.open());
+    one.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    let Claim::Led(grant) = one.claim(&key("default"), 1, &claimant("one")).await.unwrap() else { panic!() };
+    assert!(grant.facts.sent_at.is_none());
+    file.hand.advance(Duration::from_secs(4));
+    let held = two.claim(&key("default"), 1, &claimant("two")).await.unwrap();
+    assert!(matches!(held, Claim::Held { remaining } if remaining == Duration::from_secs(6)), "{held:?}");
+    assert!(two.list(&key("default").bank).await.unwrap()[0].leased);
+}
+
+#[tokio::test]
+async fn of_many_who_claim_at_once_exactly_one_leads() {
+    let file = File::new();
+    file.open().put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    let mut claims = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let store = file.open();
+        claims.spawn(async move { store.claim(&key("default"), 1, &claimant(&number.to_string())).await.unwrap() });
+    }
+    let claims = claims.join_all().await;
+    assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Led(_))).count(), 1);
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_unless_it_is_extended_and_leaves_the_intent() {
+    let file = File::new();
+    let store = file.open();
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
+    file.hand.advance(Duration::from_secs(9));
+    assert!(store.extend(&key("default"), 1, &claimant("one")).await.unwrap());
+    file.hand.advance(Duration::from_secs(9));
+    assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Held { .. }));
+    file.hand.advance(Duration::from_secs(1));
+    let Claim::Led(grant) = store.claim(&key("default"), 1, &claimant("two")).await.unwrap() else { panic!() };
+    assert_eq!(grant.facts.sent_at, Some(START));
+    assert!(!store.extend(&key("default"), 1, &claimant("one")).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_answer_counts_although_its_lease_was_lost() {
+    let file = File::new();
+    let store = file.open();
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("slow")).await.unwrap();
+    file.hand.advance(Duration::from_mins(1));
+    store.claim(&key("default"), 1, &claimant("second")).await.unwrap();
+    // The second one asks with a spent token, and hears that it is over before the first one has stored its answer.
+    assert!(matches!(store.end(&key("default"), 1).await.unwrap(), Settled::Stored(_)));
+    let settled = store.complete(&key("default"), 1, tokens("new", None)).await.unwrap();
+    let Settled::Stored(grant) = settled else { panic!("{settled:?}") };
+    assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Active));
+    assert!(grant.refresh.unwrap().matches(b"r"), "an answer without a refresh token keeps the old one");
+    assert!(grant.facts.sent_at.is_none() && !grant.facts.leased);
+}
+
+#[tokio::test]
+async fn what_is_newer_is_never_overwritten_by_an_older_renewal() {
+    let file = File::new();
+    let store = file.open();
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
+    store.put(&key("default"), tokens("by a person", Some("r2"))).await.unwrap();
+    for settled in [
+        store.complete(&key("default"), 1, tokens("late", Some("late"))).await.unwrap(),
+        store.end(&key("default"), 1).await.unwrap(),
+    ] {
+        let Settled::Newer(grant) = settled else { panic!("{settled:?}") };
+        assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Active));
+        assert!(grant.access.unwrap().matches(b"by a person"));
+    }
+    store.postpone(&key("default"), 1, "one", Duration::from_secs(5), true).await.unwrap();
+    assert!(matches!(store.claim(&key("default"), 2, &claimant("one")).await.unwrap(), Claim::Led(_)));
+    assert!(matches!(store.claim(&key("default"), 1, &claimant("one")).await.unwrap(), Claim::Newer(_)));
+}
+
+#[tokio::test]
+async fn after_a_failure_nobody_leads_before_the_wait_is_over_but_who_must() {
+    let file = File::new();
+    let store = file.open();
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
+    store.postpone(&key("default"), 1, "one", Duration::from_secs(5), false).await.unwrap();
+    let waiting = store.claim(&key("default"), 1, &claimant("two")).await.unwrap();
+    assert!(matches!(waiting, Claim::Waiting { remaining } if remaining == Duration::from_secs(5)));
+    let facts = store.list(&key("default").bank).await.unwrap().remove(0);
+    assert_eq!((facts.failures, facts.sent_at, facts.leased), (1, None, false));
+    let explicit = Claimant { despite_wait: true, ..claimant("two") };
+    assert!(matches!(store.claim(&key("default"), 1, &explicit).await.unwrap(), Claim::Led(_)));
+}
+
+#[tokio::test]
+async fn a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant() {
+    let file = File::new();
+    let store = file.open();
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    let far = Claimant { hold: Duration::from_hours(24), ..claimant("from the future") };
+    store.claim(&key("default"), 1, &far).await.unwrap();
+    assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Led(_)));
+}
+
+#[tokio::test]
+async fn a_grant_that_needs_no_person_is_made_by_its_first_claim() {
+    let file = File::new();
+    let store = file.open();
+    let maker = Claimant { create: true, ..claimant("one") };
+    assert!(matches!(store.claim(&key("default"), 0, &maker).await.unwrap(), Claim::Led(_)));
+    let rival = Claimant { create: true, ..claimant("two") };
+    assert!(matches!(store.claim(&key("default"), 0, &rival).await.unwrap(), Claim::Held { .. }));
+    store.complete(&key("default"), 0, tokens("a", None)).await.unwrap();
+    store.remove(&key("default")).await.unwrap();
+    let Claim::Led(grant) = store.claim(&key("default"), 0, &maker).await.unwrap() else { panic!() };
+    assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Empty));
+}
+
+#[test]
+fn a_database_of_a_later_release_or_none_at_all_is_refused() {
+    let file = File::new();
+    file.open();
+    Connection::open(file.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(file.open_with(given(&[7])), Err(StoreError::NewerSchema { found: 99, .. })));
+    let other = File::new();
+    fs::write(other.path(), "this is no database, and it is long enough to be seen as none").unwrap();
+    assert!(matches!(other.open_with(given(&[7])), Err(StoreError::Database(_))));
+    let nowhere = File { directory: tempfile::tempdir().unwrap(), ..File::new() };
+    fs::remove_dir(nowhere.directory.path()).unwrap();
+    assert!(matches!(nowhere.open_with(given(&[7])), Err(StoreError::File { .. })));
+}
