@@ -14,6 +14,7 @@ mod http2;
 pub mod identity;
 mod limit;
 mod pool;
+pub mod probe;
 mod race;
 mod roots;
 pub mod tls;

@@ -70,6 +70,28 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What to do about it, without a full stop.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Dns(_) => "Check the name in base_url and this machine's DNS",
+            Self::Connect(_) => "Check that the bank's address is right and that a firewall lets the connection out",
+            Self::ConnectTimeout(_) => "Check the network and firewall on the way to the bank",
+            Self::TlsRefusedByUs(_) => {
+                "Check tls.ca, tls.server_name and tls.min_version; `bankside check` shows what is trusted"
+            }
+            Self::TlsRefusedByBank(_) => {
+                "Check with `bankside certificate` that the QWAC is valid and is the one that the bank knows"
+            }
+            Self::NotSigned(_) => "Look at the HSM: `bankside check` tries its token, PIN and key",
+            Self::Saturated(_) => "Try again later, or raise limits.connections",
+            Self::Closed(_) | Self::ResponseTimeout(_) | Self::Malformed(_) | Self::Http2(_) => {
+                "Ask the bank, with the time and X-Request-ID of this request"
+            }
+            Self::RequestBody(_) => "Send the request's body whole",
+            Self::Unsendable(_) => "Send a target and fields that HTTP/2 can carry, or set tls.alpn to [\"http/1.1\"]",
+        }
+    }
+
     /// This failure of a connection attempt once more, for another of those who waited for it.
     pub(super) fn for_another(&self) -> Self {
         match self {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
@@ -14,6 +14,7 @@ use crate::certificate::{Facts, Role, finding};
 use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 
 use super::identity::Identity;
+use super::probe::witness::{Resolver, Verifier, Witness};
 use super::roots;
 
 /// TLS towards one bank: who we are, whom we trust, which versions and protocols.
@@ -23,6 +24,8 @@ pub struct TlsClient {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
     identity: Option<Identity>,
+    /// Whom we trust.
+    roots: Arc<RootCertStore>,
 }
 
 /// How many sessions are kept. The library takes 8 for each name, and a client talks to a few: API, OAuth.
@@ -59,10 +62,10 @@ impl TlsClient {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let config = client_config(tls, roots, identity.as_ref()).map_err(|error| {
+        let config = client_config(tls, Arc::clone(&roots), identity.as_ref()).map_err(|error| {
             vec![Problem::error(&tls.place, format!("TLS cannot be set up: {error}"), "see tls.min_version")]
         })?;
-        Ok(Self { config: Arc::new(config), server_name, identity })
+        Ok(Self { config: Arc::new(config), server_name, identity, roots })
     }
 
     /// Who we are to this bank, if we say so at all.
@@ -78,6 +81,26 @@ impl TlsClient {
     /// SHA-256 of our leaf: a changed one means that tokens bound to the former are of no use (RFC 8705, section 3).
     pub fn leaf_fingerprint(&self) -> Option<&[u8; 32]> {
         self.identity.as_ref().map(Identity::leaf_fingerprint)
+    }
+
+    /// The same, with somebody who notes what banks show and ask for, and with no sessions to resume.
+    pub(super) fn observed(&self, witness: &Arc<Witness>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        let resolver = Resolver { inner: Arc::clone(&config.client_auth_cert_resolver), witness: Arc::clone(witness) };
+        config.client_auth_cert_resolver = Arc::new(resolver);
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), provider()).build();
+        // It fails without roots only, which `new` refuses.
+        if let Ok(inner) = verifier {
+            let verifier = Verifier { inner, witness: Arc::clone(witness) };
+            config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        }
+        Self {
+            config: Arc::new(config),
+            server_name: self.server_name.clone(),
+            identity: self.identity.clone(),
+            roots: Arc::clone(&self.roots),
+        }
     }
 
     /// What makes TLS connections with this configuration.
