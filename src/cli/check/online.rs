@@ -96,16 +96,13 @@ fn tell(seen: &Seen, tls: &TlsClient, now: Timestamp, findings: &mut Findings) {
         let name = if index == 0 { "shows" } else { "" };
         findings.row(name, &format!("{} (issued by {}, to {})", facts.subject, facts.issuer, facts.not_after));
     }
-    match &seen.handshake {
-        Err(failure) => fail(failure, findings),
-        Ok(_) => {
-            tell_request(seen, tls, findings);
-            match &seen.answer {
-                Some(Ok(answer)) => tell_answer(answer, tls, now, findings),
-                Some(Err(failure)) => fail(failure, findings),
-                None => {}
-            }
-        }
+    if seen.handshake.is_ok() {
+        tell_request(seen, tls, findings);
+    }
+    match (&seen.handshake, &seen.answer) {
+        (Err(failure), _) | (_, Some(Err(failure))) => fail(failure, findings),
+        (_, Some(Ok(answer))) => tell_answer(answer, tls, now, findings),
+        (Ok(_), None) => {}
     }
 }
 

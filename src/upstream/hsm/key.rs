@@ -100,7 +100,7 @@ impl Key {
         let context = self.module.enter();
         let open = match self.pool.take() {
             Some(open) => open,
-            None => Open::open(&self.module, &context, &self.settings, self.is_rsa)?,
+            None => Open::in_token(&self.module, &context, &self.settings, self.is_rsa)?,
         };
         // After a failure it may be in the middle of an operation: then it is closed.
         let signature = open.session.sign(mechanism, open.key, data)?;
@@ -111,7 +111,7 @@ impl Key {
     /// Opens one session, so that the token, the PIN and the key are known to be good.
     fn prepare(&self) -> Result<(), HsmError> {
         let context = self.module.enter();
-        let open = Open::open(&self.module, &context, &self.settings, self.is_rsa)?;
+        let open = Open::in_token(&self.module, &context, &self.settings, self.is_rsa)?;
         self.pool.give_back(open);
         Ok(())
     }

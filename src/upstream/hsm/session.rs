@@ -51,7 +51,7 @@ impl Pool {
 
 impl Open {
     /// Finds the token, logs in if that is not done, and finds the key. `is_rsa` tells apart keys of one label.
-    pub(super) fn open(module: &Module, context: &Pkcs11, of: &Settings, is_rsa: bool) -> Result<Self, HsmError> {
+    pub(super) fn in_token(module: &Module, context: &Pkcs11, of: &Settings, is_rsa: bool) -> Result<Self, HsmError> {
         let (slot, info) = find_token(context, &of.token)?;
         let session = context.open_ro_session(slot)?;
         log_in(module, &session, &info, of)?;
