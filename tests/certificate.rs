@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::json;
+use support::parts::have;
 use support::program::bankside;
 use support::tools;
 
@@ -47,7 +48,7 @@ fn make(directory: &Path, roles: &[(&str, u8)]) {
 
 #[test]
 fn a_psd2_certificate_of_openssl_is_understood() {
-    if !tools::has("openssl", "version") {
+    if !have("openssl", "certificates and keys in all forms") {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory");
@@ -71,7 +72,7 @@ fn a_psd2_certificate_of_openssl_is_understood() {
 
 #[test]
 fn a_certificate_without_psd2_statements_is_understood_too() {
-    if !tools::has("openssl", "version") {
+    if !have("openssl", "certificates and keys in all forms") {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory");
@@ -87,7 +88,7 @@ fn a_certificate_without_psd2_statements_is_understood_too() {
 
 #[test]
 fn a_scope_without_its_role_is_a_warning() {
-    if !tools::has("openssl", "version") {
+    if !have("openssl", "certificates and keys in all forms") {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory");

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::version::{TLS12, TLS13};
+use support::parts::have;
 use support::pki::{Authority, p256, rsa_2048};
 use support::program::{Said, Sidecar, finish};
 use support::softhsm::{PIN, SoftHsm};
@@ -74,7 +75,7 @@ impl Company {
 
     /// The module that can be held up, with what it needs in the environment. `None` where there is no C compiler.
     fn shim(&self) -> Option<Shim> {
-        if !tools::has("cc", "--version") {
+        if !have("cc", "an HSM that hangs") {
             return None;
         }
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/shim.c");

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use rcgen::KeyPair;
+use support::parts::have;
 use support::pki::{Authority, p256, rsa_2048};
 use support::program::Sidecar;
 use support::softhsm::{PIN, SoftHsm};
@@ -101,7 +102,7 @@ fn cases(directory: &Path, kind: &str, key: &KeyPair, provider: &Authority, hsm:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_source_and_key_shows_the_right_certificate_with_every_version_of_tls() {
-    if !tools::has("openssl", "version") {
+    if !have("openssl", "certificates and keys in all forms") {
         return;
     }
     let directory = tempfile::tempdir().expect("a directory");

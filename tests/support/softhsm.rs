@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::tools;
+use super::{parts, tools};
 
 /// The PIN of every token here.
 pub const PIN: &str = "4711";
@@ -25,13 +25,10 @@ impl SoftHsm {
             "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
             "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
         ];
-        let Some(module) = PLACES.iter().map(PathBuf::from).find(|path| path.exists()) else {
-            tools::leave_out("SoftHSM");
-            return None;
-        };
-        if !tools::has("softhsm2-util", "--version") {
+        if !parts::have("softhsm2-util", "keys in an HSM") {
             return None;
         }
+        let module = PLACES.iter().map(PathBuf::from).find(|path| path.exists()).expect("the module beside its tool");
         let directory = directory.join("softhsm");
         fs::create_dir_all(directory.join("tokens")).expect("a folder");
         let tokens = directory.join("tokens");

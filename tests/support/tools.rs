@@ -3,21 +3,6 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Whether the program is there. Where it is not, the test is left out, with a word, unless all are to be run.
-pub fn has(program: &str, argument: &str) -> bool {
-    let is_there = Command::new(program).arg(argument).output().is_ok();
-    if !is_there {
-        leave_out(program);
-    }
-    is_there
-}
-
-/// Says that a test is left out; where none may be, the test fails.
-pub fn leave_out(lacking: &str) {
-    assert!(std::env::var_os("BANKSIDE_TEST_ALL").is_none(), "this test needs {lacking}");
-    eprintln!("left out: this test needs {lacking}");
-}
-
 /// Runs a program in a directory; it must succeed. `arguments` are split at spaces.
 pub fn run(directory: &Path, program: &str, arguments: &str, environment: &[(&str, String)]) {
     let mut command = Command::new(program);
