@@ -53,15 +53,6 @@ impl Company {
         self.directory.path().join(name)
     }
 
-    /// `[identity]` with the key in the HSM that `module` reaches.
-    fn identity(&self, module: &Path) -> String {
-        format!(
-            "[identity]\ncertificate = 'qwac.pem'\n[identity.pkcs11]\nmodule = '{}'\ntoken = 'tpp'\nkey = 'qwac'\n\
-             pin = {{ file = 'pin' }}\n",
-            module.display()
-        )
-    }
-
     /// Writes a configuration.
     fn configure(&self, identity: &str, banks: &[String]) -> PathBuf {
         let config = format!(
@@ -88,6 +79,15 @@ impl Company {
             fail: self.path("fail"),
         })
     }
+}
+
+/// `[identity]` with the key in the HSM that `module` reaches.
+fn identity(module: &Path) -> String {
+    format!(
+        "[identity]\ncertificate = 'qwac.pem'\n[identity.pkcs11]\nmodule = '{}'\ntoken = 'tpp'\nkey = 'qwac'\n\
+         pin = {{ file = 'pin' }}\n",
+        module.display()
+    )
 }
 
 /// A module in front of SoftHSM.
@@ -139,7 +139,7 @@ async fn thousands_of_handshakes_block_no_request_that_needs_none_even_while_the
     let patient = "timeouts.connect = '60s'\nlimits = { connections = 2100, in_flight = 4096, queue = '60s' }";
     let in_memory = "identity = { certificate = 'other.pem', private_key = 'other-key.pem' }";
     let banks = [bank("warm", &tls, patient), bank("many", &tls, patient), bank("memory", &tls, in_memory)];
-    let config = company.configure(&company.identity(&shim.module), &banks);
+    let config = company.configure(&identity(&shim.module), &banks);
     let sidecar = Sidecar::run_prepared(tools::with(&shim.environment(&company.hsm)), &config);
     let [warm, many, memory] = ["warm", "many", "memory"].map(|name| sidecar.address(name));
     assert_eq!(http::get(warm, "/").await.body, company.serial);
@@ -169,7 +169,7 @@ async fn a_token_that_was_pulled_out_is_found_again() {
     let Some(company) = Company::new() else { return };
     for version in [&TLS12, &TLS13] {
         let tls = TlsBank::start(&company.root, &company.provider, version).await;
-        let config = company.configure(&company.identity(&company.hsm.module), &[bank("bank", &tls, "")]);
+        let config = company.configure(&identity(&company.hsm.module), &[bank("bank", &tls, "")]);
         let sidecar = Sidecar::run_prepared(tools::with(&company.hsm.environment()), &config);
         let address = sidecar.address("bank");
         assert_eq!(http::get(address, "/close").await.body, company.serial);
@@ -195,7 +195,7 @@ async fn a_session_that_ended_is_replaced_within_the_request() {
     let Some(company) = Company::new() else { return };
     let Some(shim) = company.shim() else { return };
     let tls = TlsBank::start(&company.root, &company.provider, &TLS13).await;
-    let config = company.configure(&company.identity(&shim.module), &[bank("bank", &tls, "")]);
+    let config = company.configure(&identity(&shim.module), &[bank("bank", &tls, "")]);
     let sidecar = Sidecar::run_prepared(tools::with(&shim.environment(&company.hsm)), &config);
     // CKR_GENERAL_ERROR, DEVICE_ERROR, DEVICE_REMOVED, KEY_HANDLE_INVALID, SESSION_CLOSED, SESSION_HANDLE_INVALID,
     // TOKEN_NOT_PRESENT, USER_NOT_LOGGED_IN.
@@ -210,7 +210,7 @@ async fn a_session_that_ended_is_replaced_within_the_request() {
 #[test]
 fn each_mistake_with_an_hsm_has_words_of_its_own() {
     let Some(company) = Company::new() else { return };
-    let good = company.identity(&company.hsm.module);
+    let good = identity(&company.hsm.module);
     let module = company.hsm.module.display().to_string();
     fs::write(company.path("wrong-pin"), "0815").expect("a file");
     let cases = [
@@ -259,7 +259,7 @@ fn a_wrong_pin_is_tried_once_however_many_banks_share_it() {
              token = {{ value = 'test' }}\n"
         )
     };
-    let config = company.configure(&company.identity(&shim.module), &["a", "b", "c"].map(table));
+    let config = company.configure(&identity(&shim.module), &["a", "b", "c"].map(table));
     let environment = shim.environment(&company.hsm);
     let mut program = tools::with(&environment);
     program.args(["check", "-c", config.to_str().expect("text")]);

@@ -69,6 +69,6 @@ pub fn rsa_2048() -> KeyPair {
 pub fn serial(der: &[u8]) -> String {
     let certificate = Certificate::from_der(der).expect("a certificate");
     let bytes = certificate.tbs_certificate().serial_number().as_bytes();
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = bytes.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
     digits.trim_start_matches('0').to_owned()
 }
