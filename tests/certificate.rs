@@ -56,7 +56,7 @@ fn a_psd2_certificate_of_openssl_is_understood() {
     let file = directory.path().join("qwac.pem");
     let file = file.to_str().expect("text");
     let json = bankside(&["certificate", "--json", file], "").with(0).json();
-    assert_eq!(json["roles"], json!(["PSP_AI", "PSP_PI"]));
+    assert_eq!(json["roles"], json!(["PSP_PI", "PSP_AI"]));
     assert_eq!((&json["nca_id"], &json["nca_name"]), (&json!("CZ-CNB"), &json!("Czech National Bank")));
     assert_eq!(json["organization_identifier"], "PSDCZ-CNB-12345678");
     assert_eq!(

@@ -155,7 +155,7 @@ fn a_key_in_an_hsm_is_named_whole_and_stands_beside_a_certificate() {
     );
     assert_eq!(
         with("certificate = \"qwac.pem\"\npkcs11 = { key = \"id:x\" }"),
-        ["identity.pkcs11.module", "identity.pkcs11.pin", "identity.pkcs11.token", "identity.pkcs11.key"]
+        ["identity.pkcs11.key", "identity.pkcs11.module", "identity.pkcs11.pin", "identity.pkcs11.token"]
     );
 }
 
