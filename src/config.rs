@@ -43,8 +43,8 @@ pub use grants::{
     AuthorizationCode, BasicEncoding, ClientAuth, ClientCredentials, GrantType, Registration, RegistrationFormat,
     Revocation, Session, TokenEndpoint,
 };
-pub use identity::{FileContent, Identity, IdentitySource, Pkcs11, Pkcs11Key};
-pub use load::schema;
+pub use identity::{FileContent, Identity, IdentitySource, NextIdentity, Pkcs11, Pkcs11Key};
+pub use load::{Reading, schema};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use profile::profile_names;
 pub use route::{PathPattern, Route, RouteAction};

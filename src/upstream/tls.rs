@@ -16,6 +16,7 @@ use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 use super::identity::Identity;
 use super::probe::witness::{Resolver, Verifier, Witness};
 use super::roots;
+use super::wire::Life;
 
 /// TLS towards one bank: who we are, whom we trust, which versions and protocols.
 ///
@@ -26,6 +27,7 @@ pub struct TlsClient {
     identity: Option<Identity>,
     /// Whom we trust.
     roots: Arc<RootCertStore>,
+    life: Life,
 }
 
 /// How many sessions are kept. The library takes 8 for each name, and a client talks to a few: API, OAuth.
@@ -65,7 +67,7 @@ impl TlsClient {
         let config = client_config(tls, Arc::clone(&roots), identity.as_ref()).map_err(|error| {
             vec![Problem::error(&tls.place, format!("TLS cannot be set up: {error}"), "see tls.min_version")]
         })?;
-        Ok(Self { config: Arc::new(config), server_name, identity, roots })
+        Ok(Self { config: Arc::new(config), server_name, identity, roots, life: Life::default() })
     }
 
     /// Who we are to this bank, if we say so at all.
@@ -100,7 +102,13 @@ impl TlsClient {
             server_name: self.server_name.clone(),
             identity: self.identity.clone(),
             roots: Arc::clone(&self.roots),
+            life: Life::default(),
         }
+    }
+
+    /// What its connections live by, also when it is gone itself.
+    pub fn life(&self) -> &Life {
+        &self.life
     }
 
     /// What makes TLS connections with this configuration.
