@@ -18,6 +18,7 @@ use std::sync::Arc;
 use crate::config::{Config, Problem, Problems, Severity};
 use crate::inbound::listen::ListenError;
 use crate::store::StoreError;
+use crate::telemetry::Metrics;
 use crate::upstream::TlsClient;
 use crate::words::{BankName, Clock, Random};
 
@@ -28,6 +29,7 @@ pub struct App {
     tls: Vec<Arc<TlsClient>>,
     clock: Clock,
     random: Random,
+    metrics: Metrics,
     warnings: Vec<Problem>,
 }
 
@@ -78,7 +80,14 @@ impl App {
         }
         let identities = tls.iter().filter_map(|client| client.identity());
         warnings.extend(identities.flat_map(|identity| identity.problems_at(clock.now())));
-        Ok(Self { config: Arc::new(config), tls, clock, random, warnings: without_repetitions(warnings) })
+        Ok(Self {
+            config: Arc::new(config),
+            tls,
+            clock,
+            random,
+            metrics: Metrics::default(),
+            warnings: without_repetitions(warnings),
+        })
     }
 
     /// The configuration.

@@ -100,7 +100,7 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
 
 async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
     const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match state.metrics.encode() {
+    match state.metrics.encode(Vec::new()) {
         Ok(text) => ([(header::CONTENT_TYPE, TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

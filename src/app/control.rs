@@ -15,7 +15,7 @@ use crate::inbound::ServeSettings;
 use crate::inbound::listen::{Listener, bind};
 use crate::inbound::spread::{Spread, accept, spread};
 use crate::proxy::{InFlight, Shared};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Towards};
 use crate::upstream::ConnectionLimit;
 
 use super::office::{BankDesk, Office, client_settings, drain_bound};
@@ -76,7 +76,7 @@ impl Control {
         // Addresses first: what is taken by another process is the likeliest failure, and nothing is touched by then.
         let bound = self.bind()?;
         let office = self.app.open().await?;
-        let metrics = Metrics::default();
+        let metrics = self.app.metrics.clone();
         let (spread, receivers) = spread(self.app.config.workers, MOST_CONNECTIONS);
         let fronts: Vec<Front> = office.banks().iter().map(|desk| self.front(desk, &metrics)).collect();
         let bound_of_drain = drain_bound(office.banks());
@@ -117,13 +117,14 @@ impl Control {
     fn front(&self, desk: &BankDesk, metrics: &Metrics) -> Front {
         let bank = &desk.bank;
         let (limits, timeouts) = (&bank.limits, &bank.timeouts);
-        let connections = Arc::new(ConnectionLimit::new(limits.connections));
+        let metrics = metrics.bank(&bank.name);
+        let connections = Arc::new(ConnectionLimit::counted(limits.connections, metrics.connections(Towards::Api)));
         Front {
             shared: Shared {
                 bank: Arc::clone(bank),
                 in_flight: InFlight::new(limits.in_flight, limits.queue),
                 tokens: Arc::clone(&desk.tokens),
-                metrics: Arc::new(metrics.bank(&bank.name)),
+                metrics: Arc::new(metrics),
                 random: self.app.random.clone(),
             },
             tls: Arc::clone(&desk.tls),

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
 use crate::store::{Sqlite, Store};
+use crate::telemetry::Towards;
 use crate::upstream::{ClientSettings, ConnectionLimit, TlsClient};
 
 use super::{App, StartError, UnknownBank};
@@ -43,7 +44,9 @@ impl App {
     }
 
     fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>, store: &Arc<dyn Store>) -> BankDesk {
-        let settings = client_settings(bank, Arc::new(ConnectionLimit::new(ENDPOINT_CONNECTIONS)));
+        let metrics = self.metrics.bank(&bank.name);
+        let limit = ConnectionLimit::counted(ENDPOINT_CONNECTIONS, metrics.connections(Towards::OAuth));
+        let settings = client_settings(bank, Arc::new(limit));
         let parts = Parts {
             store: Arc::clone(store),
             call: Arc::new(Edge::new(Arc::clone(tls), settings)),
@@ -51,6 +54,7 @@ impl App {
             random: self.random.clone(),
             control: Handle::current(),
             certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
+            metrics,
         };
         BankDesk { bank: Arc::clone(bank), tls: Arc::clone(tls), tokens: Tokens::new(Arc::clone(bank), parts) }
     }

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::inbound::ServeSettings;
 use crate::inbound::spread::Accepted;
 use crate::proxy::{Proxy, Shared};
+use crate::telemetry::BankMetrics;
 use crate::upstream::{Client, ClientSettings, Endpoint, TlsClient};
 
 /// A bank as every worker builds its own proxy of it.
@@ -38,6 +39,7 @@ pub(super) struct Worker {
 struct Served {
     proxy: Proxy,
     settings: Arc<ServeSettings>,
+    metrics: BankMetrics,
 }
 
 impl Worker {
@@ -59,8 +61,10 @@ impl Worker {
         let tasks = TaskTracker::new();
         while let Some(accepted) = self.drain.run_until_cancelled(self.connections.recv()).await.flatten() {
             let front = &fronts[accepted.front];
+            let metrics = front.metrics.clone();
             let (proxy, settings, drain) = (front.proxy.clone(), Arc::clone(&front.settings), self.drain.clone());
             tasks.spawn(async move {
+                let _connected = metrics.app_connected();
                 if let Err(error) = accepted.connection.serve(proxy, &settings, drain).await {
                     tracing::debug!(%error, "a connection could not be served");
                 }
@@ -78,6 +82,7 @@ impl Served {
         let base = &front.shared.bank.base_url;
         let endpoint = Endpoint { host: base.host.clone(), port: base.port };
         let client = Client::new(endpoint, front.tls, front.client);
-        Self { proxy: Proxy::new(front.shared, client), settings: Arc::new(front.serve) }
+        let metrics = BankMetrics::clone(&front.shared.metrics);
+        Self { metrics, proxy: Proxy::new(front.shared, client), settings: Arc::new(front.serve) }
     }
 }

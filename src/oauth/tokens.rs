@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::{Bank, GrantType};
 use crate::store::{GrantKey, Store};
+use crate::telemetry::BankMetrics;
 use crate::words::{Clock, GrantName, Random, Token};
 
 use super::slot::{Boarding, Landing, Pilot, Slot};
@@ -42,6 +43,8 @@ pub struct Parts {
     pub control: Handle,
     /// The fingerprint of the certificate that the bank is shown: kept beside the tokens issued under it.
     pub certificate: Option<String>,
+    /// What is counted.
+    pub metrics: BankMetrics,
 }
 
 /// One bank's tokens. Shared by all workers; a valid token is had without waiting.
