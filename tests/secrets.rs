@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use support::http::{get, send};
 use support::program::{Login, bankside};
 use support::wait::until_found;

@@ -37,8 +37,8 @@ pub(super) async fn live() -> &'static str {
 /// 200 where every bank has a usable certificate and the grants that requests use which name none.
 pub(super) async fn ready(State(state): State<Arc<AdminState>>) -> (StatusCode, Json<Readiness>) {
     let mut banks = Vec::new();
-    for bank in &state.banks {
-        let missing = missing(bank, &state).await;
+    for bank in state.banks() {
+        let missing = missing(&bank, &state).await;
         banks.push(BankReadiness { bank: bank.bank.name.to_string(), ready: missing.is_empty(), missing });
     }
     let draining = state.drain.is_cancelled();
@@ -47,7 +47,7 @@ pub(super) async fn ready(State(state): State<Arc<AdminState>>) -> (StatusCode, 
     (status, Json(Readiness { ready, reason: draining.then_some("the sidecar is ending"), banks }))
 }
 
-async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
+pub(super) async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
     let now = state.clock.now();
     let identity = bank.tls.identity().into_iter();
     let findings = identity.flat_map(|identity| identity.problems_at(now));
