@@ -15,4 +15,4 @@ mod server;
 mod view;
 
 pub use callback::LoopbackCallback;
-pub use server::{AdminBank, AdminState, serve};
+pub use server::{AdminBank, AdminState, ReloadReport, View, serve};

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::html::Html;
-use super::server::AdminState;
+use super::server::{AdminState, ReloadReport};
 use super::view;
 
 const CSS: &str = include_str!("page/page.css");
@@ -45,6 +45,7 @@ pub(super) async fn page(State(state): State<Arc<AdminState>>) -> Response {
         &[],
     );
     html.put("The sidecar does not answer. What stands here may be out of date.</p>", &[]);
+    reload(&mut html, state.view.load().reload.as_ref());
     html.put(
         "<noscript><p class=\"note\">Without scripts this page can be read, but changes nothing: load it again to see ",
         &[],
@@ -99,6 +100,23 @@ fn summary(html: &mut Html, banks: &[view::BankView], is_ending: bool) {
         (false, false) => html.put("{} of {} banks ready", &[&ready, &banks.len()]),
     };
     html.put("</p>", &[]);
+}
+
+/// A reload that failed: what runs is not what the files say.
+fn reload(html: &mut Html, report: Option<&ReloadReport>) {
+    html.put("<div id=\"reload\" data-live>", &[]);
+    if let Some(report) = report.filter(|report| !report.problems.is_empty()) {
+        html.put(
+            "<div class=\"note bad\"><strong>The last reload failed</strong>, at <time>{}</time>. ",
+            &[&report.at],
+        );
+        html.put("What ran before runs on.<ul>", &[]);
+        for problem in &report.problems {
+            html.put("<li>{}</li>", &[problem]);
+        }
+        html.put("</ul></div>", &[]);
+    }
+    html.put("</div>", &[]);
 }
 
 /// They are there from the start, so that what is typed into them is not replaced.

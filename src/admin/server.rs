@@ -3,10 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
+use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +31,8 @@ const LONGEST_CONTENT: usize = 64 * 1024;
 
 /// What the operator's side tells of.
 pub struct AdminState {
-    /// The banks.
-    pub banks: Vec<AdminBank>,
+    /// The banks, and how the last reload went.
+    pub view: Arc<ArcSwap<View>>,
     /// The metrics.
     pub metrics: Metrics,
     /// The time.
@@ -39,6 +41,26 @@ pub struct AdminState {
     pub drain: CancellationToken,
     /// The address that is listened on.
     pub listen: Listen,
+}
+
+/// What a reload changes.
+#[derive(Clone, Default)]
+pub struct View {
+    /// The banks.
+    pub banks: Vec<AdminBank>,
+    /// How the last reload went, if there was one.
+    pub reload: Option<ReloadReport>,
+}
+
+/// How a reload went.
+#[derive(Clone, Serialize)]
+pub struct ReloadReport {
+    /// `ok`, or `failed`: then everything goes on as it was before.
+    pub outcome: &'static str,
+    /// When it was, as RFC 3339 has it.
+    pub at: String,
+    /// Why it failed.
+    pub problems: Vec<String>,
 }
 
 /// A bank, as the operator sees it.
@@ -55,7 +77,7 @@ pub struct AdminBank {
 impl AdminState {
     /// The banks of this moment.
     pub(super) fn banks(&self) -> Vec<AdminBank> {
-        self.banks.clone()
+        self.view.load().banks.clone()
     }
 }
 
