@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
@@ -22,6 +23,7 @@ const ENDPOINT_CONNECTIONS: usize = 8;
 pub struct Office {
     store: Arc<dyn Store>,
     banks: Vec<BankDesk>,
+    under_way: TaskTracker,
     clock: Clock,
     random: Random,
     metrics: Metrics,
@@ -44,8 +46,14 @@ impl App {
         let (settings, clock, random) = (self.checked.config.store.clone(), self.clock.clone(), self.random.clone());
         let opening = tokio::task::spawn_blocking(move || Sqlite::open(&settings, clock, &random));
         let store: Arc<dyn Store> = opening.await.map_err(|_| StartError::Lost)??;
-        let (clock, random, metrics) = (self.clock.clone(), self.random.clone(), self.metrics.clone());
-        let office = Office { store, banks: Vec::new(), clock, random, metrics };
+        let office = Office {
+            store,
+            banks: Vec::new(),
+            under_way: TaskTracker::new(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            metrics: self.metrics.clone(),
+        };
         Ok(office.succeeded_by(&self.checked))
     }
 }
@@ -60,8 +68,9 @@ impl Office {
     /// The office for these banks, over the same store. Tokens in memory stay, and so do renewals that are under way.
     pub(super) fn succeeded_by(&self, checked: &Checked) -> Self {
         let banks = checked.banks().map(|(bank, tls)| self.desk(bank, tls)).collect();
-        let (store, clock, random) = (Arc::clone(&self.store), self.clock.clone(), self.random.clone());
-        Self { store, banks, clock, random, metrics: self.metrics.clone() }
+        let (store, under_way) = (Arc::clone(&self.store), self.under_way.clone());
+        let (clock, random, metrics) = (self.clock.clone(), self.random.clone(), self.metrics.clone());
+        Self { store, banks, under_way, clock, random, metrics }
     }
 
     fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>) -> BankDesk {
@@ -74,6 +83,7 @@ impl Office {
             clock: self.clock.clone(),
             random: self.random.clone(),
             control: Handle::current(),
+            under_way: self.under_way.clone(),
             certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
             metrics,
         };
@@ -101,6 +111,13 @@ impl Office {
     /// The store that all banks share.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Waits until no renewal or end of a login is under way, those of former offices included, however long the store
+    /// takes to keep the answer: one that is not kept is a consent lost.
+    pub async fn settle(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 }
 

@@ -5,8 +5,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each target uses its own part of this")]
 
+pub mod desk;
 pub mod http;
 pub mod load;
+pub mod narrow;
 pub mod parts;
 pub mod program;
 pub mod wait;

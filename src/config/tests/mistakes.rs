@@ -124,7 +124,6 @@ fn what_is_not_built_yet_is_said_so_after_it_was_checked() {
             format!("[store]\nurl = \"postgres://u@h/d\"\nkey = {{ file = \"none\" }}\n{IDENTITY}{BANK}"),
             vec!["store.url", "store.key.file"],
         ),
-        (format!("[store]\nkey = [{{ file = \"secret\" }}]\n{IDENTITY}{BANK}"), vec!["store.key", "store.key[0]"]),
         (
             identity("pkcs11 = { module = \"m\", token = \"t\", key = \"k\" }"),
             vec!["identity.pkcs11", "identity.pkcs11.pin"],

@@ -130,7 +130,7 @@ fn how_banks_stand_is_shown_as_far_as_it_is_known() {
             r#"bankside_grants{bank="examplebank",state="active"} 2"#,
             r#"bankside_certificate_end_timestamp_seconds{bank="examplebank"} 1800000000"#,
             r#"bankside_reloads_total{outcome="failed"} 1"#,
-            r#"bankside_log_dropped_events_total 0"#,
+            "bankside_log_dropped_events_total 0",
             concat!(r#"bankside_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         ],
     );
