@@ -25,6 +25,7 @@ use crate::config::{Config, Problem, Problems, Reading, Severity};
 use crate::inbound::Inherited;
 use crate::inbound::listen::ListenError;
 use crate::store::StoreError;
+use crate::telemetry::Metrics;
 use crate::upstream::TlsClient;
 use crate::words::{BankName, Clock, Random};
 
@@ -38,6 +39,7 @@ pub struct App {
     inherited: Inherited,
     read_again: Option<ReadAgain>,
     observer: Observer,
+    metrics: Metrics,
 }
 
 /// Reads the configuration once more.
@@ -80,7 +82,7 @@ impl App {
     pub fn with(config: Config, clock: Clock, random: Random) -> Result<Self, Problems> {
         let checked = Checked::new(config, clock.now())?;
         let (inherited, observer) = (Inherited::default(), Arc::new(|_: Phase, _: &str| {}));
-        Ok(Self { checked, clock, random, inherited, read_again: None, observer })
+        Ok(Self { checked, clock, random, inherited, read_again: None, observer, metrics: Metrics::default() })
     }
 
     /// Reloads by reading the configuration like this: when one of its files changes, and on [`Running::reload`]. The

@@ -81,7 +81,7 @@ async fn consents_ending(bank: &AdminBank) -> Vec<ConsentEnding> {
     shown.collect()
 }
 
-async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
+pub(super) async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
     let now = state.clock.now();
     let identity = bank.tls.identity().into_iter();
     let findings = identity.flat_map(|identity| identity.problems_at(now));

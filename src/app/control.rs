@@ -10,7 +10,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Listen;
 use crate::inbound::spread::spread;
-use crate::telemetry::Metrics;
 
 use super::doors::{Doors, Unbound};
 use super::fronts::{Fronts, wait_a_moment};
@@ -86,7 +85,7 @@ fn tell(ready: &SyncSender<Ready>, outcome: Ready) {
 impl Control {
     async fn start(mut self) -> Result<(Sidecar, Reloader), StartError> {
         let config = Arc::clone(&self.app.checked.config);
-        let metrics = Metrics::default();
+        let metrics = self.app.metrics.clone();
         let (spread, connections) = spread(config.workers, MOST_CONNECTIONS);
         let accepting = TaskTracker::new();
         let mut doors = Doors::new(spread, accepting.clone(), self.drain.clone());

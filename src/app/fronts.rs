@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::inbound::ServeSettings;
 use crate::inbound::spread::Accepted;
 use crate::proxy::{InFlight, Shared};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Towards};
 use crate::upstream::{ConnectionLimit, Life};
 use crate::words::Random;
 
@@ -99,6 +99,7 @@ impl Fronts {
     /// What is counted goes on being counted where its bound is the same: requests under way do not come twice.
     fn front(&self, desk: &BankDesk) -> Front {
         let bank = &desk.bank;
+        let metrics = self.metrics.bank(&bank.name);
         let (limits, timeouts) = (&bank.limits, &bank.timeouts);
         let former = self.banks.iter().find(|front| front.shared.bank.name == bank.name);
         let same_places = former.filter(|front| {
@@ -114,14 +115,14 @@ impl Fronts {
                     |front| front.shared.in_flight.clone(),
                 ),
                 tokens: Arc::clone(&desk.tokens),
-                metrics: Arc::new(self.metrics.bank(&bank.name)),
+                metrics: Arc::new(metrics.clone()),
                 random: self.random.clone(),
             },
             tls: Arc::clone(&desk.tls),
             client: client_settings(
                 bank,
                 same_connections.map_or_else(
-                    || Arc::new(ConnectionLimit::new(limits.connections)),
+                    || Arc::new(ConnectionLimit::counted(limits.connections, metrics.connections(Towards::Api))),
                     |front| Arc::clone(&front.client.connections),
                 ),
             ),

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
 use crate::store::{Sqlite, Store};
+use crate::telemetry::{Metrics, Towards};
 use crate::upstream::{ClientSettings, ConnectionLimit, TlsClient};
 use crate::words::{Clock, Random};
 
@@ -25,6 +26,7 @@ pub struct Office {
     under_way: TaskTracker,
     clock: Clock,
     random: Random,
+    metrics: Metrics,
 }
 
 /// One bank: what it is, how it is reached, and its tokens.
@@ -50,6 +52,7 @@ impl App {
             under_way: TaskTracker::new(),
             clock: self.clock.clone(),
             random: self.random.clone(),
+            metrics: self.metrics.clone(),
         };
         Ok(office.succeeded_by(&self.checked))
     }
@@ -66,11 +69,14 @@ impl Office {
     pub(super) fn succeeded_by(&self, checked: &Checked) -> Self {
         let banks = checked.banks().map(|(bank, tls)| self.desk(bank, tls)).collect();
         let (store, under_way) = (Arc::clone(&self.store), self.under_way.clone());
-        Self { store, banks, under_way, clock: self.clock.clone(), random: self.random.clone() }
+        let (clock, random, metrics) = (self.clock.clone(), self.random.clone(), self.metrics.clone());
+        Self { store, banks, under_way, clock, random, metrics }
     }
 
     fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>) -> BankDesk {
-        let settings = client_settings(bank, Arc::new(ConnectionLimit::new(ENDPOINT_CONNECTIONS)));
+        let metrics = self.metrics.bank(&bank.name);
+        let limit = ConnectionLimit::counted(ENDPOINT_CONNECTIONS, metrics.connections(Towards::OAuth));
+        let settings = client_settings(bank, Arc::new(limit));
         let parts = Parts {
             store: Arc::clone(&self.store),
             call: Arc::new(Edge::new(Arc::clone(tls), settings)),
@@ -79,6 +85,7 @@ impl Office {
             control: Handle::current(),
             under_way: self.under_way.clone(),
             certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
+            metrics,
         };
         let tokens = match self.bank(bank.name.as_str()) {
             Ok(former) => former.tokens.succeed(Arc::clone(bank), parts),

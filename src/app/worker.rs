@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::inbound::ServeSettings;
 use crate::inbound::spread::Accepted;
 use crate::proxy::{Proxy, Shared};
+use crate::telemetry::BankMetrics;
 use crate::upstream::{Client, ClientSettings, Endpoint, TlsClient};
 use crate::words::BankName;
 
@@ -64,6 +65,7 @@ struct Bench {
 struct Served {
     proxy: Proxy,
     settings: Arc<ServeSettings>,
+    metrics: BankMetrics,
 }
 
 impl Worker {
@@ -129,7 +131,9 @@ impl Bench {
         // Doors lead to banks that are served, so there is one.
         let Some(front) = self.fronts.get(&to.bank) else { return };
         let (proxy, settings) = (front.proxy.clone(), Arc::clone(&front.settings));
+        let metrics = front.metrics.clone();
         self.tasks.spawn(async move {
+            let _connected = metrics.app_connected();
             if let Err(error) = accepted.connection.serve(proxy, &settings, to.drain.clone()).await {
                 tracing::debug!(%error, "a connection could not be served");
             }
@@ -140,7 +144,8 @@ impl Bench {
 impl Served {
     fn new(front: Front) -> Self {
         let client = client(&front);
-        Self { proxy: Proxy::new(front.shared, client), settings: Arc::new(front.serve) }
+        let metrics = BankMetrics::clone(&front.shared.metrics);
+        Self { metrics, proxy: Proxy::new(front.shared, client), settings: Arc::new(front.serve) }
     }
 
     /// The settings of connections are for those that come; the bank behind is the same for all.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::app::{App, Office};
 use crate::oauth::{GrantReport, Revealed};
@@ -95,7 +95,7 @@ async fn list(app: &App, json: bool) -> Outcome {
         reports.extend(bank.tokens.list().await?);
     }
     if json {
-        return Ok(output::print_json(&reports.iter().map(as_json).collect::<Vec<_>>())?);
+        return Ok(output::print_json(&reports.iter().map(GrantReport::json).collect::<Vec<_>>())?);
     }
     let head = ["BANK", "GRANT", "STATE", "EXPIRES", "CONSENT UNTIL", "SCOPES"].map(str::to_owned).to_vec();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(reports.iter().map(as_row)).collect();
@@ -107,7 +107,7 @@ async fn show(app: &App, bank: &str, grant: &GrantName, json: bool, reveal: bool
     let tokens = &office.bank(bank)?.tokens;
     let report = tokens.show(grant).await?;
     let revealed = if reveal { Some(tokens.reveal(grant).await?) } else { None };
-    let mut value = as_json(&report);
+    let mut value = report.json();
     if let (Some(revealed), Value::Object(fields)) = (&revealed, &mut value) {
         fields.insert("access_token".into(), text(revealed.access_token.as_ref()).into());
         fields.insert("refresh_token".into(), text(revealed.refresh_token.as_ref()).into());
@@ -126,7 +126,7 @@ async fn import(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome
     read.context("the token response could not be read from standard input")?;
     let report = tokens.import(grant, &response).await?;
     if json {
-        return Ok(output::print_json(&as_json(&report))?);
+        return Ok(output::print_json(&report.json())?);
     }
     output::complain(&format!("The grant {} of {} is {}.", report.grant, report.bank, report.state));
     Ok(())
@@ -138,7 +138,7 @@ async fn renew(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome 
     settle(&office).await;
     let report = renewed?;
     if json {
-        return Ok(output::print_json(&as_json(&report))?);
+        return Ok(output::print_json(&report.json())?);
     }
     let end =
         report.expires_at.map_or_else(|| "its end is not known".to_owned(), |end| format!("it lasts until {end}"));
@@ -163,20 +163,6 @@ async fn settle(office: &Office) {
         output::complain("Waiting until the store takes the bank's answer: interrupting this may cost the grant.");
         settled.await;
     }
-}
-
-/// A grant as the contract's JSON object.
-pub(super) fn as_json(report: &GrantReport) -> Value {
-    json!({
-        "bank": report.bank.as_str(),
-        "grant": report.grant.as_str(),
-        "state": report.state.name(),
-        "issued_at": report.issued_at.map(|at| at.to_string()),
-        "expires_at": report.expires_at.map(|at| at.to_string()),
-        "scopes": report.scopes,
-        "consent_until": report.consent_until.map(|at| at.to_string()),
-        "refreshable": report.refreshable,
-    })
 }
 
 fn as_row(report: &GrantReport) -> Vec<String> {

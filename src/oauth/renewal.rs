@@ -218,6 +218,7 @@ impl Tokens {
             }
         };
         slot.adopt(&grant);
+        self.parts.metrics.renewal(outcome);
         let (bank, name) = (&slot.key.bank, &slot.key.grant);
         let expires_at = grant.facts.expires_at.map(|end| end.to_string());
         info!(%bank, grant = %name, outcome, version = grant.facts.version, expires_at, "token");
@@ -229,6 +230,7 @@ impl Tokens {
     }
 
     fn warn(&self, slot: &Slot, outcome: &'static str, reason: &str, retry_after: Duration) {
+        self.parts.metrics.renewal(outcome);
         let (bank, grant) = (&self.bank.name, &slot.key.grant);
         let retry_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
         warn!(%bank, %grant, outcome, reason, retry_ms, "token");

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Bank, GrantType};
 use crate::store::{GrantKey, Store};
+use crate::telemetry::BankMetrics;
 use crate::words::{Clock, GrantName, Random, Token};
 
 use super::slot::{Boarding, Landing, Pilot, Slot};
@@ -45,6 +46,8 @@ pub struct Parts {
     pub under_way: TaskTracker,
     /// The fingerprint of the certificate that the bank is shown: kept beside the tokens issued under it.
     pub certificate: Option<String>,
+    /// What is counted.
+    pub metrics: BankMetrics,
 }
 
 /// One bank's tokens. Shared by all workers; a valid token is had without waiting.

@@ -67,6 +67,11 @@ impl ProxyError {
         }
     }
 
+    /// Whether it says that the bank cannot be reached, or does not answer.
+    pub(super) fn is_of_the_way_to_the_bank(&self) -> bool {
+        matches!(self.kind(), Kind::BankUnreachable | Kind::BankTls | Kind::BankTimeout)
+    }
+
     /// The answer that tells the app.
     pub(super) fn answer(&self, bank: &Bank, grant: Option<&GrantName>) -> Response {
         let told = self.told(bank, grant);

@@ -1,6 +1,7 @@
 //! The way of a request.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
@@ -12,7 +13,7 @@ use crate::message::{Body, Request, Response};
 use crate::oauth::Tokens;
 use crate::telemetry::BankMetrics;
 use crate::upstream::{Client, Progress, SendError};
-use crate::words::{GrantName, Random, Token};
+use crate::words::{GrantName, Kind, Random, Token};
 
 use super::event::Event;
 use super::limits::InFlight;
@@ -72,7 +73,10 @@ impl Service for Proxy {
     }
 
     fn refuse(&self, malformed: &Malformed, _: &Caller) -> Response {
-        ProxyError::from(malformed.clone()).answer(&self.0.load().shared.bank, None)
+        let parts = self.0.load();
+        let answer = ProxyError::from(malformed.clone()).answer(&parts.shared.bank, None);
+        parts.shared.metrics.answered(answer.status, Some(Kind::BadRequest));
+        answer
     }
 }
 
@@ -100,10 +104,11 @@ impl Parts {
             passage.route.clone_into(&mut event.route);
         }
 
-        let place = self.shared.in_flight.enter().await?;
+        let place = self.shared.in_flight.enter(&self.shared.metrics).await?;
         let (parts, token) = Self::token(newest, &grant).await?;
         let host = request.fields.get("Host").map(<[u8]>::to_vec);
         let (outgoing, body) = parts.rewrite.rewrite(request, &target, parts.shared.bank.limits.replay_body);
+        let body = event.count(body);
         event.identify(&outgoing.fields, &self.shared.random);
 
         let answer = parts.send(&outgoing, body, &token, &passage, event).await?;
@@ -175,8 +180,12 @@ impl Parts {
         let mut sent = 1;
         let mut may_have_arrived_before = false;
         loop {
+            let sent_at = Instant::now();
             let error = match self.client.send(outgoing.request(body, token), timeout).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.shared.metrics.bank_answered(sent_at);
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             let again = outgoing.kept.again();
@@ -201,6 +210,9 @@ impl Parts {
 
     fn tell(&self, error: &ProxyError, mut event: Event) -> Response {
         event.kind = Some(error.kind());
+        if error.is_of_the_way_to_the_bank() {
+            self.shared.metrics.bank_failed(error.detail());
+        }
         if error.kind().status().is_server_error() {
             tracing::warn!(bank = %self.shared.bank.name, kind = error.kind().name(), detail = error.detail(), "no answer from the bank");
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -26,6 +27,13 @@ pub struct Connected {
     pub stream: BankStream,
     /// What was negotiated (RFC 7301); HTTP/1.1 where the bank does not negotiate.
     pub protocol: Alpn,
+}
+
+impl Connected {
+    /// Whether the handshake took up a former session (RFC 8446, section 2.2).
+    pub fn is_resumed(&self) -> bool {
+        self.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
 }
 
 /// A connection that carries nothing is asked for a sign of life after this long, and as often again.

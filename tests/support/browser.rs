@@ -1,6 +1,6 @@
 //! A real browser without a screen: chromium, driven by chromedriver.
 
-#![allow(unreachable_pub, reason = "as in the rest of the support")]
+#![allow(dead_code, unreachable_pub, reason = "as in the rest of the support")]
 
 use std::process::{Child, Command, Stdio};
 
@@ -9,6 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::http::send;
 use crate::support::wait::{unless_it_hangs, until_found};
 use crate::support::world::free_port;
 
@@ -17,6 +18,7 @@ pub struct Browser {
     /// What drives it.
     pub client: Client,
     driver: Child,
+    port: u16,
     _profile: TempDir,
 }
 
@@ -32,7 +34,7 @@ impl Browser {
             .expect("chromedriver starts");
         let profile = tempfile::tempdir().expect("a temporary folder");
         let client = until_found("chromedriver", async || connect(port, &profile).await).await;
-        Self { client, driver, _profile: profile }
+        Self { client, driver, port, _profile: profile }
     }
 
     /// Opens an address.
@@ -61,6 +63,15 @@ impl Browser {
             let picture = self.client.screenshot().await.expect("a picture");
             std::fs::write(std::path::Path::new(&folder).join(name), picture).expect("it can be written");
         }
+    }
+
+    /// A command of the browser's developer protocol.
+    pub async fn devtools(&self, command: &str, parameters: serde_json::Value) {
+        let session = self.client.session_id().await.expect("a session").expect("a session");
+        let path = format!("/session/{session}/goog/cdp/execute");
+        let content = json!({ "cmd": command, "params": parameters }).to_string();
+        let headers = [("content-type", "application/json")];
+        send(([127, 0, 0, 1], self.port).into(), "POST", &path, &headers, content).await.with(200);
     }
 
     /// Closes it in good order.

@@ -15,6 +15,7 @@ use crate::words::Random;
 /// The tokens of the same bank under this certificate, asking this one.
 fn successor(bench: &Bench, script: &Arc<Script>, certificate: &str) -> Arc<Tokens> {
     let parts = Parts {
+        metrics: crate::telemetry::BankMetrics::default(),
         store: Arc::clone(&bench.store) as _,
         call: Arc::clone(script) as _,
         clock: bench.clock.clone(),

@@ -19,6 +19,7 @@ use crate::config::{
 use crate::message::{Fields, Request};
 use crate::oauth::{BankCall, CallAnswer, CallError, Parts, Tokens};
 use crate::store::{BoxFuture, Sqlite};
+use crate::telemetry::BankMetrics;
 use crate::words::{Clock, GrantName, Random, Secret, Timestamp, Token};
 
 pub(in crate::oauth) const START: Timestamp = Timestamp::from_millis(1_795_000_000_000);
@@ -297,6 +298,7 @@ fn tokens(bank: &Arc<Bank>, store: &Arc<Sqlite>, script: &Arc<Script>, clock: &C
         control: Handle::current(),
         under_way: TaskTracker::new(),
         certificate: Some("fingerprint".into()),
+        metrics: BankMetrics::default(),
     };
     Tokens::new(Arc::clone(bank), parts)
 }
