@@ -112,8 +112,7 @@ async fn another_banks_login_does_not_take_the_state() {
 async fn a_customer_who_denies_ends_the_login_with_1_and_the_banks_word() {
     let world = World::start().await;
     let login = Login::begin(&world.config, "icard", "default");
-    let state_sent = login.url.split_once("state=").expect("a state").1.split('&').next().expect("a value").to_owned();
-    let denied = format!("{}?error=access_denied&state={state_sent}", support::world::ELSEWHERE);
+    let denied = world.sandbox.deny(&login.url).await.expect("the customer denies");
     let said = login.paste(&denied).with(1);
     assert!(said.err.contains("access_denied"), "{}", said.err);
     assert_eq!((state(&world, "icard", "default"), token_calls(&world)), (None, 0));
@@ -124,7 +123,7 @@ async fn what_is_no_callback_address_exits_1_and_keeps_the_attempt() {
     let world = World::start().await;
     let login = Login::begin(&world.config, "icard", "default");
     let url = login.url.clone();
-    login.paste("https://redirect.website/callback").with(1);
+    login.paste("https://app.example/callback").with(1);
     let callback = world.sandbox.approve(&url).await.expect("the customer approves");
     bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::program::{Login, Sidecar};
 
 /// A redirect URI that leads away from this machine, so that a login ends with a pasted address.
-pub const ELSEWHERE: &str = "https://redirect.website/callback";
+pub const ELSEWHERE: &str = "https://app.example/callback";
 
 /// Simulated banks and a configuration for them. Both go when this is dropped.
 pub struct World {
