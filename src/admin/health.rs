@@ -7,7 +7,7 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::oauth::GrantState;
+use crate::oauth::{GrantError, GrantState};
 
 use super::server::{AdminBank, AdminState};
 
@@ -66,6 +66,9 @@ async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
                     missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name));
                 }
             },
+            Err(GrantError::Missing) => {
+                missing.push(format!("grant {grant}: not there yet; run `bankside login {} {grant}`", bank.bank.name));
+            }
             Err(error) => missing.push(format!("grant {grant}: {error}")),
         }
     }

@@ -10,6 +10,7 @@ use crate::message::http1::framing::may_have_content;
 use crate::message::http1::head::{write_field, write_status_line};
 use crate::message::{Body, Frame, Response, Size};
 
+use super::spare::give_channel;
 use super::wire::UploadState;
 use super::{After, Connection, Exchange};
 
@@ -41,6 +42,9 @@ impl<S: Stream> Connection<'_, S> {
     /// Writes the answer, and sees to what is left of the request.
     pub(super) async fn answer(&mut self, response: Response, mut exchange: Exchange) -> After {
         self.take_interims(&mut exchange, None);
+        if let Some(channel) = self.interims.take() {
+            give_channel(channel);
+        }
         if response.status.is_informational() {
             // As a final answer this would leave the app waiting for ever.
             return After::BreakOff;

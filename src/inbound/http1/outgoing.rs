@@ -14,6 +14,7 @@ use crate::message::http1::{begin_chunk, encode_end};
 use crate::message::{Fields, Interim};
 
 use super::answer::is_of_the_connection;
+use super::spare::{give_text, take_text};
 
 /// Up to this length a piece is copied: cheaper than a slice of its own in the system call.
 const MOST_COPIED: usize = 4 * 1024;
@@ -37,6 +38,9 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// The text at the queue's end, to write to.
     pub(super) fn text(&mut self) -> &mut Vec<u8> {
+        if self.text.capacity() == 0 {
+            self.text = take_text();
+        }
         &mut self.text
     }
 
@@ -46,13 +50,14 @@ impl Outgoing {
             return;
         }
         let reason = interim.status.canonical_reason().unwrap_or_default();
-        write_status_line(&mut self.text, interim.status, reason.as_bytes());
+        let text = self.text();
+        write_status_line(text, interim.status, reason.as_bytes());
         for (name, value) in interim.fields.iter() {
             if !is_of_the_connection(name) && !name.eq_ignore_ascii_case(b"content-length") {
-                write_field(&mut self.text, name, value);
+                write_field(text, name, value);
             }
         }
-        self.text.extend_from_slice(b"\r\n");
+        text.extend_from_slice(b"\r\n");
     }
 
     /// Adds content, as a chunk or as it is.
@@ -90,7 +95,9 @@ impl Outgoing {
     /// Gives the memory back if nothing waits.
     pub(super) fn release(&mut self) {
         if self.waiting() == 0 {
-            *self = Self::default();
+            give_text(std::mem::take(&mut self.text));
+            self.pieces = VecDeque::new();
+            self.written = 0;
         }
     }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -137,7 +137,14 @@ pub(super) fn app(service: Answering) -> App<DuplexStream> {
     app_with_room(service, 1024 * 1024)
 }
 
-/// An app on a real connection.
+/// An app on a unix socket, which can be closed for writing only. Its bytes are there at once, so paused time holds.
+pub(super) fn unix_app(service: Answering) -> App<UnixStream> {
+    let (io, ours) = UnixStream::pair().unwrap();
+    let (serving, drain) = served(ours, service);
+    App { io, serving, drain }
+}
+
+/// An app on a TCP connection, which can be reset. Not for paused time, which would run away while bytes are under way.
 pub(super) async fn tcp_app(service: Answering) -> App<TcpStream> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let io = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

@@ -72,7 +72,7 @@ async fn a_body_that_comes_wrong_ends_in_an_error_and_ends_the_connection() {
         ("Content-Length: 6", "hello", false, "6:hello!idle~"),
     ];
     for (fields, body, ends, expected) in table {
-        let mut app = tcp_app(report()).await;
+        let mut app = unix_app(report());
         app.send(post(fields, body)).await;
         if ends {
             tokio::io::AsyncWriteExt::shutdown(&mut app.io).await.unwrap();
@@ -134,7 +134,7 @@ async fn a_short_body_that_nobody_read_is_skipped() {
 
 #[tokio::test(start_paused = true)]
 async fn after_an_early_answer_a_long_body_ends_the_connection_but_the_answer_arrives() {
-    let mut app = tcp_app(targets()).await;
+    let mut app = unix_app(targets());
     app.send(post("Content-Length: 10000000", "")).await;
     app.send(vec![b'x'; 5_000_000]).await;
     assert_eq!(app.read_all().await.unwrap(), "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n/");
