@@ -5,7 +5,10 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each target uses its own part of this")]
 
+pub mod front;
 pub mod http;
 pub mod program;
+pub mod scripted;
+pub mod seen;
 pub mod wait;
 pub mod world;
