@@ -87,6 +87,10 @@ impl ProxyError {
         response.fields.push("Content-Type", "application/problem+json");
         response.fields.push("Proxy-Status", format!("bankside; error={}", told.proxy_error));
         response.fields.push("Cache-Control", "no-store");
+        if told.kind == Kind::BadRequest {
+            // What follows, such as the bytes for a tunnel that there is not, must not be taken for a request.
+            response.fields.push("Connection", "close");
+        }
         if let Some(delay) = told.retry_after {
             response.fields.push("Retry-After", whole_seconds(delay).to_string());
         }
