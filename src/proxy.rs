@@ -13,6 +13,7 @@ mod replay;
 mod resend;
 mod routes;
 mod serve;
+mod trailers;
 
 pub use limits::InFlight;
 pub use routes::Routes;

@@ -3,11 +3,11 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
 #[path = "hostile/http1.rs"]
 mod http1;
 #[path = "hostile/http2.rs"]
 mod http2;
+mod support;
 
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
@@ -86,12 +86,14 @@ fn seen(bank: &Bank) -> (Vec<Seen>, usize) {
 /// Nothing in a head is the app's that must not leave.
 fn check_head(request: &Seen, bank: &Bank) {
     assert_eq!(request.field("host"), Some(&*bank.address.to_string()));
-    let authorizations: Vec<_> = request.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization")).collect();
+    let authorizations: Vec<_> =
+        request.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization")).collect();
     assert_eq!(authorizations.len(), 1);
     assert_eq!(authorizations[0].1, format!("Bearer {TOKEN}"));
     for (name, value) in request.fields.iter().chain(&request.trailers) {
         let name = name.to_ascii_lowercase();
-        let is_hop = ["connection", "upgrade", "keep-alive", "te", "proxy-authorization", "http2-settings"].contains(&&*name);
+        let is_hop =
+            ["connection", "upgrade", "keep-alive", "te", "proxy-authorization", "http2-settings"].contains(&&*name);
         assert!(!is_hop && !name.starts_with("bankside-"), "{name} reached the bank");
         assert!(!value.contains("smuggled"), "{name}: {value} reached the bank");
     }
@@ -126,7 +128,7 @@ fn check(row: &Row, bank: &Bank, answer: &[u8]) {
             assert_eq!((&*statuses, &*lines, left), (&[200, 200][..], &[first, second][..], 0), "{}", told());
         }
         Verdict::Broken => {
-            assert!(lines.is_empty() && statuses.iter().all(|status| *status == 400), "{}", told());
+            assert!(lines.is_empty() && statuses.iter().all(|status| [400, 414, 431].contains(status)), "{}", told());
         }
         Verdict::Silent | Verdict::Reset => {
             assert!(statuses.is_empty() && lines.is_empty() && left == 0, "{}", told());
@@ -157,6 +159,8 @@ fn as_http1(outcome: &http2::Outcome) -> Vec<u8> {
     }
     let status = match serde_json::from_str::<serde_json::Value>(&body) {
         Ok(problem) => problem["status"].as_u64().expect("a status"),
+        // The library answers 431 without content to what is far too large.
+        Err(_) if body.is_empty() => 431,
         Err(_) => 200,
     };
     // Streams end by themselves, and a problem has its field lines, which nobody decodes here.

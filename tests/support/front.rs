@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -62,6 +63,11 @@ pub struct Front {
 impl Front {
     /// Starts it before these banks.
     pub fn start(trust: &Trust, banks: &[Entry<'_>]) -> Self {
+        Self::start_prepared(trust, banks, command(&[]))
+    }
+
+    /// As [`start`](Self::start), with a command that may have an environment.
+    pub fn start_prepared(trust: &Trust, banks: &[Entry<'_>], command: Command) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).expect("it can be written");
         write("qwac.pem", trust.qwac.chain_pem().as_bytes());
@@ -69,7 +75,7 @@ impl Front {
         write("bank-ca.pem", trust.server_ca_pem().as_bytes());
         let config = dir.path().join("bankside.toml");
         write("bankside.toml", configuration(banks).as_bytes());
-        let sidecar = Sidecar::run_prepared(command(&[]), &config);
+        let sidecar = Sidecar::run_prepared(command, &config);
         Self { sidecar, dir }
     }
 

@@ -204,6 +204,17 @@ impl Connection {
         let _ = self.stream.flush().await;
     }
 
+    /// What has been read and not taken.
+    pub fn unread(&self) -> &[u8] {
+        &self.read
+    }
+
+    /// Closes in good order.
+    pub async fn close(mut self) {
+        let _ = self.stream.shutdown().await;
+        while self.more().await.is_some() {}
+    }
+
     /// Closes so that the other side sees a reset.
     pub fn reset(self) {
         let _ = self.stream.get_ref().0.set_zero_linger();
