@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each target uses its own part of this")]
 
+pub mod chance;
+pub mod fault_proxy;
 pub mod front;
 pub mod http;
 pub mod program;
