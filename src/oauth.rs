@@ -10,6 +10,8 @@ mod callback;
 mod client;
 pub mod edge;
 mod failure;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grants;
 mod login;
 mod renewal;

@@ -4,6 +4,8 @@
 //! answers from `upstream`, requests from `inbound`.
 
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod incoming;
 mod limits;
 mod outgoing;
