@@ -12,6 +12,7 @@ mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod signals;
+mod supervisor;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -41,8 +41,8 @@ pub use grants::{
     AuthorizationCode, BasicEncoding, ClientAuth, ClientCredentials, GrantType, Registration, RegistrationFormat,
     Revocation, Session, TokenEndpoint,
 };
-pub use identity::{FileContent, Identity, IdentitySource};
-pub use load::schema;
+pub use identity::{FileContent, Identity, IdentitySource, NextIdentity};
+pub use load::{Reading, schema};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use profile::profile_names;
 pub use route::{PathPattern, Route, RouteAction};

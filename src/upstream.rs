@@ -23,6 +23,7 @@ pub use failure::{Failure, Progress, SendError};
 pub use identity::Identity;
 pub use limit::ConnectionLimit;
 pub use tls::TlsClient;
+pub use wire::Life;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -80,7 +80,7 @@ impl Bank {
     }
 }
 
-/// What happens to field lines on the way to the bank. Names are valid tokens in lower case.
+/// What happens to field lines on the way to the bank. Names are valid tokens, spelt as they will be sent.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderRules {
     /// Put in place of whatever the app sent.

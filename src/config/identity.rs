@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::words::Secret;
+use crate::words::{Secret, Timestamp};
 
 use super::Place;
 
@@ -34,6 +34,27 @@ pub struct Identity {
     pub place: Place,
     /// Its material.
     pub source: IdentitySource,
+    /// What follows it (`[identity.next]`).
+    pub next: Option<Box<NextIdentity>>,
+}
+
+/// An identity with the moment from which it is used.
+#[derive(Clone, Debug)]
+pub struct NextIdentity {
+    /// From when.
+    pub from: Timestamp,
+    /// The identity. Nothing follows it.
+    pub identity: Identity,
+}
+
+impl Identity {
+    /// The identity that is to be used at this time: this one, or the one that follows it.
+    pub fn at(&self, now: Timestamp) -> &Self {
+        match &self.next {
+            Some(next) if next.from <= now => &next.identity,
+            _ => self,
+        }
+    }
 }
 
 /// The ways in which a company keeps its QWAC.

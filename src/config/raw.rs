@@ -11,7 +11,7 @@ use super::settings::LogFormat;
 use super::table::{choice, table, text};
 use super::tree::{Node, Value};
 use super::{FileContent, Invalid, Listen, Place};
-use crate::words::Secret;
+use crate::words::{Secret, Timestamp};
 
 table! {
     /// The configuration of bankside.
@@ -224,7 +224,7 @@ impl Read for RawStoreKey {
 }
 
 /// A moment: TOML's own, or text as RFC 3339 has it.
-pub(super) struct Moment;
+pub(super) struct Moment(pub(super) Timestamp);
 
 impl Read for Moment {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
@@ -235,11 +235,11 @@ impl Read for Moment {
             Value::Datetime(text) => text.clone(),
             _ => String::read(node, reader)?,
         };
-        if OffsetDateTime::parse(&text.replace(' ', "T"), &Rfc3339).is_err() {
+        let Ok(moment) = OffsetDateTime::parse(&text.replace(' ', "T"), &Rfc3339) else {
             reader.error(&node.place, "not a moment", "write date, time and zone: \"2027-01-31T00:00:00Z\"");
             return None;
-        }
-        Some(Self)
+        };
+        Some(Self(Timestamp::from_millis(moment.unix_timestamp() * 1000)))
     }
 
     fn schema(_: &mut Map<String, Json>) -> Json {

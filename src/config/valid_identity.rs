@@ -3,7 +3,7 @@
 use super::file::warn_if_open_to_all;
 use super::raw::{RawIdentity, RawNextIdentity, RawPkcs11};
 use super::reader::{Field, Located, Reader};
-use super::{FileContent, Identity, IdentitySource, Place};
+use super::{FileContent, Identity, IdentitySource, NextIdentity, Place};
 use crate::words::Secret;
 
 /// What a table gives.
@@ -21,9 +21,11 @@ const REMEDY: &str = "name `certificate` and `private_key`, or `pkcs12`";
 /// An identity.
 pub(super) fn identity(table: Located<RawIdentity>, reader: &mut Reader<'_>) -> Supply<Identity> {
     let Located { place, value: raw } = table;
-    if let Field::Given(next) = raw.next {
-        next_identity(next, reader);
-    }
+    let next = match raw.next {
+        Field::Absent => Some(None),
+        Field::Bad => None,
+        Field::Given(next) => next_identity(next, reader).map(|next| Some(Box::new(next))),
+    };
     let source = match raw.pkcs11 {
         Field::Absent => source(raw.certificate, raw.private_key, raw.passphrase, raw.pkcs12, &place, reader),
         Field::Bad => None,
@@ -37,7 +39,10 @@ pub(super) fn identity(table: Located<RawIdentity>, reader: &mut Reader<'_>) -> 
             None
         }
     };
-    source.map_or(Supply::Bad, |source| Supply::Given(Identity { place, source }))
+    match (source, next) {
+        (Some(source), Some(next)) => Supply::Given(Identity { place, source, next }),
+        _ => Supply::Bad,
+    }
 }
 
 fn source(
@@ -83,9 +88,9 @@ fn pkcs11(table: Located<RawPkcs11>, reader: &mut Reader<'_>) {
     reader.not_built(&place, "a key in an HSM", "use files until it is built");
 }
 
-fn next_identity(table: Located<RawNextIdentity>, reader: &mut Reader<'_>) {
+fn next_identity(table: Located<RawNextIdentity>, reader: &mut Reader<'_>) -> Option<NextIdentity> {
     let Located { place, value: raw } = table;
-    reader.need(raw.from, &place, "from", "say from when it is used");
-    source(raw.certificate, raw.private_key, raw.passphrase, raw.pkcs12, &place, reader);
-    reader.not_built(&place, "an identity that follows", "replace the files on the day until it is built");
+    let from = reader.need(raw.from, &place, "from", "say from when it is used: \"2027-01-31T00:00:00Z\"");
+    let source = source(raw.certificate, raw.private_key, raw.passphrase, raw.pkcs12, &place, reader);
+    Some(NextIdentity { from: from?.0, identity: Identity { place, source: source?, next: None } })
 }

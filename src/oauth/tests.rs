@@ -6,5 +6,6 @@ mod login;
 mod processes;
 mod renewal;
 mod schedule;
+mod succession;
 pub(super) mod support;
 mod unauthorized;

@@ -51,14 +51,46 @@ pub struct Tokens {
     /// Our name as a leader.
     pub(super) holder: String,
     /// Tells the scheduler that something is due at another time than it thought.
-    pub(super) wake: Notify,
-    slots: RwLock<HashMap<GrantName, Arc<Slot>>>,
+    pub(super) wake: Arc<Notify>,
+    slots: Slots,
 }
+
+/// The grants that are in memory.
+type Slots = Arc<RwLock<HashMap<GrantName, Arc<Slot>>>>;
 
 impl Tokens {
     /// The tokens of this bank. Nothing happens until somebody asks, or [`start`](Self::start).
     pub fn new(bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
-        let tokens = Self { holder: parts.random.uuid(), bank, parts, wake: Notify::new(), slots: RwLock::default() };
+        let (holder, wake) = (parts.random.uuid(), Arc::default());
+        Self { bank, parts, holder, wake, slots: Slots::default() }.with_given()
+    }
+
+    /// The tokens of the same bank as it is configured from here on. The snapshots stay, and an attempt that is under
+    /// way ends as it began: whoever asks here joins it. Who has the former ones may go on to use them.
+    pub fn succeed(&self, bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
+        let (holder, wake) = (self.holder.clone(), Arc::clone(&self.wake));
+        // A token that is given is no snapshot of the store.
+        let is_given = |bank: &Bank| matches!(bank.grant_type, GrantType::Fixed(_));
+        let slots = if is_given(&self.bank) || is_given(&bank) { Slots::default() } else { Arc::clone(&self.slots) };
+        let tokens = Self { bank, parts, holder, wake, slots };
+        tokens.slots.write().unwrap_or_else(PoisonError::into_inner).retain(|grant, _| tokens.is_known(grant));
+        tokens.all_held().iter().for_each(|slot| slot.try_anew());
+        tokens.with_given()
+    }
+
+    /// Waits until no attempt is under way.
+    pub async fn settled(&self) {
+        for slot in self.all_held() {
+            if let Some(mut landing) = slot.flight() {
+                // A pilot that is gone has settled, too.
+                let _ = landing.wait_for(Option::is_some).await;
+            }
+        }
+    }
+
+    /// With the tokens that the configuration gives.
+    fn with_given(self) -> Arc<Self> {
+        let tokens = self;
         if let GrantType::Fixed(given) = &tokens.bank.grant_type {
             for (grant, token) in given {
                 let now = tokens.parts.clock.now();
@@ -80,7 +112,8 @@ impl Tokens {
     ///
     /// A newer token than `sent`, or one that is being made, is taken. Else `sent` is renewed if the bank had accepted
     /// it before or it is older than 3 s, and the answer did not say `insufficient_scope`; at most 3 renewals for this
-    /// cause per grant and minute, since banks answer 401 for faults of their own. Never for `fixed`.
+    /// cause per grant and minute, since banks answer 401 for faults of their own. A token that was issued under a
+    /// former certificate is renewed in any case: once, since its successor is of this one. Never for `fixed`.
     pub async fn after_unauthorized(
         self: &Arc<Self>,
         grant: &GrantName,
@@ -111,7 +144,8 @@ impl Tokens {
     async fn renew_rejected(self: &Arc<Self>, slot: &Arc<Slot>, sent: &Token, unscoped: bool, deadline: Instant) {
         let now = self.parts.clock.now();
         let was_good = sent.was_accepted() || now.since(sent.issued_at()) > SETTLED;
-        if !unscoped && was_good && slot.take_forced(now) {
+        let is_bound = slot.is_of_another_certificate(sent.version(), self.parts.certificate.as_deref());
+        if !unscoped && (is_bound || was_good && slot.take_forced(now)) {
             if let Boarding::Lead(pilot, landing) = slot.board(now, false) {
                 self.fly(slot, pilot, sent.version(), false);
                 let _ = arrive(landing, deadline).await;
@@ -170,6 +204,7 @@ impl Tokens {
     /// Runs an attempt in a task of its own, on the control thread: no caller's hang-up can cut it.
     pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, older_than: u64, despite_wait: bool) {
         let (tokens, slot) = (Arc::clone(self), Arc::clone(slot));
+        let despite_wait = despite_wait || slot.take_urgency();
         self.parts.control.spawn(async move {
             let result = tokens.obtain(&slot, older_than, despite_wait).await;
             slot.land(&pilot, result, tokens.parts.clock.now());

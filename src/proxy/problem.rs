@@ -88,7 +88,7 @@ impl ProxyError {
         response.fields.push("Proxy-Status", format!("bankside; error={}", told.proxy_error));
         response.fields.push("Cache-Control", "no-store");
         if told.kind == Kind::BadRequest {
-            // What follows, such as the bytes for a tunnel that there is not, must not be taken for a request.
+            // Who sends what HTTP forbids, or what can be read in two ways, may mean something else by the next bytes, too.
             response.fields.push("Connection", "close");
         }
         if let Some(delay) = told.retry_after {

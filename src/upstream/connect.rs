@@ -45,7 +45,7 @@ async fn connect_at_leisure(endpoint: &Endpoint, tls: &TlsClient) -> Result<Conn
     let addresses = resolve(endpoint).await.map_err(Failure::Dns)?;
     let tcp = race::first_to_connect(addresses, TcpStream::connect).await.map_err(Failure::Connect)?;
     prepare(&tcp).map_err(Failure::Connect)?;
-    let stream = tls.connector().connect(name, Wire::new(tcp)).await.map_err(handshake_failure)?;
+    let stream = tls.connector().connect(name, Wire::new(tcp, tls.life().clone())).await.map_err(handshake_failure)?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Alpn::H2,
         _ => Alpn::Http11,

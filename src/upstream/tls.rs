@@ -15,6 +15,7 @@ use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 
 use super::identity::Identity;
 use super::roots;
+use super::wire::Life;
 
 /// TLS towards one bank: who we are, whom we trust, which versions and protocols.
 ///
@@ -23,6 +24,7 @@ pub struct TlsClient {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
     identity: Option<Identity>,
+    life: Life,
 }
 
 /// How many sessions are kept. The library takes 8 for each name, and a client talks to a few: API, OAuth.
@@ -60,7 +62,7 @@ impl TlsClient {
         let config = client_config(tls, roots, identity.as_ref()).map_err(|error| {
             vec![Problem::error(&tls.place, format!("TLS cannot be set up: {error}"), "see tls.min_version")]
         })?;
-        Ok(Self { config: Arc::new(config), server_name, identity })
+        Ok(Self { config: Arc::new(config), server_name, identity, life: Life::default() })
     }
 
     /// Who we are to this bank, if we say so at all.
@@ -76,6 +78,11 @@ impl TlsClient {
     /// SHA-256 of our leaf: a changed one means that tokens bound to the former are of no use (RFC 8705, section 3).
     pub fn leaf_fingerprint(&self) -> Option<&[u8; 32]> {
         self.identity.as_ref().map(Identity::leaf_fingerprint)
+    }
+
+    /// What its connections live by, also when it is gone itself.
+    pub fn life(&self) -> &Life {
+        &self.life
     }
 
     /// What makes TLS connections with this configuration.

@@ -3,7 +3,6 @@
 #![allow(unreachable_pub, reason = "as in the rest of the support")]
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,21 +20,14 @@ pub struct Browser {
     _profile: TempDir,
 }
 
-/// Whether the machine has this program. Where a part is missing the test is left out, but never with
-/// `BANKSIDE_TEST_ALL`, as tests/run sets it.
-pub fn have(program: &str, test: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_ok_and(|status| status.success()) {
-        return true;
-    }
-    assert!(std::env::var_os("BANKSIDE_TEST_ALL").is_none(), "{program} is missing, and no test may be left out");
-    println!("left out: {test}: {program} is missing");
-    false
-}
-
 impl Browser {
     /// Starts one.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`start`](Self::start), with more arguments.
+    pub async fn start_with(more: &[&str]) -> Self {
         let port = free_port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -44,7 +36,7 @@ impl Browser {
             .spawn()
             .expect("chromedriver starts");
         let profile = tempfile::tempdir().expect("a temporary folder");
-        let client = until_found("chromedriver", async || connect(port, &profile).await).await;
+        let client = until_found("chromedriver", async || connect(port, &profile, more).await).await;
         Self { client, driver, _profile: profile }
     }
 
@@ -53,10 +45,13 @@ impl Browser {
         unless_it_hangs("the browser", self.client.goto(url)).await.expect("the page opens");
     }
 
-    /// The text of what a CSS selector finds.
-    pub async fn text(&self, selector: &str) -> String {
-        let found = self.client.wait().at_most(Duration::from_secs(60)).for_element(Locator::Css(selector)).await;
-        found.expect("it is on the page").text().await.expect("it has a text")
+    /// Waits until what a CSS selector finds has this text within: the page before may still be there, or just going.
+    pub async fn shows(&self, selector: &str, text: &str) {
+        until_found(&format!("{text:?} in the browser"), async || {
+            let element = self.client.find(Locator::Css(selector)).await.ok()?;
+            element.text().await.ok()?.contains(text).then_some(())
+        })
+        .await;
     }
 
     /// Clicks on what a CSS selector finds.
@@ -87,7 +82,7 @@ impl Drop for Browser {
 }
 
 /// `None` while chromedriver does not listen yet.
-async fn connect(port: u16, profile: &TempDir) -> Option<Client> {
+async fn connect(port: u16, profile: &TempDir, more: &[&str]) -> Option<Client> {
     tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let data = format!("--user-data-dir={}", profile.path().display());
     let arguments = [
@@ -102,6 +97,7 @@ async fn connect(port: u16, profile: &TempDir) -> Option<Client> {
         "--disable-sync",
         &data,
     ];
+    let arguments = [&arguments[..], more].concat();
     let wanted = json!({
         "acceptInsecureCerts": true,
         "goog:chromeOptions": { "args": arguments },

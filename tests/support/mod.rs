@@ -9,6 +9,8 @@ pub mod chance;
 pub mod fault_proxy;
 pub mod front;
 pub mod http;
+pub mod load;
+pub mod parts;
 pub mod program;
 pub mod scripted;
 pub mod seen;

@@ -207,13 +207,12 @@ fn content(response: &Response, exchange: Exchange) -> Content {
     }
 }
 
-/// Whether the service wants the connection closed, because it does not trust what follows.
+/// Whether the service wants this to be the connection's last answer.
 fn asks_to_close(response: &Response) -> bool {
-    response.fields.list("connection").any(|option| option.eq_ignore_ascii_case(b"close"))
+    response.fields.list("Connection").any(|option| option.eq_ignore_ascii_case(b"close"))
 }
 
-/// Whether a field is between two neighbours. The service gives none of them but `Connection: close`, and if it did, it
-/// must not confuse the framing.
+/// Whether a field is between two neighbours. What the service says of them must not confuse the framing.
 pub(super) fn is_of_the_connection(name: &[u8]) -> bool {
     ["connection", "transfer-encoding", "keep-alive"].iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }
