@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "another target uses the rest")]
 #[path = "support/browser.rs"]
 mod browser;
 mod support;
@@ -10,10 +11,13 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
-use browser::{Browser, have};
+use browser::Browser;
+use fantoccini::Locator;
 use support::front::{Entry, Front};
 use support::http::get;
+use support::parts::have;
 use support::scripted::{Bank, Setup, Trust};
+use support::wait::until_found;
 
 /// The attacker's site: this page for every path, on a loopback port of its own.
 fn evil(page: String) -> SocketAddr {
@@ -82,6 +86,11 @@ function form(method, enctype) {
 })();
 </script>"##;
 
+/// The text of what a CSS selector finds, once it is there.
+async fn text(browser: &Browser, selector: &str) -> String {
+    until_found(selector, async || browser.client.find(Locator::Css(selector)).await.ok()?.text().await.ok()).await
+}
+
 #[tokio::test]
 async fn no_page_reaches_the_bank_from_a_foreign_origin() {
     if !have("chromedriver", "the web page") || !have("chromium", "the web page") {
@@ -96,7 +105,7 @@ async fn no_page_reaches_the_bank_from_a_foreign_origin() {
         let site = evil(TRIES.replace('@', &bank_as));
         for site_as in ["127.0.0.1", "localhost"] {
             browser.open(&format!("http://{site_as}:{}/", site.port())).await;
-            let told = browser.text("#done").await;
+            let told = text(&browser, "#done").await;
             println!("{site_as} to {bank_as}: {told}");
             assert_eq!(bank.record.raw(), Vec::<Vec<u8>>::new(), "{site_as} to {bank_as}: {told}");
             let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
@@ -127,12 +136,12 @@ async fn no_page_reaches_the_bank_by_a_rebound_name() {
     let rules = "--host-resolver-rules=MAP *.example 127.0.0.1";
     let browser = Browser::start_with(&[rules]).await;
     browser.open(&format!("http://evil.example:{}/", site.port())).await;
-    let told = browser.text("#done").await;
+    let told = text(&browser, "#done").await;
     println!("rebound: {told}");
     assert_eq!(bank.record.raw(), Vec::<Vec<u8>>::new(), "{told}");
     // The page that is loaded from the sidecar itself, as same-origin as can be: a refusal, and nothing else.
     browser.open(&format!("http://evil.example:{}/v1/accounts", address.port())).await;
-    let page = browser.text("body").await;
+    let page = text(&browser, "body").await;
     assert!(page.contains("urn:bankside:wrong-host"), "{page}");
     assert_eq!(bank.record.raw(), Vec::<Vec<u8>>::new());
     browser.close().await;
