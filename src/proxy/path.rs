@@ -38,8 +38,7 @@ fn folded(segment: &[u8]) -> String {
 }
 
 fn is_ambiguous_segment(segment: &[u8]) -> bool {
-    segment == b"."
-        || segment == b".."
+    is_dots(segment)
         || !is_utf8_when_decoded(segment)
         || segment.iter().any(|&byte| matches!(byte, b'\\' | b';' | b'#') || !byte.is_ascii_graphic())
         || segment
@@ -47,6 +46,12 @@ fn is_ambiguous_segment(segment: &[u8]) -> bool {
             .enumerate()
             .filter(|(_, byte)| **byte == b'%')
             .any(|(at, _)| escape(&segment[at + 1..]).is_none_or(is_ambiguous_when_decoded))
+}
+
+/// Whether there is nothing but dots, and spaces, which some servers cut off at the end: `.`, `..`, and what some take
+/// for them.
+fn is_dots(segment: &[u8]) -> bool {
+    !segment.is_empty() && percent_encoding::percent_decode(segment).all(|byte| matches!(byte, b'.' | b' '))
 }
 
 /// Overlong sequences (RFC 3629, section 10) are how slashes and dots got past checks.
@@ -97,6 +102,9 @@ mod tests {
             "/a/..",
             "/a/../b",
             "/%2e%2e/a",
+            "/.../a",
+            "/a/..%20/b",
+            "/%20/a",
             "/a%2Fb",
             "/a%2fb",
             "/a%5cb",
