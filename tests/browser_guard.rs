@@ -2,6 +2,7 @@
 //! image; neither as itself, nor by a name of its own that leads to this machine.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
 #[allow(dead_code, reason = "another target uses the rest")]
 #[path = "support/browser.rs"]
@@ -37,7 +38,7 @@ fn evil(page: String) -> SocketAddr {
 }
 
 /// Everything that a page can try; `done` says what became of each.
-const TRIES: &str = r##"<!doctype html><title>evil</title><p id="state">trying</p>
+const TRIES: &str = r#"<!doctype html><title>evil</title><p id="state">trying</p>
 <iframe name="sink"></iframe>
 <script>
 const BANK = "@";
@@ -84,7 +85,7 @@ function form(method, enctype) {
   document.getElementById("state").textContent = JSON.stringify(told);
   document.body.append(Object.assign(document.createElement("p"), { id: "done", textContent: JSON.stringify(told) }));
 })();
-</script>"##;
+</script>"#;
 
 /// The text of what a CSS selector finds, once it is there.
 async fn text(browser: &Browser, selector: &str) -> String {

@@ -2,6 +2,7 @@
 //! POSTs through a proxy that cuts, delays and resets at random points, with tokens that expire on the way.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
 mod support;
 
@@ -204,29 +205,29 @@ async fn pay_through_faults(name: &str, alpn: &str, seed: u64) {
         let id = payment.order["endToEndIdentification"].as_str().expect("an id").to_owned();
         *taken.entry(id).or_default() += 1;
     }
-    let mut seen = BTreeMap::<String, usize>::new();
+    let mut noticed = BTreeMap::<String, usize>::new();
     for request in control.requests() {
         if let Some(id) = request.line("x-request-id") {
-            *seen.entry(id.to_owned()).or_default() += 1;
+            *noticed.entry(id.to_owned()).or_default() += 1;
         }
     }
     let raw: Vec<String> = control.raw().iter().map(|(_, raw)| support::seen::text(raw)).collect();
     for (id, outcome) in &told {
-        let (taken, seen) = (taken.get(id).copied().unwrap_or(0), seen.get(id).copied().unwrap_or(0));
+        let (taken, noticed) = (taken.get(id).copied().unwrap_or(0), noticed.get(id).copied().unwrap_or(0));
         assert!(taken <= 1, "{id} was taken {taken} times");
-        assert!(seen <= 2, "{id} was seen {seen} times");
+        assert!(noticed <= 2, "{id} was seen {noticed} times");
         match outcome {
             Outcome::Accepted => assert_eq!(taken, 1, "{id} was accepted"),
             Outcome::Unauthorized => assert_eq!(taken, 0, "{id} was refused"),
             Outcome::NotSent => {
-                assert_eq!((taken, seen), (0, 0), "{id} was said not to have been sent");
+                assert_eq!((taken, noticed), (0, 0), "{id} was said not to have been sent");
                 assert!(!raw.iter().any(|raw| raw.contains(id)), "{id} was said not to have been sent");
             }
             Outcome::MayHave | Outcome::Cut => {}
         }
     }
     // Whatever was seen a second time, had a 401 the first time.
-    let again: usize = seen.values().map(|seen| seen - 1).sum();
+    let again: usize = noticed.values().map(|noticed| noticed - 1).sum();
     let unauthorized = control.counters().unauthorized;
     assert!(again as u64 <= unauthorized, "{again} were seen again after {unauthorized} 401s");
     tell(name, &told);
