@@ -7,11 +7,14 @@ pub mod connect;
 mod deadline;
 mod exchange;
 mod failure;
+#[cfg(feature = "pkcs11")]
+mod hsm;
 mod http1;
 mod http2;
 pub mod identity;
 mod limit;
 mod pool;
+pub mod probe;
 mod race;
 mod roots;
 pub mod tls;

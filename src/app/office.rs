@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
@@ -21,6 +22,7 @@ const ENDPOINT_CONNECTIONS: usize = 8;
 pub struct Office {
     store: Arc<dyn Store>,
     banks: Vec<BankDesk>,
+    under_way: TaskTracker,
     clock: Clock,
     random: Random,
 }
@@ -42,7 +44,13 @@ impl App {
         let (settings, clock, random) = (self.checked.config.store.clone(), self.clock.clone(), self.random.clone());
         let opening = tokio::task::spawn_blocking(move || Sqlite::open(&settings, clock, &random));
         let store: Arc<dyn Store> = opening.await.map_err(|_| StartError::Lost)??;
-        let office = Office { store, banks: Vec::new(), clock: self.clock.clone(), random: self.random.clone() };
+        let office = Office {
+            store,
+            banks: Vec::new(),
+            under_way: TaskTracker::new(),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+        };
         Ok(office.succeeded_by(&self.checked))
     }
 }
@@ -57,8 +65,8 @@ impl Office {
     /// The office for these banks, over the same store. Tokens in memory stay, and so do renewals that are under way.
     pub(super) fn succeeded_by(&self, checked: &Checked) -> Self {
         let banks = checked.banks().map(|(bank, tls)| self.desk(bank, tls)).collect();
-        let (store, clock, random) = (Arc::clone(&self.store), self.clock.clone(), self.random.clone());
-        Self { store, banks, clock, random }
+        let (store, under_way) = (Arc::clone(&self.store), self.under_way.clone());
+        Self { store, banks, under_way, clock: self.clock.clone(), random: self.random.clone() }
     }
 
     fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>) -> BankDesk {
@@ -69,6 +77,7 @@ impl Office {
             clock: self.clock.clone(),
             random: self.random.clone(),
             control: Handle::current(),
+            under_way: self.under_way.clone(),
             certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
         };
         let tokens = match self.bank(bank.name.as_str()) {
@@ -95,6 +104,13 @@ impl Office {
     /// The store that all banks share.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Waits until no renewal or end of a login is under way, those of former offices included, however long the store
+    /// takes to keep the answer: one that is not kept is a consent lost.
+    pub async fn settle(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 }
 

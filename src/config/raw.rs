@@ -10,7 +10,7 @@ use super::reader::{Field, Located, Read, Reader};
 use super::settings::LogFormat;
 use super::table::{choice, table, text};
 use super::tree::{Node, Value};
-use super::{FileContent, Invalid, Listen, Place};
+use super::{FileContent, Invalid, Listen, Pkcs11Key, Place};
 use crate::words::{Secret, Timestamp};
 
 table! {
@@ -80,8 +80,8 @@ table! {
         module: FilePath,
         /// The token's label.
         token: String,
-        /// The key's label.
-        key: String,
+        /// The key's label, or its id as `id:HEX`.
+        key: Pkcs11Key,
         /// The user's PIN.
         pin: Secret,
     }
@@ -98,6 +98,8 @@ table! {
         passphrase: Secret,
         /// As in identity.
         pkcs12: FileContent,
+        /// As in identity.
+        pkcs11: RawPkcs11,
     }
 }
 
@@ -107,6 +109,7 @@ choice!(LogFormat { "auto" => Self::Auto, "text" => Self::Text, "json" => Self::
 pub(super) struct LogLevel(pub(super) String);
 
 text! {
+    Pkcs11Key, "qwac";
     LogLevel, "info";
     RawStoreUrl, "sqlite:bankside.db";
 }

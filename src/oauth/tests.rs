@@ -1,6 +1,8 @@
 //! The rules of token life, against a scripted bank and a real store, in exact time.
 
+mod edge;
 mod failures;
+mod foretell;
 mod grants;
 mod login;
 mod processes;

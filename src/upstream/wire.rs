@@ -1,6 +1,7 @@
 //! The socket beneath TLS: it counts what was written, and reads far ahead while much is coming.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -71,6 +72,11 @@ impl Wire {
     /// The counter of bytes written.
     pub fn written(&self) -> &Written {
         &self.written
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.tcp.peer_addr().ok()
     }
 
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {

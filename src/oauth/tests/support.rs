@@ -9,6 +9,7 @@ use http::StatusCode;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::config::{
@@ -70,6 +71,7 @@ pub(in crate::oauth) fn bank(grant_type: GrantType) -> Bank {
         base_url: BaseUrl { host: "bank.example".into(), port: 443, path: String::new() },
         grant_type,
         grants: BTreeMap::new(),
+        roles: Vec::new(),
         registration: None,
         headers: HeaderRules::default(),
         tls: Tls {
@@ -293,6 +295,7 @@ fn tokens(bank: &Arc<Bank>, store: &Arc<Sqlite>, script: &Arc<Script>, clock: &C
         clock: clock.clone(),
         random: Random::seeded(seed),
         control: Handle::current(),
+        under_way: TaskTracker::new(),
         certificate: Some("fingerprint".into()),
     };
     Tokens::new(Arc::clone(bank), parts)
