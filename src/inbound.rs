@@ -28,7 +28,8 @@ pub use stream::Stream;
 
 /// What answers requests. It knows nothing of connections.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Answers a request. If the app hangs up, the future is dropped.
+    /// Answers a request. If the app hangs up, the future is dropped. After an answer with `Connection: close` nothing
+    /// more is taken from an HTTP/1 connection.
     fn call(&self, request: Request, caller: &Caller) -> impl Future<Output = Response> + Send;
 
     /// The answer to what is not a request; the connection closes after it.

@@ -11,6 +11,8 @@ mod client;
 pub mod edge;
 mod failure;
 mod foretell;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grants;
 mod login;
 mod registration;

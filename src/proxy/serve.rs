@@ -19,7 +19,7 @@ use super::event::Event;
 use super::limits::InFlight;
 use super::outgoing::{Outgoing, Rewrite};
 use super::problem::ProxyError;
-use super::resend::{self, Attempt, Resend};
+use super::resend::{self, Attempt, Past, Resend};
 use super::routes::{Passage, Routes};
 use super::{incoming, path};
 
@@ -111,10 +111,12 @@ impl Parts {
         let body = event.count(body);
         event.identify(&outgoing.fields, &self.shared.random);
 
-        let answer = parts.send(&outgoing, body, &token, &passage, event).await?;
+        let mut past = Past::default();
+        let answer = parts.send(&outgoing, body, &token, &passage, &mut past, event).await?;
         // A token that the bank has bound to a former certificate is replaced under the newest one.
         let parts = newest.load_full().if_for_the_same_bank_as(parts);
-        let mut answer = parts.once_more_if_unauthorized(answer, &outgoing, &grant, &token, &passage, event).await?;
+        let mut answer =
+            parts.once_more_if_unauthorized(answer, &outgoing, &grant, &token, &passage, past, event).await?;
         incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
         Ok((answer, place))
     }
@@ -136,6 +138,7 @@ impl Parts {
     }
 
     /// A 401 for a token that is not the best one, or that can be renewed: the request goes once more, never a third time.
+    #[expect(clippy::too_many_arguments, reason = "all of them are what is known of the first time")]
     async fn once_more_if_unauthorized(
         &self,
         answer: Response,
@@ -143,6 +146,7 @@ impl Parts {
         grant: &GrantName,
         sent: &Token,
         passage: &Passage<'_>,
+        mut past: Past,
         event: &mut Event,
     ) -> Result<Response, ProxyError> {
         if answer.status != StatusCode::UNAUTHORIZED {
@@ -160,7 +164,8 @@ impl Parts {
         };
         drop(answer);
         event.retried += 1;
-        let answer = self.send(outgoing, body, &better, passage, event).await?;
+        past.was_answered = true;
+        let answer = self.send(outgoing, body, &better, passage, &mut past, event).await?;
         if answer.status.is_success() {
             better.mark_accepted();
         }
@@ -174,11 +179,11 @@ impl Parts {
         mut body: Body,
         token: &Token,
         passage: &Passage<'_>,
+        past: &mut Past,
         event: &mut Event,
     ) -> Result<Response, SendError> {
         let timeout = passage.timeout.unwrap_or(self.shared.bank.timeouts.response);
         let mut sent = 1;
-        let mut may_have_arrived_before = false;
         loop {
             let sent_at = Instant::now();
             let error = match self.client.send(outgoing.request(body, token), timeout).await {
@@ -194,17 +199,17 @@ impl Parts {
                 body_kept: again.is_some(),
                 route_replay: passage.replay,
                 sent,
-                may_have_arrived_before,
+                may_have_arrived_before: past.may_have_arrived,
             };
             let decision = resend::decide(attempt, &error);
             tracing::debug!(bank = %self.shared.bank.name, %error, ?decision, "a request's connection failed");
             match (decision, again) {
                 (Resend::Once(_), Some(kept)) => body = kept,
-                _ => return Err(error),
+                _ => return Err(past.told_with(error)),
             }
             sent += 1;
             event.retried += 1;
-            may_have_arrived_before |= error.progress == Progress::MayHaveArrived;
+            past.may_have_arrived |= error.progress == Progress::MayHaveArrived;
         }
     }
 

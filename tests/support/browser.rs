@@ -25,6 +25,11 @@ pub struct Browser {
 impl Browser {
     /// Starts one.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`start`](Self::start), with more arguments.
+    pub async fn start_with(more: &[&str]) -> Self {
         let port = free_port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -33,7 +38,7 @@ impl Browser {
             .spawn()
             .expect("chromedriver starts");
         let profile = tempfile::tempdir().expect("a temporary folder");
-        let client = until_found("chromedriver", async || connect(port, &profile).await).await;
+        let client = until_found("chromedriver", async || connect(port, &profile, more).await).await;
         Self { client, driver, port, _profile: profile }
     }
 
@@ -88,7 +93,7 @@ impl Drop for Browser {
 }
 
 /// `None` while chromedriver does not listen yet.
-async fn connect(port: u16, profile: &TempDir) -> Option<Client> {
+async fn connect(port: u16, profile: &TempDir, more: &[&str]) -> Option<Client> {
     tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let data = format!("--user-data-dir={}", profile.path().display());
     let arguments = [
@@ -103,6 +108,7 @@ async fn connect(port: u16, profile: &TempDir) -> Option<Client> {
         "--disable-sync",
         &data,
     ];
+    let arguments = [&arguments[..], more].concat();
     let wanted = json!({
         "acceptInsecureCerts": true,
         "goog:chromeOptions": { "args": arguments },
