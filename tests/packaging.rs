@@ -65,6 +65,9 @@ fn the_manifests_take_every_right_away_that_is_not_needed() {
     let user = dockerfile.lines().find_map(|line| line.strip_prefix("USER ")).expect("a user");
     assert_eq!(compose["user"], user);
     assert_eq!(format!("{0}:{0}", pod["securityContext"]["runAsUser"]), user);
+    let features = dockerfile.lines().find_map(|line| line.strip_prefix("ARG FEATURES=")).expect("features");
+    let has = |name| features.split(',').any(|feature| feature == name);
+    assert!(has("pkcs12") && !has("pkcs11") && !has("sandbox"), "{features}");
 }
 
 #[test]
