@@ -18,18 +18,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, program: Command) -> Outcome {
-    match &args.dir {
-        Some(folder) => {
-            fs::create_dir_all(folder)
-                .and_then(|()| clap_mangen::generate_to(program, folder))
-                .with_context(|| format!("the pages cannot be written into {}", folder.display()))?;
-        }
-        None => {
-            let mut out = std::io::stdout().lock();
-            Man::new(program).render(&mut out)?;
-            more().to_writer(&mut out)?;
-        }
+    if let Some(folder) = &args.dir {
+        fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(program, folder))
+            .with_context(|| format!("the pages cannot be written into {}", folder.display()))?;
+        return Ok(());
     }
+    let mut out = std::io::stdout().lock();
+    Man::new(program).render(&mut out)?;
+    more().to_writer(&mut out)?;
     Ok(())
 }
 
