@@ -6,7 +6,9 @@ mod configured;
 #[cfg(feature = "sandbox")]
 mod demo;
 mod grant;
+mod health;
 mod login;
+mod man;
 mod output;
 mod register;
 mod run;
@@ -60,6 +62,8 @@ enum Command {
     /// Runs the simulated banks alone
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Args),
+    /// Asks a running sidecar whether it lives, or whether every bank can be used
+    Health(health::Args),
     /// Prints the JSON Schema of the configuration
     Schema,
     /// Prints a completion script for a shell
@@ -67,6 +71,8 @@ enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Prints the manual page, or writes those of all commands
+    Man(man::Args),
 }
 
 /// How a command ended, where it did not simply work.
@@ -113,11 +119,13 @@ impl Command {
             Self::Certificate(args) => certificate::run(&args, configured),
             #[cfg(feature = "sandbox")]
             Self::Sandbox(args) => sandbox::run(&args),
+            Self::Health(args) => health::run(&args, configured),
             Self::Schema => Ok(output::print_json(&crate::config::schema())?),
             Self::Completions { shell } => {
                 clap_complete::generate(shell, &mut Cli::command(), "bankside", &mut std::io::stdout());
                 Ok(())
             }
+            Self::Man(args) => man::run(&args, Cli::command()),
         }
     }
 }

@@ -101,6 +101,21 @@ async fn a_field_that_the_bank_demands_is_added_where_the_app_sent_none() {
 }
 
 #[tokio::test]
+async fn the_context_of_a_trace_passes_as_the_app_sent_it_and_is_never_made() {
+    let (world, sidecar) = running().await;
+    let context = [
+        ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        ("tracestate", "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
+    ];
+    send(sidecar.address("icard"), "GET", "/v1/accounts", &context, "").await.with(200);
+    let sent = seen(&world).pop().unwrap();
+    assert_eq!(context.map(|(name, _)| sent.line(name)), context.map(|(_, value)| Some(value)));
+    get(sidecar.address("icard"), "/v1/accounts").await.with(200);
+    let sent = seen(&world).pop().unwrap();
+    assert_eq!(context.map(|(name, _)| sent.line(name)), [None, None]);
+}
+
+#[tokio::test]
 async fn an_http2_app_reaches_an_http1_bank() {
     let (world, sidecar) = running().await;
     let answer = send_http2(sidecar.address("icard"), "POST", "/_test/echo", &[("x-a", "1")], "hello").await.with(200);

@@ -86,7 +86,7 @@ impl ProxyError {
             "detail": self.detail(),
             "bank": bank.name.as_str(),
             "grant": grant.map(GrantName::as_str),
-            "remedy": told.remedy,
+            "remedy": format!("{} (docs/TROUBLESHOOTING.md#{})", told.remedy, told.kind.name()),
         });
         let mut response = Response::new(status, Body::full(body.to_string()));
         response.fields.push("Content-Type", "application/problem+json");

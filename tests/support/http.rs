@@ -58,6 +58,8 @@ impl Answer {
         for field in ["title", "detail", "bank", "remedy"] {
             assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "no {field}: {problem}");
         }
+        let remedy = problem["remedy"].as_str().expect("a text");
+        assert!(remedy.ends_with(&format!("(docs/TROUBLESHOOTING.md#{kind})")), "{problem}");
         problem
     }
 }
