@@ -4,15 +4,15 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// An event.
 #[derive(Debug)]
-pub struct Event {
+pub(crate) struct Event {
     /// What happened.
-    pub message: String,
+    pub(crate) message: String,
     /// The names of its fields.
-    pub fields: Vec<String>,
+    pub(crate) fields: Vec<String>,
 }
 
 /// The events that a source file makes with tracing's macros.
-pub fn events(source: &str) -> Vec<Event> {
+pub(crate) fn events(source: &str) -> Vec<Event> {
     let mut found = Vec::new();
     find(source.parse().expect("Rust"), &mut found);
     found
