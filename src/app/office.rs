@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
-use crate::store::{Sqlite, Store};
+use crate::store::{self, Store};
 use crate::upstream::{ClientSettings, ConnectionLimit, TlsClient};
 
 use super::{App, StartError, UnknownBank};
@@ -35,9 +35,7 @@ pub struct BankDesk {
 impl App {
     /// Opens the store. Renewals and calls to token endpoints run on the runtime that this is called on.
     pub async fn open(&self) -> Result<Office, StartError> {
-        let (settings, clock, random) = (self.config.store.clone(), self.clock.clone(), self.random.clone());
-        let opening = tokio::task::spawn_blocking(move || Sqlite::open(&settings, clock, &random));
-        let store: Arc<dyn Store> = opening.await.map_err(|_| StartError::Lost)??;
+        let store = store::open(&self.config.store, self.clock.clone(), &self.random).await?;
         let banks = self.banks().map(|(bank, tls)| self.desk(bank, tls, &store)).collect();
         Ok(Office { store, banks })
     }

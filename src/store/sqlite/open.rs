@@ -10,9 +10,9 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::config::{self, StoreKey, StoreUrl};
-use crate::store::seal::{Bound, Sealer};
-use crate::store::{StoreError, key};
-use crate::words::{Random, Secret};
+use crate::store::seal::Sealer;
+use crate::store::{StoreError, kept, key};
+use crate::words::Random;
 
 use super::schema;
 
@@ -20,11 +20,9 @@ use super::schema;
 const BUSY: Duration = Duration::from_secs(5);
 /// How long it takes to ask again where SQLite does not wait by itself.
 const AGAIN: Duration = Duration::from_millis(20);
-/// What is sealed to tell a right key from a wrong one.
-const CHECK: &str = "bankside";
 
 pub(super) fn open(settings: &config::Store, random: &Random) -> Result<(Connection, Sealer), StoreError> {
-    let StoreUrl::Sqlite(path) = &settings.url;
+    let StoreUrl::Sqlite(path) = &settings.url else { return Err(StoreError::NoSuchStore) };
     make_file(path).map_err(|source| StoreError::File { what: "opening the store", path: path.clone(), source })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
@@ -74,22 +72,12 @@ fn fit_keys(connection: &mut Connection, keys: &StoreKey, random: &Random) -> Re
             (None, None) => key::make(path, random)?,
         }])?,
     };
-    for (id, value) in &checks {
-        sealer.open(bound(id), value)?;
-    }
-    if let Some(id) = sealer.ids().next().map(|id| id.to_string())
-        && checks.iter().all(|(known, _)| *known != id)
-    {
-        let value = sealer.seal(bound(&id), &Secret::from(CHECK))?;
+    if let Some((id, value)) = kept::fit(&sealer, &checks)? {
         let insert = "INSERT INTO kept (kind, bank, name, value, made_at) VALUES ('key', '', ?1, ?2, 0)";
         transaction.execute(insert, params![id, value])?;
     }
     transaction.commit()?;
     Ok(sealer)
-}
-
-fn bound(id: &str) -> Bound<'_> {
-    Bound { purpose: "key", bank: "", name: id, version: 0 }
 }
 
 /// The ids of the keys under which the store was sealed, with the value that each must open.
