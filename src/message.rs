@@ -37,7 +37,7 @@ pub struct Request {
 pub struct Response {
     /// The status.
     pub status: StatusCode,
-    /// The reason phrase as the bank wrote it; empty with HTTP/2.
+    /// The reason phrase as the bank wrote it; the status' usual one where the bank speaks HTTP/2, which has none.
     pub reason: Bytes,
     /// The version that the sender speaks.
     pub version: Version,

@@ -46,6 +46,7 @@ fn planted(name: &str, text: &str) -> Vec<String> {
 fn a_downward_import_and_the_own_room_are_allowed() {
     assert_eq!(planted("proxy/serve.rs", "//! Doc.\nuse crate::oauth::Tokens;\nuse crate::proxy::limits;"), [""; 0]);
     assert_eq!(planted("proxy/serve.rs", "//! Doc.\nuse super::limits;\nuse super::super::words::Kind;"), [""; 0]);
+    assert_eq!(planted("proxy/serve.rs", "//! Doc.\nmod tests { use super::super::limits; }"), [""; 0]);
 }
 
 #[test]
@@ -57,6 +58,8 @@ fn a_planted_upward_import_is_found_in_every_spelling() {
         "fn f() { crate::proxy::f() }",
         "fn f() { println!(\"{}\", crate::proxy::NAME) }",
         "mod tests { use crate::proxy::Proxy; }",
+        "mod tests { use super::super::super::proxy::Proxy; }",
+        "mod rows; fn f() { super::super::proxy::f() }",
         "use crate as house;",
         "use crate::*;",
     ] {

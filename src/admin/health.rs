@@ -7,7 +7,7 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::oauth::GrantState;
+use crate::oauth::{GrantError, GrantState};
 
 use super::server::{AdminBank, AdminState};
 
@@ -63,9 +63,12 @@ async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
                 // It is renewed when somebody asks.
                 GrantState::Expired if report.refreshable => {}
                 other => {
-                    missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name))
+                    missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name));
                 }
             },
+            Err(GrantError::Missing) => {
+                missing.push(format!("grant {grant}: not there yet; run `bankside login {} {grant}`", bank.bank.name));
+            }
             Err(error) => missing.push(format!("grant {grant}: {error}")),
         }
     }

@@ -44,7 +44,7 @@ struct Started {
 }
 
 /// Runs the sidecar to its end. `ready` hears how the start went.
-pub(super) fn run(control: Control, ready: &SyncSender<Ready>) {
+pub(super) fn run(control: &Control, ready: &SyncSender<Ready>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return tell(ready, Err(error.into())),
@@ -58,7 +58,7 @@ pub(super) fn run(control: Control, ready: &SyncSender<Ready>) {
             }
             Ok(started) => {
                 tell(ready, Ok(started.listeners.clone()));
-                started.until_ended(&control).await;
+                started.until_ended(control).await;
             }
         }
     });

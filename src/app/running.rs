@@ -26,7 +26,7 @@ impl App {
         let (ready_sender, ready) = std::sync::mpsc::sync_channel(1);
         let control = Control { app: self, drain: drain.clone(), stop_admin: CancellationToken::new() };
         let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
-            control::run(control, &ready_sender);
+            control::run(&control, &ready_sender);
             ended_sender.send_replace(true);
         })?;
         match ready.recv() {

@@ -65,9 +65,9 @@ fn grants(bank: &Bank) -> String {
     };
     let names: std::collections::BTreeSet<GrantName> =
         bank.required_grants().into_iter().chain(bank.grants.keys().cloned()).collect();
-    let named = names.iter().map(|grant| match bank.scopes(grant) {
+    let listed = names.iter().map(|grant| match bank.scopes(grant) {
         [] => grant.to_string(),
         scopes => format!("{grant} ({})", scopes.join(" ")),
     });
-    format!("{how}: {}", named.collect::<Vec<_>>().join(", "))
+    format!("{how}: {}", listed.collect::<Vec<_>>().join(", "))
 }

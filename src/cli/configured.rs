@@ -22,12 +22,12 @@ impl Configured {
 
     /// The configuration. What is wrong is told on standard error.
     pub(super) fn config(&self) -> Result<Config, Failed> {
-        Config::load(&self.path(), &ProcessEnvironment).map_err(told)
+        Config::load(&self.path(), &ProcessEnvironment).map_err(|problems| told(&problems))
     }
 
     /// The configuration with its identities, read and checked. What is wrong is told on standard error.
     pub(super) fn checked(&self) -> Result<App, Failed> {
-        App::new(self.config()?).map_err(told)
+        App::new(self.config()?).map_err(|problems| told(&problems))
     }
 
     /// As [`checked`](Self::checked); what is worth knowing is told, too.
@@ -44,7 +44,7 @@ impl Configured {
     }
 }
 
-fn told(problems: Problems) -> Failed {
+fn told(problems: &Problems) -> Failed {
     tell(&problems.0);
     Failed::Config
 }

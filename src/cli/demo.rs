@@ -27,13 +27,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let second = args.port.checked_add(1).ok_or_else(|| anyhow!("the second bank needs the port above --port"))?;
-    let listens = Listens {
-        admin: format!("127.0.0.1:{}", args.admin_port),
-        icard: format!("127.0.0.1:{}", args.port),
-        cnb: format!("127.0.0.1:{second}"),
-        cnb_sandbox: None,
-    };
+    let listens = Listens::two_banks(args.port, args.admin_port);
+    let listens = listens.ok_or_else(|| anyhow!("the second bank needs the port above --port"))?;
     let _log = telemetry::log::start(&Log { format: LogFormat::Auto, level: "warn".to_owned() })?;
     // Certificates, secrets and the store: gone when the demonstration ends.
     let dir = tempfile::tempdir().context("no temporary folder can be made")?;

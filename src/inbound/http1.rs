@@ -1,14 +1,14 @@
 //! Serving HTTP/1.1 and HTTP/1.0: one request after the other, in the connection's own task.
 //!
-//! A request costs no task, channel or timer of its own: its future is set into a box that is used again, the channel
-//! for interim answers outlives it, and there is one timer. When the connection has rested for a while, all of that and
-//! the buffers are given back.
+//! A request costs no task and no timer of its own. Buffers and the channel for interim answers are lent by the worker
+//! while there is something to do, so a connection that rests costs little more than its socket.
 
 mod answer;
 mod body;
 mod head;
 mod linger;
 mod outgoing;
+mod spare;
 mod wire;
 
 use std::future::poll_fn;
@@ -17,18 +17,20 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use http::{Method, Version};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::message::http1::{HeadScan, RequestHead, persists, request_framing};
-use crate::message::{Interim, Request, Response};
+use crate::message::{Request, Response};
 
 use super::timer::Deadline;
 use super::{Caller, Malformed, ServeSettings, Service, Stream};
 
-use head::{Arrival, Rest};
+use head::Arrival;
 use outgoing::Outgoing;
+use spare::{Channel, take_channel};
 use wire::Shared;
+
+pub(super) use spare::{give_read_buffer, take_read_buffer};
 
 /// A connection as its driver sees it.
 struct Connection<'a, S> {
@@ -38,10 +40,11 @@ struct Connection<'a, S> {
     settings: &'a ServeSettings,
     drain: &'a CancellationToken,
     scan: HeadScan,
-    rest: Rest,
+    /// Whether something of the next head has come.
+    has_begun: bool,
     /// How many requests there were.
     exchanges: u64,
-    interims: Option<(UnboundedSender<Interim>, UnboundedReceiver<Interim>)>,
+    interims: Option<Channel>,
 }
 
 /// What the answer has to know of its request.
@@ -79,25 +82,20 @@ pub(super) async fn serve<S: Stream, V: Service>(
 ) {
     let mut connection = Connection::new(io, received, settings, drain);
     let mut draining = Box::pin(drain.cancelled());
-    let mut call = None;
     loop {
         let head = match poll_fn(|cx| connection.poll_head(draining.as_mut(), cx)).await {
             Arrival::Head(head) => head,
             Arrival::Malformed(malformed) => return connection.refuse(service.refuse(&malformed, caller)).await,
             Arrival::Closed => return,
-            Arrival::Resting => {
-                call = None;
-                continue;
-            }
         };
         let (request, mut exchange) = match connection.begin(head) {
             Ok(begun) => begun,
             Err(malformed) => return connection.refuse(service.refuse(&malformed, caller)).await,
         };
-        let mut slot = call.get_or_insert_with(|| Box::pin(None)).as_mut();
-        slot.set(Some(service.call(request, caller)));
-        let response = poll_fn(|cx| connection.poll_response(slot.as_mut(), &mut exchange, cx)).await;
-        slot.set(None);
+        // In a box, so that a connection that rests does not carry the room for it.
+        let mut call = Box::pin(service.call(request, caller));
+        let response = poll_fn(|cx| connection.poll_response(call.as_mut(), &mut exchange, cx)).await;
+        drop(call);
         let Some(response) = response else { return };
         match connection.answer(response, exchange).await {
             After::Persist => {}
@@ -117,7 +115,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             settings,
             drain,
             scan: HeadScan::default(),
-            rest: Rest::Short,
+            has_begun: false,
             exchanges: 0,
             interims: None,
         }
@@ -140,31 +138,22 @@ impl<'a, S: Stream> Connection<'a, S> {
             persists: persists(version, &fields),
             withholds_body: expects && version == Version::HTTP_11,
         };
-        let interim = (version == Version::HTTP_11).then(|| self.interim_sender());
+        let interim = (version == Version::HTTP_11).then(|| self.interims.insert(take_channel()).0.clone());
         Ok((Request { method, target, version, fields, body, interim }, exchange))
-    }
-
-    /// Where this request's interim answers go. The channel of the last request serves again, unless somebody kept
-    /// hold of it, whose answers would be taken for this request's.
-    fn interim_sender(&mut self) -> UnboundedSender<Interim> {
-        let kept = self.interims.take().filter(|(_, receiver)| receiver.sender_strong_count() == 1);
-        self.interims.insert(kept.unwrap_or_else(unbounded_channel)).0.clone()
     }
 
     /// The service's answer, or `None` if the app has hung up. Interim answers go out in the meantime.
     fn poll_response<F: Future<Output = Response>>(
         &mut self,
-        call: Pin<&mut Option<F>>,
+        call: Pin<&mut F>,
         exchange: &mut Exchange,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Response>> {
-        if let Some(call) = call.as_pin_mut()
-            && let Poll::Ready(response) = call.poll(cx)
-        {
+        if let Poll::Ready(response) = call.poll(cx) {
             return Poll::Ready(Some(response));
         }
         self.take_interims(exchange, Some(cx));
-        if self.poll_write(cx).is_ready_and(|written| !written) {
+        if self.poll_write(cx) == Poll::Ready(false) {
             return Poll::Ready(None);
         }
         self.wire.lock().poll_gone(cx).map(|()| None)
@@ -172,18 +161,16 @@ impl<'a, S: Stream> Connection<'a, S> {
 
     /// Queues the interim answers that there are; with a context, whoever sends the next one wakes its task.
     fn take_interims(&mut self, exchange: &mut Exchange, mut cx: Option<&mut Context<'_>>) {
-        let Some((_, receiver)) = self.interims.as_mut().filter(|_| exchange.version == Version::HTTP_11) else {
-            return;
-        };
+        let Some((_, receiver)) = &mut self.interims else { return };
         loop {
-            let received = match &mut cx {
+            let next = match &mut cx {
                 Some(cx) => match receiver.poll_recv(cx) {
                     Poll::Ready(interim) => interim,
                     Poll::Pending => None,
                 },
                 None => receiver.try_recv().ok(),
             };
-            let Some(interim) = received else { return };
+            let Some(interim) = next else { return };
             exchange.withholds_body &= interim.status != http::StatusCode::CONTINUE;
             self.out.interim(&interim);
         }
@@ -214,20 +201,6 @@ impl<'a, S: Stream> Connection<'a, S> {
         let exchange = Exchange { is_head: false, version: Version::HTTP_11, persists: false, withholds_body: false };
         if self.answer(response, exchange).await == After::Close {
             self.linger().await;
-        }
-    }
-}
-
-/// Reads better than `matches!` around a `Poll`.
-trait IsReadyAnd<T> {
-    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool;
-}
-
-impl<T> IsReadyAnd<T> for Poll<T> {
-    fn is_ready_and(self, test: impl FnOnce(T) -> bool) -> bool {
-        match self {
-            Poll::Ready(value) => test(value),
-            Poll::Pending => false,
         }
     }
 }

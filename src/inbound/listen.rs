@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -42,8 +42,8 @@ pub enum ListenError {
 pub enum Listener {
     /// On TCP.
     Tcp(TcpListener),
-    /// On a unix socket.
-    Unix(UnixListener, SocketFile),
+    /// On a unix socket, with its file if that is ours.
+    Unix(UnixListener, Option<SocketFile>),
 }
 
 /// The file of a unix socket; removed when dropped, if it is still the same.
@@ -62,7 +62,7 @@ pub fn bind(listen: &Listen) -> Result<Listener, ListenError> {
         Listen::Unix(path) => {
             remove_stale(path)?;
             bind_unix(path)
-                .map(|(listener, file)| Listener::Unix(listener, file))
+                .map(|(listener, file)| Listener::Unix(listener, Some(file)))
                 .map_err(|source| ListenError::Bind { address: path.display().to_string(), source })
         }
     }
@@ -73,16 +73,10 @@ impl Listener {
     pub fn address(&self) -> io::Result<Listen> {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
-            Self::Unix(_, file) => Ok(Listen::Unix(file.path.clone())),
-        }
-    }
-}
-
-impl AsRawFd for Listener {
-    fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::Tcp(listener) => listener.as_raw_fd(),
-            Self::Unix(listener, _) => listener.as_raw_fd(),
+            Self::Unix(listener, _) => {
+                let address = listener.local_addr()?;
+                Ok(Listen::Unix(address.as_pathname().map(Path::to_owned).unwrap_or_default()))
+            }
         }
     }
 }

@@ -9,13 +9,12 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
+use super::http1::{give_read_buffer, take_read_buffer};
 use super::timer::Deadline;
 use super::{Caller, ServeSettings, Service, Stream, http1, http2};
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Room for a usual head with a small body.
-const FIRST_READ: usize = 4 * 1024;
 
 /// Serves one connection until the app or we close it: HTTP/2 with prior knowledge, or HTTP/1.1.
 ///
@@ -52,14 +51,21 @@ async fn sniff<S: Stream>(
     let mut deadline = Deadline::new();
     let mut draining = pin!(drain.cancelled());
     deadline.set(settings.keep_alive);
+    let mut has_begun = false;
     poll_fn(|cx| {
         loop {
             if let Some(protocol) = protocol(received) {
                 return Poll::Ready(Some(protocol));
             }
-            received.reserve(FIRST_READ);
+            if received.is_empty() {
+                *received = take_read_buffer();
+            }
             match pin!(io.read_buf(received)).poll(cx) {
-                Poll::Ready(Ok(1..)) => deadline.set(settings.request),
+                Poll::Ready(Ok(1..)) if has_begun => {}
+                Poll::Ready(Ok(1..)) => {
+                    has_begun = true;
+                    deadline.set(settings.request);
+                }
                 // Part of a preface, and then nothing: let HTTP/1.1 say that it is malformed.
                 Poll::Ready(Ok(0)) if !received.is_empty() => return Poll::Ready(Some(Protocol::Http1)),
                 Poll::Ready(_) => return Poll::Ready(None),
@@ -68,7 +74,7 @@ async fn sniff<S: Stream>(
         }
         if received.is_empty() {
             // No memory for a connection that has not said anything yet.
-            *received = BytesMut::new();
+            give_read_buffer(std::mem::take(received));
             if draining.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);
             }

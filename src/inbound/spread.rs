@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::listen::Listener;
+use super::listen::{Listener, SocketFile};
 use super::{Caller, ServeSettings, Service, serve};
 
 /// The first wait after the system refused to accept; it doubles up to the last.
@@ -52,7 +51,7 @@ pub struct Accepted<T> {
 /// A connection that is not served yet. It counts until it is dropped, or its serving ends.
 pub struct Connection {
     socket: Socket,
-    _place: Place,
+    place: Place,
 }
 
 enum Socket {
@@ -92,12 +91,12 @@ pub async fn accept<T: Clone>(
     spread: Spread<T>,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let listener = AsyncFd::new(listener)?;
+    let listener = Accepting::new(listener)?;
     let accepting = async {
         let mut wait = FIRST_WAIT;
         loop {
             let Ok(permit) = Arc::clone(&spread.room).acquire_owned().await else { return Ok(()) };
-            match accept_one(&listener).await {
+            match listener.accept().await {
                 Ok(socket) => {
                     spread.hand_over(socket, front.clone(), permit);
                     wait = FIRST_WAIT;
@@ -131,7 +130,7 @@ impl<T> Spread<T> {
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place { connections: Arc::clone(&worker.connections), _permit: permit };
         // A worker that has ended drops the connection, which is all that can be done with it.
-        let _ = worker.sender.send(Accepted { front, connection: Connection { socket, _place: place } });
+        let _ = worker.sender.send(Accepted { front, connection: Connection { socket, place } });
     }
 }
 
@@ -143,7 +142,7 @@ impl Connection {
         settings: &ServeSettings,
         drain: CancellationToken,
     ) -> io::Result<()> {
-        let Self { socket, _place } = self;
+        let Self { socket, place } = self;
         match socket {
             Socket::Tcp(stream, remote) => {
                 stream.set_nodelay(true)?;
@@ -156,27 +155,37 @@ impl Connection {
                 serve(stream, caller, service, settings, drain).await;
             }
         }
+        drop(place);
         Ok(())
     }
 }
 
-async fn accept_one(listener: &AsyncFd<Listener>) -> io::Result<Socket> {
-    loop {
-        let mut ready = listener.readable().await?;
-        let accepted = ready.try_io(|listener| match listener.get_ref() {
-            Listener::Tcp(listener) => {
-                let (stream, remote) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                Ok(Socket::Tcp(stream, remote))
+/// A listener on the acceptor's runtime.
+enum Accepting {
+    Tcp(tokio::net::TcpListener),
+    /// The file goes with its listener.
+    Unix(tokio::net::UnixListener, #[expect(dead_code, reason = "it is there to be dropped")] Option<SocketFile>),
+}
+
+impl Accepting {
+    fn new(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            Listener::Unix(listener, file) => Self::Unix(tokio::net::UnixListener::from_std(listener)?, file),
+        })
+    }
+
+    /// The next connection, free of this runtime: its worker has one of its own.
+    async fn accept(&self) -> io::Result<Socket> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                Ok(Socket::Tcp(stream.into_std()?, remote))
             }
-            Listener::Unix(listener, _) => {
-                let (stream, _) = listener.accept()?;
-                stream.set_nonblocking(true)?;
-                Ok(Socket::Unix(stream))
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Socket::Unix(stream.into_std()?))
             }
-        });
-        if let Ok(accepted) = accepted {
-            return accepted;
         }
     }
 }
@@ -188,67 +197,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Listen;
-    use crate::inbound::listen::bind;
-
-    fn listener() -> (Listener, SocketAddr) {
-        let listener = bind(&Listen::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
-        let Listen::Tcp(address) = listener.address().unwrap() else { panic!("not TCP") };
-        (listener, address)
-    }
-
-    #[tokio::test]
-    async fn each_connection_goes_to_the_worker_that_has_the_fewest() {
-        let (listener, address) = listener();
-        let (spread, mut workers) = spread(3, 100);
-        let stop = CancellationToken::new();
-        let accepting = tokio::spawn(accept(listener, "bank", spread.clone(), stop.clone()));
-        let clients: Vec<_> = (0..9).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let mut held = Vec::new();
-        for worker in &mut workers {
-            for _ in 0..3 {
-                held.push(worker.recv().await.unwrap());
-            }
-        }
-        assert_eq!(spread.connections(), [3, 3, 3]);
-        // The first worker's connections end: it gets the next ones.
-        held.drain(..3);
-        assert_eq!(spread.connections(), [0, 3, 3]);
-        let more: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-        for _ in 0..3 {
-            held.push(workers[0].recv().await.unwrap());
-        }
-        assert_eq!((spread.connections(), held[0].front), (vec![3, 3, 3], "bank"));
-        stop.cancel();
-        accepting.await.unwrap().unwrap();
-        drop((clients, more));
-        assert!(TcpStream::connect(address).is_err());
-    }
-
-    #[tokio::test]
-    async fn beyond_the_bound_a_connection_waits_until_another_ends() {
-        let (listener, address) = listener();
-        let (spread, mut workers) = spread(1, 2);
-        let accepting = tokio::spawn(accept(listener, (), spread.clone(), CancellationToken::new()));
-        let clients: Vec<_> = (0..3).map(|_| TcpStream::connect(address).unwrap()).collect();
-        let first = workers[0].recv().await.unwrap();
-        let second = workers[0].recv().await.unwrap();
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert!(workers[0].try_recv().is_err());
-        drop(first);
-        assert!(workers[0].recv().await.is_some());
-        accepting.abort();
-        drop((second, clients));
-    }
-
-    #[test]
-    fn what_is_wrong_with_accepting_is_told_from_what_is_wrong_with_a_connection() {
-        assert!(is_of_one_connection(&io::ErrorKind::ConnectionAborted.into()));
-        let too_many_files = io::Error::from_raw_os_error(24);
-        assert!(!is_of_one_connection(&too_many_files));
-    }
-}
+mod tests;

@@ -8,11 +8,14 @@ use http::{Method, StatusCode};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::inbound::access;
-use crate::message::{Body, BodyError, BodyStream, Frame, Request, Response, Size};
+use crate::message::{Body, BodyError, BodyStream, Fields, Frame, Request, Response, Size};
 use crate::telemetry::BankMetrics;
-use crate::words::{BankName, GrantName, Kind};
+use crate::words::{BankName, GrantName, Kind, Random};
 
 use super::path;
+
+/// The field that names a request, for apps and banks alike.
+const REQUEST_ID: &str = "X-Request-ID";
 
 /// What is told of a request when it is over: at the end of the answer, or when the app hangs up.
 pub(super) struct Event {
@@ -60,6 +63,15 @@ impl Event {
         self.request.is_some()
     }
 
+    /// Takes over the id that the bank gets, or makes one, where the app sent none: bank and log speak of the same.
+    pub(super) fn identify(&mut self, sent: &Fields, random: &Random) {
+        if let Some(request) = &mut self.request
+            && request.id.is_empty()
+        {
+            request.id = sent.get(REQUEST_ID).map_or_else(|| random.uuid(), printable);
+        }
+    }
+
     /// Hands the answer over, with a body that ends the event, and gives the place back, when it has gone out.
     pub(super) fn until_end_of(mut self, mut answer: Response, place: Option<OwnedSemaphorePermit>) -> Response {
         self.status = Some(answer.status);
@@ -103,7 +115,7 @@ impl RequestLine {
     fn of(request: &Request) -> Self {
         let target = access::origin_form(&request.target).unwrap_or_else(|| request.target.clone());
         let path = path::path_only(&target);
-        let id = request.fields.get("X-Request-ID").unwrap_or_default();
+        let id = request.fields.get(REQUEST_ID).unwrap_or_default();
         Self { method: request.method.clone(), path: printable(path), id: printable(id) }
     }
 }

@@ -47,6 +47,6 @@ mod tests {
         let first = in_flight.enter().await.expect("a free place");
         assert_eq!(in_flight.enter().await.err(), Some(Overloaded(Duration::from_secs(5))));
         drop(first);
-        in_flight.enter().await.expect("the place is free again");
+        assert!(in_flight.enter().await.is_ok(), "the place is free again");
     }
 }

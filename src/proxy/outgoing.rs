@@ -23,7 +23,7 @@ pub(super) struct Rewrite {
 pub(super) struct Outgoing {
     pub(super) method: Method,
     target: Bytes,
-    fields: Fields,
+    pub(super) fields: Fields,
     pub(super) kept: Kept,
     interim: Option<UnboundedSender<Interim>>,
 }

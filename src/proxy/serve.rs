@@ -91,6 +91,7 @@ impl Parts {
         let token = self.shared.tokens.get(&grant).await?;
         let host = request.fields.get("Host").map(<[u8]>::to_vec);
         let (outgoing, body) = self.rewrite.rewrite(request, &target, self.shared.bank.limits.replay_body);
+        event.identify(&outgoing.fields, &self.shared.random);
 
         let answer = self.send(&outgoing, body, &token, &passage, event).await?;
         let mut answer = self.once_more_if_unauthorized(answer, &outgoing, &grant, &token, &passage, event).await?;

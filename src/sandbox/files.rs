@@ -35,6 +35,15 @@ impl Default for Listens {
     }
 }
 
+impl Listens {
+    /// Two banks, at a port of this machine and the next one; `None` if there is no next one.
+    pub fn two_banks(port: u16, admin: u16) -> Option<Self> {
+        let local = |port: u16| format!("127.0.0.1:{port}");
+        let next = port.checked_add(1)?;
+        Some(Self { admin: local(admin), icard: local(port), cnb: local(next), cnb_sandbox: None })
+    }
+}
+
 /// Where the written files are.
 #[derive(Clone, Debug)]
 pub struct Files {

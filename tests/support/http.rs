@@ -1,64 +1,148 @@
 //! A legacy app: a plain HTTP client that knows nothing of banks.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::wait::unless_it_hangs;
 
 /// An answer, read whole.
-pub type Answer = Response<Bytes>;
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The field lines.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// The trailers, if there were any.
+    pub trailers: HeaderMap,
+}
+
+impl Answer {
+    /// A field's value; empty where it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {} {:?}", self.status, self.body))
+    }
+
+    /// This, if it has that status.
+    pub fn with(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{:?}", self.body);
+        self
+    }
+
+    /// The problem that this is: of this kind and status, whole, and told apart from the bank's own answers.
+    pub fn problem(&self, kind: &str, status: u16) -> Value {
+        let problem = self.json();
+        assert_eq!(problem["type"], format!("urn:bankside:{kind}"), "{problem}");
+        assert_eq!((self.status, &problem["status"]), (status, &Value::from(status)), "{problem}");
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert!(self.header("proxy-status").starts_with("bankside; error="), "{:?}", self.headers);
+        for field in ["title", "detail", "bank", "remedy"] {
+            assert!(problem[field].as_str().is_some_and(|text| !text.is_empty()), "no {field}: {problem}");
+        }
+        problem
+    }
+}
 
 /// A GET on a connection of its own.
-pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
-    send(address, "GET", path, headers, "").await
+pub async fn get(address: SocketAddr, path: &str) -> Answer {
+    send(address, "GET", path, &[], "").await
 }
 
 /// A request on a connection of its own, with HTTP/1.1.
-pub async fn send(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub async fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
     let stream = TcpStream::connect(address).await.expect("somebody listens");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
-    let driver = tokio::spawn(connection);
-    let answer = sender.send_request(request(address, method, path, headers, body)).await.expect("an answer");
-    let answer = whole(answer).await;
-    drop(sender);
-    driver.abort();
-    answer
+    send_over(stream, &address.to_string(), method, path, headers, body).await
+}
+
+/// A GET over a unix socket.
+pub async fn get_unix(socket: &Path, path: &str) -> Answer {
+    let stream = UnixStream::connect(socket).await.expect("somebody listens");
+    send_over(stream, "localhost", "GET", path, &[], "").await
+}
+
+async fn send_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        request = request.header("host", host);
+    }
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let request = request.body(Full::new(body.into())).expect("a request");
+    unless_it_hangs(path, async {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        let driver = tokio::spawn(connection);
+        let answer = whole(sender.send_request(request).await.expect("an answer")).await;
+        driver.abort();
+        answer
+    })
+    .await
 }
 
 /// A request on a connection of its own, with HTTP/2 by prior knowledge.
-pub async fn send_http2(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let stream = TcpStream::connect(address).await.expect("somebody listens");
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("a connection");
-    let driver = tokio::spawn(connection);
-    let mut request = request(address, method, path, headers, body);
-    *request.uri_mut() = format!("http://{address}{path}").parse().expect("a URI");
-    request.headers_mut().remove("host");
-    let answer = whole(sender.send_request(request).await.expect("an answer")).await;
-    driver.abort();
-    answer
-}
-
-fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
-    let mut request = Request::builder().method(method).uri(path);
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        request = request.header("host", address.to_string());
-    }
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a request")
+pub async fn send_http2(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
+    let request = Request::builder().method(method).uri(format!("http://{address}{path}"));
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let request = request.body(Full::new(body.into())).expect("a request");
+    unless_it_hangs(path, async {
+        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        let connected = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+        let (mut sender, connection) = connected.expect("a connection");
+        let driver = tokio::spawn(connection);
+        let answer = whole(sender.send_request(request).await.expect("an answer")).await;
+        driver.abort();
+        answer
+    })
+    .await
 }
 
 async fn whole(answer: Response<hyper::body::Incoming>) -> Answer {
     let (head, body) = answer.into_parts();
-    Response::from_parts(head, body.collect().await.expect("a whole body").to_bytes())
+    let body = body.collect().await.expect("a whole body");
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes(), trailers }
 }
 
-/// The body as JSON.
-pub fn json(answer: &Answer) -> serde_json::Value {
-    serde_json::from_slice(answer.body()).unwrap_or_else(|_| panic!("not JSON: {:?}", answer.body()))
+/// Sends these bytes on a connection of their own; all that comes back until the sidecar closes.
+pub async fn raw(address: SocketAddr, request: &str) -> String {
+    unless_it_hangs("the connection is not closed", async {
+        let mut stream = TcpStream::connect(address).await.expect("somebody listens");
+        stream.write_all(request.as_bytes()).await.expect("it is taken");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer).into_owned()
+    })
+    .await
 }

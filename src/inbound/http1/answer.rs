@@ -10,6 +10,7 @@ use crate::message::http1::framing::may_have_content;
 use crate::message::http1::head::{write_field, write_status_line};
 use crate::message::{Body, Frame, Response, Size};
 
+use super::spare::give_channel;
 use super::wire::UploadState;
 use super::{After, Connection, Exchange};
 
@@ -41,6 +42,9 @@ impl<S: Stream> Connection<'_, S> {
     /// Writes the answer, and sees to what is left of the request.
     pub(super) async fn answer(&mut self, response: Response, mut exchange: Exchange) -> After {
         self.take_interims(&mut exchange, None);
+        if let Some(channel) = self.interims.take() {
+            give_channel(channel);
+        }
         if response.status.is_informational() {
             // As a final answer this would leave the app waiting for ever.
             return After::BreakOff;
@@ -172,10 +176,24 @@ impl Content {
     fn agrees_with(self, value: &[u8]) -> bool {
         match self {
             Self::Described => true,
-            Self::Length(length) => value == length.to_string().as_bytes(),
+            Self::Length(length) => is_number(value, length),
             Self::None | Self::Chunked | Self::UntilClose => false,
         }
     }
+}
+
+/// Whether these are the digits of that number, and no more.
+fn is_number(mut digits: &[u8], mut number: u64) -> bool {
+    while let Some((last, rest)) = digits.split_last() {
+        if u64::from(*last) != u64::from(b'0') + number % 10 {
+            return false;
+        }
+        (digits, number) = (rest, number / 10);
+        if number == 0 {
+            return digits.is_empty();
+        }
+    }
+    false
 }
 
 fn content(response: &Response, exchange: Exchange) -> Content {
@@ -191,6 +209,24 @@ fn content(response: &Response, exchange: Exchange) -> Content {
 
 /// Whether a field is between two neighbours. The service gives none of them, and if it did, it must not confuse the
 /// framing.
-fn is_of_the_connection(name: &[u8]) -> bool {
+pub(super) fn is_of_the_connection(name: &[u8]) -> bool {
     ["connection", "transfer-encoding", "keep-alive"].iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_told_from_all_that_is_written_otherwise() {
+        for number in [0, 7, 10, 100, 1234, u64::MAX] {
+            assert!(is_number(number.to_string().as_bytes(), number));
+            assert!(!is_number(format!("0{number}").as_bytes(), number));
+            assert!(!is_number(format!("{number}0").as_bytes(), number));
+            assert!(!is_number(format!("+{number}").as_bytes(), number));
+        }
+        assert!(!is_number(b"", 0));
+        assert!(!is_number(b"00", 0));
+        assert!(!is_number(b"8", 7));
+    }
 }

@@ -1,8 +1,7 @@
-//! Waiting for a request's head: resting, giving memory back, running out of time.
+//! Waiting for a request's head, within its time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::StatusCode;
 use tokio_util::sync::WaitForCancellationFuture;
@@ -12,29 +11,13 @@ use crate::message::http1::{RequestHead, parse_request_head};
 
 use super::Connection;
 
-/// After so long without a request the connection gives its memory back.
-const RELEASE: Duration = Duration::from_secs(2);
-
-/// How long the connection has waited for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// Not long: its buffers are kept.
-    Short,
-    /// Its memory is given back.
-    Long,
-    /// Something of a head has come.
-    Head,
-}
-
 /// What came of waiting.
 pub(super) enum Arrival {
     /// A head.
     Head(RequestHead),
     /// Something that is none, or not in time.
     Malformed(Malformed),
-    /// Nothing for a while: whatever can be given back should be.
-    Resting,
-    /// The end: the app has closed, we drain, or it has rested long enough.
+    /// The end: the app has closed, we drain, or the connection has rested long enough.
     Closed,
 }
 
@@ -44,14 +27,12 @@ impl<S: Stream> Connection<'_, S> {
         draining: Pin<&mut WaitForCancellationFuture<'_>>,
         cx: &mut Context<'_>,
     ) -> Poll<Arrival> {
-        match self.poll_read_head(cx) {
-            Poll::Ready(arrival) => {
-                self.deadline.clear();
-                self.rest = Rest::Short;
-                Poll::Ready(arrival)
-            }
-            Poll::Pending => self.poll_rest(draining, cx),
+        if let Poll::Ready(arrival) = self.poll_read_head(cx) {
+            self.deadline.clear();
+            self.has_begun = false;
+            return Poll::Ready(arrival);
         }
+        self.poll_rest(draining, cx)
     }
 
     fn poll_read_head(&mut self, cx: &mut Context<'_>) -> Poll<Arrival> {
@@ -71,39 +52,23 @@ impl<S: Stream> Connection<'_, S> {
     /// What time and drain have to say while nothing comes.
     fn poll_rest(&mut self, draining: Pin<&mut WaitForCancellationFuture<'_>>, cx: &mut Context<'_>) -> Poll<Arrival> {
         let mut wire = self.wire.lock();
-        if wire.received.is_empty() {
-            if self.rest == Rest::Head {
-                self.rest = Rest::Short;
-                self.deadline.clear();
-            }
+        let has_begun = !wire.received.is_empty();
+        if has_begun != self.has_begun || !self.deadline.is_set() {
+            self.has_begun = has_begun;
+            self.deadline.set(if has_begun { self.settings.request } else { self.settings.keep_alive });
+        }
+        if !has_begun {
+            wire.release();
+            self.out.release();
             if draining.poll(cx).is_ready() {
                 return Poll::Ready(Arrival::Closed);
             }
-        } else if self.rest != Rest::Head {
-            self.rest = Rest::Head;
-            self.deadline.set(self.settings.request);
-        }
-        if !self.deadline.is_set() {
-            let first = RELEASE.min(self.settings.keep_alive);
-            self.deadline.set(if self.rest == Rest::Long { self.settings.keep_alive - first } else { first });
-        }
-        if self.rest == Rest::Long {
-            wire.release();
         }
         ready!(self.deadline.poll(cx));
-        Poll::Ready(match self.rest {
-            Rest::Head => Arrival::Malformed(Malformed {
-                status: StatusCode::REQUEST_TIMEOUT,
-                reason: "the request's head did not come in time",
-            }),
-            Rest::Long => Arrival::Closed,
-            Rest::Short => {
-                self.rest = Rest::Long;
-                wire.release();
-                self.out.release();
-                self.interims = None;
-                Arrival::Resting
-            }
-        })
+        if !has_begun {
+            return Poll::Ready(Arrival::Closed);
+        }
+        let reason = "the request's head did not come in time";
+        Poll::Ready(Arrival::Malformed(Malformed { status: StatusCode::REQUEST_TIMEOUT, reason }))
     }
 }

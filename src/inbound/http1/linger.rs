@@ -26,8 +26,8 @@ impl<S: Stream> Connection<'_, S> {
         self.deadline.set(SKIP);
         let after = poll_fn(|cx| {
             loop {
-                let decoded = decoder.decode(&mut self.wire.lock().received);
-                match decoded {
+                let part = decoder.decode(&mut self.wire.lock().received);
+                match part {
                     Ok(Decoded::End) => return Poll::Ready(After::Persist),
                     Ok(Decoded::Frame(Frame::Data(data))) if skipped + data.len() <= MOST_SKIPPED => {
                         skipped += data.len();

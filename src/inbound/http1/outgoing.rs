@@ -9,8 +9,12 @@ use bytes::{Buf, Bytes};
 use http::StatusCode;
 use tokio::io::AsyncWrite;
 
-use crate::message::http1::{begin_chunk, encode_end, write_response_head};
+use crate::message::http1::head::{write_field, write_status_line};
+use crate::message::http1::{begin_chunk, encode_end};
 use crate::message::{Fields, Interim};
+
+use super::answer::is_of_the_connection;
+use super::spare::{give_text, take_text};
 
 /// Up to this length a piece is copied: cheaper than a slice of its own in the system call.
 const MOST_COPIED: usize = 4 * 1024;
@@ -34,15 +38,26 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// The text at the queue's end, to write to.
     pub(super) fn text(&mut self) -> &mut Vec<u8> {
+        if self.text.capacity() == 0 {
+            self.text = take_text();
+        }
         &mut self.text
     }
 
-    /// Adds an interim answer.
+    /// Adds an interim answer; nothing that would end or turn the conversation.
     pub(super) fn interim(&mut self, interim: &Interim) {
-        let reason = interim.status.canonical_reason().unwrap_or_default();
-        if interim.status.is_informational() && interim.status != StatusCode::SWITCHING_PROTOCOLS {
-            write_response_head(&mut self.text, interim.status, reason.as_bytes(), &interim.fields);
+        if !interim.status.is_informational() || interim.status == StatusCode::SWITCHING_PROTOCOLS {
+            return;
         }
+        let reason = interim.status.canonical_reason().unwrap_or_default();
+        let text = self.text();
+        write_status_line(text, interim.status, reason.as_bytes());
+        for (name, value) in interim.fields.iter() {
+            if !is_of_the_connection(name) && !name.eq_ignore_ascii_case(b"content-length") {
+                write_field(text, name, value);
+            }
+        }
+        text.extend_from_slice(b"\r\n");
     }
 
     /// Adds content, as a chunk or as it is.
@@ -80,7 +95,9 @@ impl Outgoing {
     /// Gives the memory back if nothing waits.
     pub(super) fn release(&mut self) {
         if self.waiting() == 0 {
-            *self = Self::default();
+            give_text(std::mem::take(&mut self.text));
+            self.pieces = VecDeque::new();
+            self.written = 0;
         }
     }
 

@@ -12,8 +12,8 @@ use crate::inbound::Stream;
 use crate::message::http1::{Decoded, Decoder};
 use crate::message::{BodyError, Frame};
 
-/// Room for a usual head with a small body.
-const SMALL_READ: usize = 4 * 1024;
+use super::spare::{SMALL_READ, give_read_buffer, take_read_buffer};
+
 /// A body is read in pieces that grow to this.
 const LARGE_READ: usize = 64 * 1024;
 /// So much of later requests is read while one is under way.
@@ -66,6 +66,9 @@ impl<S: Stream> Shared<S> {
 impl<S: Stream> Wire<S> {
     /// Reads some more, into as much room as reads have filled lately. 0 is the end.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.received.capacity() == 0 {
+            self.received = take_read_buffer();
+        }
         if self.received.capacity() - self.received.len() < self.read_size / 2 {
             self.received.reserve(self.read_size);
         }
@@ -81,8 +84,7 @@ impl<S: Stream> Wire<S> {
     /// Gives the read buffer back if nothing is in it.
     pub(super) fn release(&mut self) {
         if self.received.is_empty() {
-            self.received = BytesMut::new();
-            self.read_size = SMALL_READ;
+            give_read_buffer(std::mem::take(&mut self.received));
         }
     }
 

@@ -46,7 +46,9 @@ pub(in crate::upstream) async fn exchange(
     };
     let upload = has_body.then(|| Outgoing::new(stream, std::mem::take(&mut request.body)));
     let mut deadline = Deadline::never();
-    deadline.set(patience.response);
+    if !has_body {
+        deadline.set(patience.response);
+    }
     let mut exchange = Exchange { request, lease, response, upload, written, has_body, interim: 0, patience, deadline };
     match poll_fn(|cx| exchange.poll(cx)).await {
         Ok(response) => {

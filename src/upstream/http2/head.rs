@@ -1,6 +1,5 @@
 //! Heads between field lines and HTTP/2's maps (RFC 9113, section 8).
 
-use bytes::Bytes;
 use http::uri::{Authority, Parts, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 
@@ -37,14 +36,12 @@ pub(super) fn trailers(fields: &Fields) -> HeaderMap {
     map
 }
 
-/// The answer without its body.
+/// The answer without its body. HTTP/2 has no reason phrase; apps that speak HTTP/1.1 are used to the usual one.
 pub(super) fn response(status: StatusCode, map: &HeaderMap) -> Response {
     Response {
-        status,
-        reason: Bytes::new(),
         version: http::Version::HTTP_2,
         fields: Fields::from(map),
-        body: crate::message::Body::absent(),
+        ..Response::new(status, crate::message::Body::absent())
     }
 }
 

@@ -23,7 +23,7 @@ impl Pool {
     }
 
     /// Whether there is anything left to sweep.
-    fn sweep(&self) -> bool {
+    pub(super) fn sweep(&self) -> bool {
         let mut state = self.state();
         state.now = state.now.wrapping_add(1);
         let now = state.now;

@@ -1,4 +1,4 @@
-//! What tests need to see and do within a pool, and what the sweep does.
+//! What tests need to see and do within a pool.
 
 use tokio::io::AsyncWriteExt;
 
@@ -23,5 +23,10 @@ impl Pool {
     pub(in crate::upstream) fn connections(&self) -> (usize, usize) {
         let state = self.state();
         (state.idle.len(), state.multiplexed.len())
+    }
+
+    /// Does what is done every few seconds.
+    pub(in crate::upstream) fn sweep_now(&self) {
+        self.sweep();
     }
 }

@@ -1,6 +1,7 @@
 //! Getting a connection: one at hand, one that comes back, or one that is made.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
@@ -9,12 +10,16 @@ use super::dial::Dial;
 use super::{Lease, News, Pool};
 use crate::upstream::Failure;
 
+/// How long a stream of an HTTP/2 connection that is full is waited for before another connection is made: streams come
+/// free often, and a handshake costs as much as many requests.
+const FOR_A_STREAM: Duration = Duration::from_millis(50);
+
 /// Where a request without a connection stands.
 enum Joined {
     /// There was one after all.
     AtHand(Lease),
-    /// In the queue, and perhaps with the duty to bring a connection.
-    Queue(oneshot::Receiver<News>, Option<Dial>),
+    /// In the queue, and perhaps with the duty to bring a connection, at once or beside one that is full.
+    Queue(oneshot::Receiver<News>, Option<(Dial, bool)>),
 }
 
 impl Pool {
@@ -27,13 +32,17 @@ impl Pool {
     }
 
     async fn wait_for_one(self: &Arc<Self>) -> Result<Lease, Failure> {
-        let deadline = Instant::now() + self.settings.queue;
+        let start = Instant::now();
+        let deadline = start + self.settings.queue;
         let mut is_first = false;
         loop {
             let news = match self.join(is_first) {
                 Joined::AtHand(lease) => return Ok(lease),
                 Joined::Queue(mut told, None) => self.wait(&mut told, deadline).await?,
-                Joined::Queue(mut told, Some(dial)) => self.dial_and_wait(dial, &mut told, deadline).await?,
+                Joined::Queue(mut told, Some((dial, is_beside))) => {
+                    let at = if is_beside { start + FOR_A_STREAM } else { start };
+                    self.dial_and_wait(dial, at, &mut told, deadline).await?
+                }
             };
             match news {
                 News::Lease(lease) => return Ok(lease),
@@ -55,16 +64,22 @@ impl Pool {
         } else {
             state.waiting.push_back(tell);
         }
-        let dial = state.wants_dial().then(|| Dial::new(self, &mut state));
+        let dial = state.wants_dial().then(|| (Dial::new(self, &mut state), !state.multiplexed.is_empty()));
         Joined::Queue(told, dial)
     }
 
     async fn dial_and_wait(
         self: &Arc<Self>,
         dial: Dial,
+        at: Instant,
         told: &mut oneshot::Receiver<News>,
         deadline: Instant,
     ) -> Result<News, Failure> {
+        if at > Instant::now()
+            && let Ok(news) = timeout_at(at, &mut *told).await
+        {
+            return Ok(news.unwrap_or(News::LookAgain));
+        }
         let permit = tokio::select! {
             biased;
             news = &mut *told => return Ok(news.unwrap_or(News::LookAgain)),

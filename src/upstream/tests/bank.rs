@@ -1,8 +1,10 @@
 //! A bank for tests that follows a script, byte for byte, and what tests say to a client.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +21,8 @@ use crate::upstream::{Client, ClientSettings, ConnectionLimit, SendError, tls_ba
 
 /// Far longer than anything here takes.
 pub(super) const LONG: Duration = Duration::from_secs(20);
+/// For waits that nothing but another timer ends.
+pub(super) const FOREVER: Duration = Duration::from_hours(24);
 /// For waits that are to end by the timer: the bank says nothing, so the timer is what ends them.
 pub(super) const SHORT: Duration = Duration::from_millis(40);
 
@@ -156,13 +160,34 @@ pub(super) async fn error(client: &Client, request: Request) -> SendError {
     client.send(request, LONG).await.expect_err("no answer")
 }
 
-/// The end of a body at which frames come in.
-pub(super) type Feed = UnboundedSender<Result<Frame, BodyError>>;
+/// The end of a body at which frames come in. Dropped, it ends the body.
+pub(super) struct Feed(UnboundedSender<Result<Frame, BodyError>>);
+
+impl Feed {
+    pub(super) fn data(&self, text: &'static str) {
+        self.give(Ok(Frame::Data(Bytes::from_static(text.as_bytes()))));
+    }
+
+    pub(super) fn trailers(&self, name: &str, value: &str) {
+        let mut fields = Fields::new();
+        fields.push(name, value);
+        self.give(Ok(Frame::Trailers(fields)));
+    }
+
+    pub(super) fn fail(&self, error: BodyError) {
+        self.give(Err(error));
+    }
+
+    /// Nobody may be left who wants it.
+    fn give(&self, frame: Result<Frame, BodyError>) {
+        let _ = self.0.send(frame);
+    }
+}
 
 /// A body that a test feeds.
 pub(super) fn fed(size: Size) -> (Feed, Body) {
     let (feed, frames) = unbounded_channel();
-    (feed, Body::stream(Fed { frames, size }))
+    (Feed(feed), Body::stream(Fed { frames, size }))
 }
 
 struct Fed {
@@ -171,7 +196,7 @@ struct Fed {
 }
 
 impl BodyStream for Fed {
-    fn poll_frame(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         self.frames.poll_recv(cx)
     }
 
@@ -180,41 +205,24 @@ impl BodyStream for Fed {
     }
 }
 
-pub(super) fn data(text: &'static str) -> Result<Frame, BodyError> {
-    Ok(Frame::Data(Bytes::from_static(text.as_bytes())))
+/// A body of `length` bytes, and how many of them have been asked for.
+pub(super) fn counted(length: u64) -> (Arc<AtomicU64>, Body) {
+    let taken = Arc::new(AtomicU64::new(0));
+    (Arc::clone(&taken), Body::stream(Counted { length, taken }))
 }
 
-pub(super) fn trailers(name: &str, value: &str) -> Result<Frame, BodyError> {
-    let mut fields = Fields::new();
-    fields.push(name, value);
-    Ok(Frame::Trailers(fields))
-}
-
-/// A body of `length` bytes that counts how many of its bytes have been asked for.
-pub(super) struct Counted {
-    pub(super) left: u64,
-    pub(super) length: u64,
-    pub(super) taken: Arc<std::sync::atomic::AtomicU64>,
-}
-
-impl Counted {
-    pub(super) fn new(length: u64) -> (Arc<std::sync::atomic::AtomicU64>, Body) {
-        let taken = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        (Arc::clone(&taken), Body::stream(Self { left: length, length, taken }))
-    }
+struct Counted {
+    length: u64,
+    taken: Arc<AtomicU64>,
 }
 
 impl BodyStream for Counted {
-    fn poll_frame(&mut self, _: &mut std::task::Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        const FRAME: u64 = 16 * 1024;
-        if self.left == 0 {
-            return Poll::Ready(None);
-        }
-        let length = self.left.min(FRAME);
-        self.left -= length;
-        self.taken.fetch_add(length, std::sync::atomic::Ordering::Relaxed);
-        let length = usize::try_from(length).expect("a small number");
-        Poll::Ready(Some(Ok(Frame::Data(Bytes::from(vec![b'x'; length])))))
+    fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        const FRAME: usize = 16 * 1024;
+        let left = usize::try_from(self.length - self.taken.load(Relaxed)).expect("a small number");
+        let frame = vec![b'x'; left.min(FRAME)];
+        self.taken.fetch_add(frame.len() as u64, Relaxed);
+        Poll::Ready((!frame.is_empty()).then(|| Ok(Frame::Data(frame.into()))))
     }
 
     fn size(&self) -> Size {
@@ -233,7 +241,7 @@ pub(super) async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 /// Polls `future` once, which is to be pending.
-pub(super) async fn poll_once<F: Future>(future: &mut std::pin::Pin<Box<F>>) {
+pub(super) async fn poll_once<F: Future>(future: &mut Pin<Box<F>>) {
     poll_fn(|cx| {
         assert!(future.as_mut().poll(cx).is_pending(), "it is over already");
         Poll::Ready(())

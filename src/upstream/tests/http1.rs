@@ -9,6 +9,9 @@ use super::bank::*;
 use crate::message::{Body, BodyError, Fields, Size};
 use crate::upstream::{Failure, Progress};
 
+/// A field line.
+type Line = (&'static str, &'static str);
+
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 fn lines(fields: &Fields) -> Vec<(&str, &str)> {
@@ -32,7 +35,10 @@ async fn the_head_goes_out_byte_for_byte_and_the_answer_comes_back_as_it_is() {
         script.await.unwrap(),
         "GET /a%2Fb//c?q=1;2 HTTP/1.1\r\nHost: bank.example\r\nx-B: 1\r\nX-a: 2\r\nX-b: \r\n\r\n"
     );
-    assert_eq!((response.status.as_u16(), &response.reason[..], response.version), (203, &b"Sort Of"[..], Version::HTTP_11));
+    assert_eq!(
+        (response.status.as_u16(), &response.reason[..], response.version),
+        (203, &b"Sort Of"[..], Version::HTTP_11)
+    );
     assert_eq!(lines(&response.fields), [("X-b", "1"), ("x-A", "2"), ("X-B", "3"), ("content-length", "2")]);
     assert_eq!(text, "ok");
 }
@@ -41,7 +47,7 @@ async fn the_head_goes_out_byte_for_byte_and_the_answer_comes_back_as_it_is() {
 async fn the_framing_fields_are_made_to_agree_with_the_body() {
     let (feed, unknown) = fed(Size::Unknown);
     drop(feed);
-    let cases: [(&[(&str, &str)], Body, &str); 8] = [
+    let cases: [(&[Line], Body, &str); 8] = [
         (&[("A", "1")], Body::full("abc"), "A: 1\r\nContent-Length: 3\r\n\r\nabc"),
         (&[("content-LENGTH", "3"), ("A", "1")], Body::full("abc"), "content-LENGTH: 3\r\nA: 1\r\n\r\nabc"),
         (&[("Content-Length", "4"), ("A", "1")], Body::full("abc"), "A: 1\r\nContent-Length: 3\r\n\r\nabc"),
@@ -121,7 +127,7 @@ async fn interim_answers_are_passed_on_in_order() {
     request.interim = Some(interim);
     let answer = async {
         assert_eq!(got.recv().await.unwrap().status, StatusCode::CONTINUE);
-        feed.send(data("abc")).unwrap();
+        feed.data("abc");
         let hints = got.recv().await.unwrap();
         assert_eq!((hints.status.as_u16(), lines(&hints.fields)), (103, vec![("Link", "a")]));
     };
@@ -196,6 +202,7 @@ async fn a_slow_head_ends_in_a_timeout() {
 
 #[tokio::test]
 async fn the_response_timeout_begins_when_the_request_is_sent() {
+    const RESPONSE: Duration = Duration::from_millis(500);
     let bank = Bank::http1().await;
     let client = bank.client(settings());
     let script = tokio::spawn(async move {
@@ -205,13 +212,12 @@ async fn the_response_timeout_begins_when_the_request_is_sent() {
         peer.say(OK).await;
     });
     let (feed, body) = fed(Size::Exact(2));
-    const RESPONSE: Duration = Duration::from_millis(500);
     let mut sending = Box::pin(client.send(post(body), RESPONSE));
     for part in ["a", "b"] {
         let pause = tokio::time::sleep(RESPONSE);
         tokio::select! {
             outcome = &mut sending => panic!("{outcome:?}"),
-            () = pause => feed.send(data(part)).unwrap(),
+            () = pause => feed.data(part),
         }
     }
     assert_eq!(sending.await.unwrap().status, StatusCode::OK);
@@ -228,10 +234,10 @@ async fn an_app_that_stalls_is_told_from_a_bank_that_does() {
         (first, second)
     });
     let (_feed, body) = fed(Size::Unknown);
-    let error = client.send(post(body), LONG).await.unwrap_err();
+    let error = client.send(post(body), FOREVER).await.unwrap_err();
     assert!(matches!(error.failure, Failure::RequestBody(BodyError::Idle(SHORT))), "{error:?}");
-    let (taken, body) = Counted::new(1 << 30);
-    let error = client.send(post(body), LONG).await.unwrap_err();
+    let (taken, body) = counted(1 << 30);
+    let error = client.send(post(body), FOREVER).await.unwrap_err();
     assert!(matches!(error.failure, Failure::ResponseTimeout(SHORT)), "{error:?}");
     assert_eq!(error.progress, Progress::MayHaveArrived);
     assert!(taken.load(std::sync::atomic::Ordering::Relaxed) < 1 << 28, "the body was taken in ahead of its sending");

@@ -148,8 +148,8 @@ async fn a_connection_that_dies_under_the_first_write_is_replaced_and_the_body_s
     whole(&client, get("/")).await;
     client.pool.cut_write_side().await;
     let (feed, body) = fed(Size::Unknown);
-    feed.send(data("abc")).unwrap();
-    feed.send(data("d")).unwrap();
+    feed.data("abc");
+    feed.data("d");
     drop(feed);
     whole(&client, post(body)).await;
     drop(client);
@@ -307,4 +307,46 @@ async fn a_dropped_client_closes_its_idle_connections() {
     whole(&client, get("/")).await;
     drop(client);
     assert!(script.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_after_a_while_and_not_before() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        for _ in 0..2 {
+            peer.answer(OK).await;
+        }
+        peer.rest().await
+    });
+    whole(&client, get("/")).await;
+    for _ in 0..16 {
+        client.pool.sweep_now();
+    }
+    // Use starts the count anew, and the buffers that were given back are missed by nobody.
+    whole(&client, get("/")).await;
+    for _ in 0..16 {
+        client.pool.sweep_now();
+    }
+    assert_eq!(client.pool.connections(), (1, 0));
+    client.pool.sweep_now();
+    assert_eq!(client.pool.connections(), (0, 0));
+    assert!(script.await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_bank_has_closed_is_swept_away() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.answer(OK).await;
+        peer.close().await;
+    });
+    whole(&client, get("/")).await;
+    until(|| !client.pool.has_fit_one()).await;
+    assert_eq!(client.pool.connections(), (1, 0));
+    client.pool.sweep_now();
+    assert_eq!(client.pool.connections(), (0, 0));
 }

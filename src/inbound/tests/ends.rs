@@ -1,0 +1,219 @@
+//! How connections end: hang-ups, half-closed apps, answers that break off, slow readers, drain.
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep};
+
+use super::support::*;
+use crate::message::{BodyError, Frame, Request, Response, Size};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Answers after ten seconds.
+fn slow() -> Answering {
+    Answering::new(|_| async {
+        sleep(Duration::from_secs(10)).await;
+        ok("late")
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_drops_the_services_future() {
+    for request in [GET, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab"] {
+        let service = slow();
+        let mut app = app(service.clone());
+        app.send(request).await;
+        sleep(Duration::from_secs(1)).await;
+        drop(app.io);
+        let start = Instant::now();
+        app.serving.await.unwrap();
+        assert_eq!((service.calls.load(Ordering::SeqCst), service.dropped.load(Ordering::SeqCst)), (1, 1));
+        assert_eq!(start.elapsed().as_secs(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_reset_drops_the_services_future() {
+    let service = Answering::new(|_| std::future::pending());
+    let mut app = tcp_app(service.clone()).await;
+    app.send(GET).await;
+    while service.calls.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    app.io.set_zero_linger().unwrap();
+    drop(app.io);
+    app.serving.await.unwrap();
+    assert_eq!(service.dropped.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_app_that_has_nothing_more_to_say_still_gets_its_answers() {
+    let mut app = tcp_app(targets()).await;
+    app.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    app.io.shutdown().await.unwrap();
+    let answers = app.read_all().await.unwrap();
+    assert!(answers.contains("\r\n\r\n/a") && answers.ends_with("\r\n\r\n/b"), "{answers}");
+    app.serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_closed_app_is_waited_for_while_the_service_works() {
+    let service = slow();
+    let mut app = unix_app(service.clone());
+    app.send(GET).await;
+    app.io.shutdown().await.unwrap();
+    assert!(app.read_all().await.unwrap().ends_with("\r\n\r\nlate"));
+    assert_eq!(service.dropped.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_fails_midway_cannot_be_taken_for_complete() {
+    for (size, version) in [(Size::Unknown, "1.1"), (Size::Exact(10), "1.1"), (Size::Unknown, "1.0")] {
+        let (feed, body) = fed(size);
+        let body = Mutex::new(Some(body));
+        let service = Answering::new(move |_| {
+            let body = body.lock().unwrap().take().unwrap();
+            async move { Response::new(StatusCode::OK, body) }
+        });
+        let mut app = tcp_app(service).await;
+        app.send(format!("GET / HTTP/{version}\r\nHost: x\r\n\r\n")).await;
+        feed.send(data("hello")).unwrap();
+        app.read_to("hello").await;
+        feed.send(Err(BodyError::Incomplete)).unwrap();
+        let mut rest = Vec::new();
+        let end = app.io.read_to_end(&mut rest).await;
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "{rest:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_another_length_than_it_said_breaks_off() {
+    for (said, frames_) in [(4, [data("hello"), data("")]), (6, [data("hello"), data("")])] {
+        let body = Mutex::new(Some(frames(Size::Exact(said), frames_)));
+        let service = Answering::new(move |_| {
+            let body = body.lock().unwrap().take().unwrap();
+            async move { Response::new(StatusCode::OK, body) }
+        });
+        let mut app = app(service);
+        app.send(GET).await;
+        let answer = app.read_all().await.unwrap();
+        assert!(answer.ends_with("\r\n\r\n") || answer.ends_with("\r\n\r\nhello"), "{answer}");
+        app.serving.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_does_not_read_is_given_up_after_30_s() {
+    let service = Answering::new(|_| async { ok(vec![b'x'; 100_000]) });
+    let mut app = app_with_room(service, 1000);
+    app.send(GET).await;
+    let start = Instant::now();
+    sleep(Duration::from_secs(20)).await;
+    app.io.read_exact(&mut [0; 500]).await.unwrap();
+    let App { io, serving, .. } = app;
+    serving.await.unwrap();
+    assert_eq!(start.elapsed().as_secs(), 50);
+    drop(io);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_but_steady_reader_gets_everything() {
+    let service = Answering::new(|_| async { ok(vec![b'x'; 10_000]) });
+    let mut app = app_with_room(service, 100);
+    app.send(GET).await;
+    let (mut count, mut buf) = (0, [0; 100]);
+    let mut head = "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n".len();
+    while count < 10_000 {
+        sleep(Duration::from_secs(5)).await;
+        let read = app.io.read(&mut buf).await.unwrap();
+        assert!(read > 0);
+        count += read - head.min(read);
+        head -= head.min(read);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hang_up_while_the_answers_body_is_waited_for_drops_it() {
+    let (feed, body) = fed(Size::Unknown);
+    let body = Mutex::new(Some(body));
+    let service = Answering::new(move |_| {
+        let body = body.lock().unwrap().take().unwrap();
+        async move { Response::new(StatusCode::OK, body) }
+    });
+    let mut app = app(service);
+    app.send(GET).await;
+    app.read_to("\r\n\r\n").await;
+    drop(app.io);
+    feed.closed().await;
+    app.serving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_closes_what_rests_at_once_and_what_works_after_its_answer() {
+    let start = Instant::now();
+    for requests in [0, 1] {
+        let mut resting = app(targets());
+        for _ in 0..requests {
+            assert!(resting.works().await);
+        }
+        tokio::task::yield_now().await;
+        resting.drain.cancel();
+        assert_eq!(resting.read_all().await.unwrap(), "");
+    }
+    assert_eq!(start.elapsed().as_secs(), 0);
+
+    let mut busy = app(slow());
+    busy.send(GET).await;
+    sleep(Duration::from_secs(1)).await;
+    busy.drain.cancel();
+    let expected = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlate";
+    assert_eq!(busy.read_all().await.unwrap(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_lets_a_head_that_has_begun_come_in() {
+    let mut app = app(targets());
+    app.send("GET /a HTTP/1.1\r\n").await;
+    tokio::task::yield_now().await;
+    app.drain.cancel();
+    sleep(Duration::from_secs(1)).await;
+    app.send("Host: x\r\n\r\n").await;
+    assert!(app.read_all().await.unwrap().contains("Connection: close\r\n\r\n/a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_close_is_obeyed() {
+    let mut app = app(targets());
+    app.send("GET /a HTTP/1.1\r\nHost: x\r\nConnection: foo, Close\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let answers = app.read_all().await.unwrap();
+    assert_eq!(answers, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n/a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_come_by_and_by_are_passed_on_at_once() {
+    let service = Answering::new(|_: Request| async {
+        let (feed, body) = fed(Size::Unknown);
+        tokio::spawn(async move {
+            for piece in ["one", "two"] {
+                sleep(Duration::from_secs(1)).await;
+                let _ = feed.send(Ok(Frame::Data(piece.into())));
+            }
+        });
+        Response::new(StatusCode::OK, body)
+    });
+    let mut app = app(service);
+    let start = Instant::now();
+    app.send(GET).await;
+    app.read_to("\r\n\r\n").await;
+    assert_eq!(start.elapsed().as_secs(), 0);
+    app.read_to("one\r\n").await;
+    assert_eq!(start.elapsed().as_secs(), 1);
+    assert_eq!(app.read_to("0\r\n\r\n").await, "3\r\ntwo\r\n0\r\n\r\n");
+    assert_eq!(start.elapsed().as_secs(), 2);
+}

@@ -1,0 +1,172 @@
+//! `bankside login`, in the three ways in which it ends, and in those in which it does not.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use bankside::sandbox::{Endpoint, Fault, Plan, Target};
+use support::http::get;
+use support::program::{Login, bankside};
+use support::world::{World, free_port};
+
+/// The state of a grant, as `grant list --json` says it; `None` where there is no such grant.
+fn state(world: &World, bank: &str, grant: &str) -> Option<String> {
+    let listed = bankside(&["grant", "list", "--json", "-c", world.config_arg()], "").with(0).json();
+    let grants = listed.as_array().expect("an array");
+    let found = grants.iter().find(|item| item["bank"] == bank && item["grant"] == grant)?;
+    Some(found["state"].as_str().expect("a text").to_owned())
+}
+
+/// How often the bank's token endpoint was called.
+fn token_calls(world: &World) -> u64 {
+    world.sandbox.icard().control().counters().requests(Endpoint::Token)
+}
+
+#[tokio::test]
+async fn a_login_with_a_loopback_redirect_ends_by_itself_when_the_browser_comes_back() {
+    let port = free_port();
+    let world = World::with(|options| options.icard.redirect_uri = format!("http://127.0.0.1:{port}/callback")).await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    let path = callback.strip_prefix(&format!("http://127.0.0.1:{port}")).expect("it leads to the login's listener");
+    let page = get(([127, 0, 0, 1], port).into(), path).await.with(200);
+    assert!(String::from_utf8_lossy(&page.body).contains("Access is authorized"), "{:?}", page.body);
+    let said = login.wait().with(0);
+    assert_eq!(said.out, "", "the URL stands alone on standard output");
+    assert_eq!(state(&world, "icard", "default").as_deref(), Some("active"));
+}
+
+#[tokio::test]
+async fn a_foreign_callback_at_the_loopback_listener_does_not_end_the_login() {
+    let port = free_port();
+    let world = World::with(|options| options.icard.redirect_uri = format!("http://127.0.0.1:{port}/callback")).await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let address = ([127, 0, 0, 1], port).into();
+    get(address, "/callback?code=stolen&state=not-ours").await.with(400);
+    assert_eq!(token_calls(&world), 0);
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    let (_, query) = callback.split_once('?').expect("a query");
+    get(address, &format!("/callback?{query}")).await.with(200);
+    login.wait().with(0);
+}
+
+#[tokio::test]
+async fn a_login_ends_with_the_address_that_is_pasted() {
+    let world = World::start().await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    let said = login.paste(&callback).with(0);
+    assert_eq!(said.out, "", "the URL stands alone on standard output");
+    assert_eq!(state(&world, "icard", "default").as_deref(), Some("active"));
+}
+
+#[tokio::test]
+async fn a_login_whose_input_ends_is_finished_by_a_second_process() {
+    let world = World::start().await;
+    let login = Login::begin(&world.config, "icard", "work");
+    let url = login.url.clone();
+    let said = login.paste("").with(1);
+    assert!(said.err.contains("--callback-url"), "it says how to go on: {}", said.err);
+    assert_eq!((state(&world, "icard", "work"), token_calls(&world)), (None, 0));
+
+    let callback = world.sandbox.approve(&url).await.expect("the customer approves");
+    bankside(&["login", "icard", "work", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
+    assert_eq!(state(&world, "icard", "work").as_deref(), Some("active"));
+    assert_eq!(token_calls(&world), 1);
+}
+
+#[tokio::test]
+async fn a_state_that_was_never_given_out_exits_1_without_a_token_call() {
+    let world = World::start().await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    let (before, _) = callback.split_once("state=").expect("a state");
+    let said = login.paste(&format!("{before}state=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")).with(1);
+    assert!(said.err.contains("was not begun here"), "{}", said.err);
+    assert_eq!((state(&world, "icard", "default"), token_calls(&world)), (None, 0));
+}
+
+#[tokio::test]
+async fn a_state_that_was_used_exits_1_without_a_token_call() {
+    let world = World::start().await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    login.paste(&callback).with(0);
+    let calls = token_calls(&world);
+    bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(1);
+    assert_eq!(token_calls(&world), calls);
+    assert_eq!(state(&world, "icard", "default").as_deref(), Some("active"), "the grant that there is stays");
+}
+
+#[tokio::test]
+async fn another_banks_login_does_not_take_the_state() {
+    let world = World::start().await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    bankside(&["login", "cnb", "aisp", "--callback-url", &callback, "-c", world.config_arg()], "").with(1);
+    assert_eq!(world.sandbox.cnb().control().counters().requests(Endpoint::Token), 0);
+    login.paste(&callback).with(0);
+}
+
+#[tokio::test]
+async fn a_customer_who_denies_ends_the_login_with_1_and_the_banks_word() {
+    let world = World::start().await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let state_sent = login.url.split_once("state=").expect("a state").1.split('&').next().expect("a value").to_owned();
+    let denied = format!("{}?error=access_denied&state={state_sent}", support::world::ELSEWHERE);
+    let said = login.paste(&denied).with(1);
+    assert!(said.err.contains("access_denied"), "{}", said.err);
+    assert_eq!((state(&world, "icard", "default"), token_calls(&world)), (None, 0));
+}
+
+#[tokio::test]
+async fn what_is_no_callback_address_exits_1_and_keeps_the_attempt() {
+    let world = World::start().await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let url = login.url.clone();
+    login.paste("https://redirect.website/callback").with(1);
+    let callback = world.sandbox.approve(&url).await.expect("the customer approves");
+    bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
+}
+
+#[tokio::test]
+async fn a_code_that_the_bank_refuses_leaves_no_grant() {
+    let world = World::start().await;
+    let control = world.sandbox.icard().control();
+    let refusal = Fault::Answer {
+        status: 400,
+        headers: vec![("content-type".into(), "application/json".into())],
+        body: r#"{"error":"invalid_grant","error_description":"the code 8f14e45f was used"}"#.into(),
+    };
+    control.plan(Plan::always(Target::TOKEN, refusal));
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    let said = login.paste(&callback).with(1);
+    assert!(said.err.contains("invalid_grant"), "{}", said.err);
+    assert!(!said.err.contains("8f14e45f"), "what the bank adds may hold a secret: {}", said.err);
+    assert_eq!(state(&world, "icard", "default"), None);
+}
+
+#[tokio::test]
+async fn a_bank_without_a_session_gives_no_address_to_open() {
+    let world = World::start().await;
+    let control = world.sandbox.icard().control();
+    control.plan(Plan::always(Target::Endpoint(Endpoint::Session), Fault::status(503)));
+    let said = bankside(&["login", "icard", "-c", world.config_arg()], "").with(1);
+    assert_eq!(said.out, "");
+    assert!(said.err.contains("503"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_login_names_the_banks_that_there_are_where_there_is_no_such_bank() {
+    let world = World::start().await;
+    let said = bankside(&["login", "icrad", "-c", world.config_arg()], "").with(1);
+    assert!(said.err.contains("icard") && said.err.contains("cnb"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_bank_whose_tokens_are_given_needs_no_login() {
+    let world = World::start().await;
+    let said = bankside(&["login", "cnb-sandbox", "-c", world.config_arg()], "").with(1);
+    assert!(said.err.contains("need no login"), "{}", said.err);
+}

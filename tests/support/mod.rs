@@ -1,0 +1,11 @@
+//! What the integration tests share: the simulated banks, the real program, a legacy app, and patience with a limit.
+//!
+//! [`world::World`] is the usual start: simulated banks in this process, and a folder with the configuration that they
+//! write. [`program`] runs the built program as a user does, [`http`] is the app.
+
+#![allow(dead_code, unreachable_pub, reason = "each target uses its own part of this")]
+
+pub mod http;
+pub mod program;
+pub mod wait;
+pub mod world;
