@@ -12,6 +12,7 @@ pub mod edge;
 mod failure;
 mod grants;
 mod login;
+mod pace;
 mod renewal;
 mod request;
 mod revocation;

@@ -14,8 +14,6 @@ pub mod postgres;
 pub mod seal;
 pub mod sqlite;
 mod stored;
-#[cfg(test)]
-mod tests;
 
 pub use grant::{
     Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, NewTokens, RegisteredClient, Settled, Standing,

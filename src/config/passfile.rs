@@ -42,13 +42,17 @@ fn fields(line: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
 mod tests {
     use super::*;
 
-    const FILE: &[u8] = b"# a comment:*:*:*:no\n\nother:*:*:*:theirs\r\nh\\:1:5432:d:u:first\n*:*:d:u:p:a\\:s\\\\s \nh:*:*:*:late";
+    const FILE: &[u8] =
+        b"# a comment:*:*:*:no\n\nother:*:*:*:theirs\r\nh\\:1:5432:d:u:first\n*:*:d:u:p:a\\:s\\\\s \nh:*:*:*:late";
 
     #[test]
     fn the_first_line_that_fits_counts() {
-        for (host, database, password) in
-            [("other", "x", Some("theirs")), ("h:1", "d", Some("first")), ("h", "d", Some("p:a:s\\s ")), ("h2", "x", None)]
-        {
+        for (host, database, password) in [
+            ("other", "x", Some("theirs")),
+            ("h:1", "d", Some("first")),
+            ("h", "d", Some("p:a:s\\s ")),
+            ("h2", "x", None),
+        ] {
             let found = password_for(FILE, host, 5432, database, "u");
             assert_eq!(found.as_ref().and_then(Secret::expose_str), password, "{host}");
         }

@@ -13,11 +13,14 @@ use crate::config::{Bank, GrantType};
 use crate::store::{GrantKey, Store};
 use crate::words::{Clock, GrantName, Random, Token};
 
+use super::pace::Pace;
 use super::slot::{Boarding, Landing, Pilot, Slot};
 use super::{BankCall, TokenError};
 
 /// How long a caller without a token waits.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it waits for a store that fails: a database server's restart need not be seen.
+const STORE_PATIENCE: Duration = Duration::from_secs(4);
 /// A next try that is so near is waited for: the first failure of an endpoint that is well again need not be seen.
 const SOON: Duration = Duration::from_secs(2);
 /// How long a 401's token must have been there to be renewed although the bank never took it.
@@ -44,6 +47,30 @@ pub struct Parts {
     pub certificate: Option<String>,
 }
 
+/// What an attempt is for.
+#[derive(Clone, Copy)]
+pub(super) struct Errand {
+    /// A token of a version above this one is wanted.
+    pub(super) older_than: u64,
+    /// What may be done for it.
+    pub(super) aim: Aim,
+    /// Whether the turn to ask the bank was taken already.
+    pub(super) paced: bool,
+}
+
+/// What may be done to get a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// A renewal.
+    Renew,
+    /// A renewal, whether its time after a failure has come or not.
+    RenewNow,
+    /// A renewal, which counts among those that 401s may cause.
+    Replace,
+    /// To see what others have made, or are making.
+    Look,
+}
+
 /// One bank's tokens. Shared by all workers; a valid token is had without waiting.
 pub struct Tokens {
     pub(super) bank: Arc<Bank>,
@@ -52,13 +79,16 @@ pub struct Tokens {
     pub(super) holder: String,
     /// Tells the scheduler that something is due at another time than it thought.
     pub(super) wake: Notify,
+    /// How fast the bank is asked.
+    pub(super) pace: Pace,
     slots: RwLock<HashMap<GrantName, Arc<Slot>>>,
 }
 
 impl Tokens {
     /// The tokens of this bank. Nothing happens until somebody asks, or [`start`](Self::start).
     pub fn new(bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
-        let tokens = Self { holder: parts.random.uuid(), bank, parts, wake: Notify::new(), slots: RwLock::default() };
+        let (holder, pace) = (parts.random.uuid(), Pace::new(bank.renewal.rate));
+        let tokens = Self { holder, bank, parts, wake: Notify::new(), pace, slots: RwLock::default() };
         if let GrantType::Fixed(given) = &tokens.bank.grant_type {
             for (grant, token) in given {
                 let now = tokens.parts.clock.now();
@@ -111,16 +141,24 @@ impl Tokens {
     async fn renew_rejected(self: &Arc<Self>, slot: &Arc<Slot>, sent: &Token, unscoped: bool, deadline: Instant) {
         let now = self.parts.clock.now();
         let was_good = sent.was_accepted() || now.since(sent.issued_at()) > SETTLED;
-        if !unscoped && was_good && slot.take_forced(now) {
-            if let Boarding::Lead(pilot, landing) = slot.board(now, false) {
-                self.fly(slot, pilot, sent.version(), false);
-                let _ = arrive(landing, deadline).await;
+        let older_than = sent.version();
+        let aim = if !unscoped && was_good && slot.may_force(now) {
+            Aim::Replace
+        } else if slot.may_look(now, LOOK_EVERY) {
+            Aim::Look
+        } else {
+            return;
+        };
+        let landing = match slot.board(now, false) {
+            Boarding::Blocked(_) => return,
+            Boarding::Join(landing) => landing,
+            Boarding::Lead(pilot, landing) => {
+                self.fly(slot, pilot, Errand { older_than, aim, paced: false });
+                landing
             }
-        } else if slot.may_look(now, LOOK_EVERY)
-            && let Ok(Some(grant)) = self.parts.store.load(&slot.key).await
-        {
-            slot.adopt(&grant);
-        }
+        };
+        // Whatever comes of it: what counts is whether there is a newer token then.
+        let _ = arrive(landing, deadline).await;
     }
 
     /// The fast way: a lookup and an atomic load.
@@ -136,7 +174,7 @@ impl Tokens {
     async fn wait_for(self: &Arc<Self>, grant: &GrantName) -> Result<Arc<Token>, TokenError> {
         let slot = self.slot(grant)?;
         slot.note_use(self.parts.clock.now());
-        let deadline = Instant::now() + PATIENCE;
+        let (deadline, store_deadline) = (Instant::now() + PATIENCE, Instant::now() + STORE_PATIENCE);
         loop {
             let result = self.attempt(&slot, 0, false, deadline).await;
             if let Some(token) = slot.token(self.parts.clock.now()) {
@@ -144,6 +182,7 @@ impl Tokens {
             }
             match result.err().unwrap_or(TokenError::Unavailable { retry_after: Duration::from_secs(1) }) {
                 TokenError::Unavailable { retry_after } if is_soon(retry_after, deadline) => sleep(retry_after).await,
+                TokenError::Store { retry_after } if is_soon(retry_after, store_deadline) => sleep(retry_after).await,
                 error => return Err(error),
             }
         }
@@ -161,17 +200,18 @@ impl Tokens {
             Boarding::Blocked(error) => Err(error),
             Boarding::Join(landing) => arrive(landing, deadline).await,
             Boarding::Lead(pilot, landing) => {
-                self.fly(slot, pilot, older_than, despite_wait);
+                let aim = if despite_wait { Aim::RenewNow } else { Aim::Renew };
+                self.fly(slot, pilot, Errand { older_than, aim, paced: false });
                 arrive(landing, deadline).await
             }
         }
     }
 
     /// Runs an attempt in a task of its own, on the control thread: no caller's hang-up can cut it.
-    pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, older_than: u64, despite_wait: bool) {
+    pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, errand: Errand) {
         let (tokens, slot) = (Arc::clone(self), Arc::clone(slot));
         self.parts.control.spawn(async move {
-            let result = tokens.obtain(&slot, older_than, despite_wait).await;
+            let result = tokens.obtain(&slot, errand).await;
             slot.land(&pilot, result, tokens.parts.clock.now());
             tokens.wake.notify_one();
         });
@@ -211,6 +251,16 @@ impl Tokens {
     /// All slots in memory.
     pub(super) fn all_held(&self) -> Vec<Arc<Slot>> {
         self.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Takes a slot out of memory, unless somebody else holds it: of two slots for a grant, both might renew it.
+    pub(super) fn let_go(&self, slot: Arc<Slot>) {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let ours = slots.get(&slot.key.grant).is_some_and(|held| Arc::ptr_eq(held, &slot));
+        // One is the map's, one is ours.
+        if ours && Arc::strong_count(&slot) == 2 && slot.flight().is_none() {
+            slots.remove(&slot.key.grant);
+        }
     }
 
     fn insert(&self, grant: &GrantName) -> Arc<Slot> {

@@ -12,8 +12,6 @@ mod pool;
 mod renewal;
 mod rows;
 mod schema;
-#[cfg(test)]
-mod tests;
 mod tls;
 
 use std::fmt;
@@ -30,7 +28,7 @@ use crate::words::{BankName, Timestamp};
 
 use super::seal::Sealer;
 use super::{
-    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, News, NewTokens, RegisteredClient, Settled, Store,
+    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, NewTokens, News, RegisteredClient, Settled, Store,
     StoreError,
 };
 use pool::{Loan, Pool};
@@ -111,9 +109,9 @@ impl Store for Postgres {
 
     fn postpone(&self, key: &GrantKey, version: u64, holder: &str, wait: Duration, unanswered: bool) -> Answer<'_, ()> {
         let (key, holder) = (key.clone(), holder.to_owned());
-        self.run(move |mut desk| async move {
-            renewal::postpone(&mut desk, &key, version, &holder, wait, unanswered).await
-        })
+        self.run(
+            move |mut desk| async move { renewal::postpone(&mut desk, &key, version, &holder, wait, unanswered).await },
+        )
     }
 
     fn end(&self, key: &GrantKey, version: u64) -> Answer<'_, Settled> {

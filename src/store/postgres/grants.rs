@@ -113,7 +113,8 @@ pub(super) async fn touch(desk: &mut Desk, uses: &[(GrantKey, Timestamp)]) -> Re
          FOR NO KEY UPDATE OF g SKIP LOCKED) \
          UPDATE bankside.grants SET used_at = free.used_at FROM free \
          WHERE grants.bank = free.bank AND grants.name = free.name";
-    let parameters = [(&banks as _, Type::TEXT_ARRAY), (&names as _, Type::TEXT_ARRAY), (&times as _, Type::INT8_ARRAY)];
+    let parameters =
+        [(&banks as _, Type::TEXT_ARRAY), (&names as _, Type::TEXT_ARRAY), (&times as _, Type::INT8_ARRAY)];
     desk.connection.query(sql, &parameters).await?;
     Ok(())
 }

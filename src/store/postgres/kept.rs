@@ -22,11 +22,7 @@ pub(super) async fn clients(desk: &mut Desk, bank: &BankName) -> Result<Vec<Regi
     rows.iter().map(open).collect()
 }
 
-pub(super) async fn put_client(
-    desk: &mut Desk,
-    bank: &BankName,
-    client: &RegisteredClient,
-) -> Result<(), StoreError> {
+pub(super) async fn put_client(desk: &mut Desk, bank: &BankName, client: &RegisteredClient) -> Result<(), StoreError> {
     let value = kept::seal_client(&desk.sealer, bank, client)?;
     let sql = "INSERT INTO bankside.kept (kind, bank, name, value, made_at) VALUES ('client', $1, $2, $3, $4) \
          ON CONFLICT (kind, bank, name) DO UPDATE SET value = excluded.value, made_at = excluded.made_at";
@@ -64,7 +60,8 @@ pub(super) async fn put_attempt(desk: &mut Desk, attempt: &Attempt, life: Durati
 }
 
 pub(super) async fn bank_of_attempt(desk: &mut Desk, state_hash: &str) -> Result<Option<BankName>, StoreError> {
-    let sql = "SELECT bank FROM bankside.kept WHERE kind = 'attempt' AND name = $1 AND ends_at > (SELECT bankside.now())";
+    let sql =
+        "SELECT bank FROM bankside.kept WHERE kind = 'attempt' AND name = $1 AND ends_at > (SELECT bankside.now())";
     let rows = desk.connection.query(sql, &[(&state_hash, Type::TEXT)]).await?;
     let bank = rows.first().map(|row| get::<&str>(row, "bank")).transpose()?;
     Ok(bank.and_then(|bank| bank.parse().ok()))

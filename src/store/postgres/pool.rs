@@ -114,7 +114,8 @@ impl Loan {
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take().filter(|connection| !self.busy && !connection.client.is_closed())
+        if let Some(connection) =
+            self.connection.take().filter(|connection| !self.busy && !connection.client.is_closed())
         {
             self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }

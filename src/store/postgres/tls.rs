@@ -99,7 +99,10 @@ fn end_point(leaf: &[u8]) -> Option<Vec<u8>> {
     let certificate = Certificate::from_der(leaf).ok()?;
     let algorithm = match certificate.signature_algorithm().oid.to_string().as_str() {
         // RSA (RFC 8017) with MD5, SHA-1, SHA-256; ECDSA (RFC 5758) with SHA-1, SHA-256.
-        "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.1"
+        "1.2.840.113549.1.1.4"
+        | "1.2.840.113549.1.1.5"
+        | "1.2.840.113549.1.1.11"
+        | "1.2.840.10045.4.1"
         | "1.2.840.10045.4.3.2" => &digest::SHA256,
         "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &digest::SHA384,
         "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &digest::SHA512,

@@ -2,7 +2,6 @@
 
 mod kept;
 mod opening;
-mod renewal;
 mod rows;
 
 use std::fs;
