@@ -20,7 +20,7 @@ use super::{BankCall, TokenError};
 /// How long a caller without a token waits.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it waits for a store that fails: a database server's restart need not be seen.
-const STORE_PATIENCE: Duration = Duration::from_secs(4);
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
 /// A next try that is so near is waited for: the first failure of an endpoint that is well again need not be seen.
 const SOON: Duration = Duration::from_secs(2);
 /// How long a 401's token must have been there to be renewed although the bank never took it.
@@ -121,15 +121,22 @@ impl Tokens {
             return None;
         }
         let slot = self.slot(grant).ok()?;
-        let deadline = Instant::now() + PATIENCE;
-        if let Some(newer) = slot.newer(sent.version(), self.parts.clock.now()) {
-            return Some(newer);
-        }
-        if let Some(landing) = slot.flight() {
-            // Whatever comes of it: what counts is whether there is a newer token then.
-            let _ = arrive(landing, deadline).await;
-        } else {
-            self.renew_rejected(&slot, sent, insufficient_scope, deadline).await;
+        let (deadline, store_deadline) = (Instant::now() + PATIENCE, Instant::now() + STORE_PATIENCE);
+        loop {
+            if let Some(newer) = slot.newer(sent.version(), self.parts.clock.now()) {
+                return Some(newer);
+            }
+            let result = match slot.flight() {
+                Some(landing) => arrive(landing, deadline).await,
+                None => self.renew_rejected(&slot, sent, insufficient_scope, deadline).await,
+            };
+            // Whatever else comes of it: what counts is whether there is a newer token then.
+            match result {
+                Err(TokenError::Store { retry_after }) if is_soon(retry_after, store_deadline) => {
+                    sleep(retry_after).await;
+                }
+                _ => break,
+            }
         }
         if slot.is_over() {
             slot.reject(sent.version());
@@ -138,7 +145,13 @@ impl Tokens {
     }
 
     /// Renews a token that the bank answered 401 to, as far as that is allowed; else looks for another process' newer one.
-    async fn renew_rejected(self: &Arc<Self>, slot: &Arc<Slot>, sent: &Token, unscoped: bool, deadline: Instant) {
+    async fn renew_rejected(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        sent: &Token,
+        unscoped: bool,
+        deadline: Instant,
+    ) -> Result<(), TokenError> {
         let now = self.parts.clock.now();
         let was_good = sent.was_accepted() || now.since(sent.issued_at()) > SETTLED;
         let older_than = sent.version();
@@ -147,18 +160,9 @@ impl Tokens {
         } else if slot.may_look(now, LOOK_EVERY) {
             Aim::Look
         } else {
-            return;
+            return Ok(());
         };
-        let landing = match slot.board(now, false) {
-            Boarding::Blocked(_) => return,
-            Boarding::Join(landing) => landing,
-            Boarding::Lead(pilot, landing) => {
-                self.fly(slot, pilot, Errand { older_than, aim, paced: false });
-                landing
-            }
-        };
-        // Whatever comes of it: what counts is whether there is a newer token then.
-        let _ = arrive(landing, deadline).await;
+        self.attempt(slot, Errand { older_than, aim, paced: false }, deadline).await
     }
 
     /// The fast way: a lookup and an atomic load.
@@ -176,7 +180,7 @@ impl Tokens {
         slot.note_use(self.parts.clock.now());
         let (deadline, store_deadline) = (Instant::now() + PATIENCE, Instant::now() + STORE_PATIENCE);
         loop {
-            let result = self.attempt(&slot, 0, false, deadline).await;
+            let result = self.attempt(&slot, Errand { older_than: 0, aim: Aim::Renew, paced: false }, deadline).await;
             if let Some(token) = slot.token(self.parts.clock.now()) {
                 return Ok(token);
             }
@@ -188,20 +192,18 @@ impl Tokens {
         }
     }
 
-    /// Takes part in an attempt to get a token newer than `older_than`, and waits for its end.
+    /// Takes part in an attempt to get a token, and waits for its end.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
-        older_than: u64,
-        despite_wait: bool,
+        errand: Errand,
         deadline: Instant,
     ) -> Result<(), TokenError> {
-        match slot.board(self.parts.clock.now(), despite_wait) {
+        match slot.board(self.parts.clock.now(), errand.aim == Aim::RenewNow) {
             Boarding::Blocked(error) => Err(error),
             Boarding::Join(landing) => arrive(landing, deadline).await,
             Boarding::Lead(pilot, landing) => {
-                let aim = if despite_wait { Aim::RenewNow } else { Aim::Renew };
-                self.fly(slot, pilot, Errand { older_than, aim, paced: false });
+                self.fly(slot, pilot, errand);
                 arrive(landing, deadline).await
             }
         }
