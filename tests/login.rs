@@ -9,14 +9,6 @@ use support::http::get;
 use support::program::{Login, bankside};
 use support::world::{World, free_port};
 
-/// The state of a grant, as `grant list --json` says it; `None` where there is no such grant.
-fn state(world: &World, bank: &str, grant: &str) -> Option<String> {
-    let listed = bankside(&["grant", "list", "--json", "-c", world.config_arg()], "").with(0).json();
-    let grants = listed.as_array().expect("an array");
-    let found = grants.iter().find(|item| item["bank"] == bank && item["grant"] == grant)?;
-    Some(found["state"].as_str().expect("a text").to_owned())
-}
-
 /// How often the bank's token endpoint was called.
 fn token_calls(world: &World) -> u64 {
     world.sandbox.icard().control().counters().requests(Endpoint::Token)
@@ -33,7 +25,7 @@ async fn a_login_with_a_loopback_redirect_ends_by_itself_when_the_browser_comes_
     assert!(String::from_utf8_lossy(&page.body).contains("Access is authorized"), "{:?}", page.body);
     let said = login.wait().with(0);
     assert_eq!(said.out, "", "the URL stands alone on standard output");
-    assert_eq!(state(&world, "icard", "default").as_deref(), Some("active"));
+    assert_eq!(world.state("icard", "default").as_deref(), Some("active"));
 }
 
 #[tokio::test]
@@ -57,7 +49,7 @@ async fn a_login_ends_with_the_address_that_is_pasted() {
     let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
     let said = login.paste(&callback).with(0);
     assert_eq!(said.out, "", "the URL stands alone on standard output");
-    assert_eq!(state(&world, "icard", "default").as_deref(), Some("active"));
+    assert_eq!(world.state("icard", "default").as_deref(), Some("active"));
 }
 
 #[tokio::test]
@@ -67,11 +59,11 @@ async fn a_login_whose_input_ends_is_finished_by_a_second_process() {
     let url = login.url.clone();
     let said = login.paste("").with(1);
     assert!(said.err.contains("--callback-url"), "it says how to go on: {}", said.err);
-    assert_eq!((state(&world, "icard", "work"), token_calls(&world)), (None, 0));
+    assert_eq!((world.state("icard", "work"), token_calls(&world)), (None, 0));
 
     let callback = world.sandbox.approve(&url).await.expect("the customer approves");
     bankside(&["login", "icard", "work", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
-    assert_eq!(state(&world, "icard", "work").as_deref(), Some("active"));
+    assert_eq!(world.state("icard", "work").as_deref(), Some("active"));
     assert_eq!(token_calls(&world), 1);
 }
 
@@ -83,7 +75,7 @@ async fn a_state_that_was_never_given_out_exits_1_without_a_token_call() {
     let (before, _) = callback.split_once("state=").expect("a state");
     let said = login.paste(&format!("{before}state=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")).with(1);
     assert!(said.err.contains("was not begun here"), "{}", said.err);
-    assert_eq!((state(&world, "icard", "default"), token_calls(&world)), (None, 0));
+    assert_eq!((world.state("icard", "default"), token_calls(&world)), (None, 0));
 }
 
 #[tokio::test]
@@ -95,7 +87,7 @@ async fn a_state_that_was_used_exits_1_without_a_token_call() {
     let calls = token_calls(&world);
     bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(1);
     assert_eq!(token_calls(&world), calls);
-    assert_eq!(state(&world, "icard", "default").as_deref(), Some("active"), "the grant that there is stays");
+    assert_eq!(world.state("icard", "default").as_deref(), Some("active"), "the grant that there is stays");
 }
 
 #[tokio::test]
@@ -112,11 +104,10 @@ async fn another_banks_login_does_not_take_the_state() {
 async fn a_customer_who_denies_ends_the_login_with_1_and_the_banks_word() {
     let world = World::start().await;
     let login = Login::begin(&world.config, "icard", "default");
-    let state_sent = login.url.split_once("state=").expect("a state").1.split('&').next().expect("a value").to_owned();
-    let denied = format!("{}?error=access_denied&state={state_sent}", support::world::ELSEWHERE);
+    let denied = world.sandbox.deny(&login.url).await.expect("the customer denies");
     let said = login.paste(&denied).with(1);
     assert!(said.err.contains("access_denied"), "{}", said.err);
-    assert_eq!((state(&world, "icard", "default"), token_calls(&world)), (None, 0));
+    assert_eq!((world.state("icard", "default"), token_calls(&world)), (None, 0));
 }
 
 #[tokio::test]
@@ -124,7 +115,7 @@ async fn what_is_no_callback_address_exits_1_and_keeps_the_attempt() {
     let world = World::start().await;
     let login = Login::begin(&world.config, "icard", "default");
     let url = login.url.clone();
-    login.paste("https://redirect.website/callback").with(1);
+    login.paste("https://app.example/callback").with(1);
     let callback = world.sandbox.approve(&url).await.expect("the customer approves");
     bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
 }
@@ -144,7 +135,7 @@ async fn a_code_that_the_bank_refuses_leaves_no_grant() {
     let said = login.paste(&callback).with(1);
     assert!(said.err.contains("invalid_grant"), "{}", said.err);
     assert!(!said.err.contains("8f14e45f"), "what the bank adds may hold a secret: {}", said.err);
-    assert_eq!(state(&world, "icard", "default"), None);
+    assert_eq!(world.state("icard", "default"), None);
 }
 
 #[tokio::test]

@@ -87,6 +87,10 @@ impl ProxyError {
         response.fields.push("Content-Type", "application/problem+json");
         response.fields.push("Proxy-Status", format!("bankside; error={}", told.proxy_error));
         response.fields.push("Cache-Control", "no-store");
+        if told.kind == Kind::BadRequest {
+            // Who sends what HTTP forbids, or what can be read in two ways, may mean something else by the next bytes, too.
+            response.fields.push("Connection", "close");
+        }
         if let Some(delay) = told.retry_after {
             response.fields.push("Retry-After", whole_seconds(delay).to_string());
         }

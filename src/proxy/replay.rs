@@ -42,7 +42,9 @@ impl Kept {
         if body.is_absent() {
             return (body, Self::Absent);
         }
-        let copy = Arc::new(Mutex::new(Copy::default()));
+        // Nobody needs to ask for the end of an empty content.
+        let state = if body.size() == Size::Exact(0) { State::Whole } else { State::Open };
+        let copy = Arc::new(Mutex::new(Copy { state, ..Copy::default() }));
         if matches!(body.size(), Size::Exact(length) if length > most as u64) {
             lock(&copy).state = State::Lost;
             return (body, Self::Streaming(copy));
@@ -170,6 +172,12 @@ mod tests {
         let (mut sent, kept) = Kept::tee(Body::stream(Chunks(vec!["ab", "cd"])), 10);
         sent.frame().await.expect("a frame").expect("no error");
         assert!(kept.again().is_none());
+    }
+
+    #[test]
+    fn an_empty_content_is_whole_before_anybody_reads_it() {
+        let (_, kept) = Kept::tee(Body::full(""), 0);
+        assert!(!kept.again().expect("whole").is_absent());
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn escaped(text: &str) -> String {
 
 const STYLE: &str = "\
 * { box-sizing: border-box }
-body { margin: 0; min-height: 100vh; display: grid; place-items: center; background: #eef1f5;
+body { margin: 0; padding: 1rem 0; min-height: 100vh; display: grid; place-items: center; background: #eef1f5;
   font: 16px/1.5 system-ui, sans-serif; color: #1c2430 }
 main { width: min(27rem, 92vw); padding: 1.75rem; background: #fff; border-radius: 14px;
   box-shadow: 0 8px 30px rgb(20 30 50 / 12%) }

@@ -1,4 +1,4 @@
-//! A customer with a browser, who approves whatever a simulated bank asks.
+//! A customer with a browser, who approves or denies what a simulated bank asks.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,8 +37,17 @@ impl Sandbox {
     /// Opens an authorization URL as a browser does, without a certificate, and approves: the address that the bank
     /// sends the browser back to.
     pub async fn approve(&self, authorization_url: &str) -> Result<String, CustomerError> {
+        self.decide(authorization_url, "approve").await
+    }
+
+    /// As [`Self::approve`], and denies.
+    pub async fn deny(&self, authorization_url: &str) -> Result<String, CustomerError> {
+        self.decide(authorization_url, "deny").await
+    }
+
+    async fn decide(&self, authorization_url: &str, decision: &str) -> Result<String, CustomerError> {
         let url: HttpsUrl = authorization_url.parse().map_err(|_| CustomerError::NotAnUrl)?;
-        let answer = self.browser(&url)?.send(approval(&url), PATIENCE).await?;
+        let answer = self.browser(&url)?.send(press(&url, decision), PATIENCE).await?;
         let location = answer.fields.get("Location").and_then(|location| String::from_utf8(location.to_vec()).ok());
         location.filter(|_| answer.status.is_redirection()).ok_or(CustomerError::NotSentBack(answer.status))
     }
@@ -73,9 +82,9 @@ impl Sandbox {
     }
 }
 
-/// The consent page's form with its button pressed.
-fn approval(url: &HttpsUrl) -> Request {
-    let body = Body::full("decision=approve");
+/// The consent page's form with one of its buttons pressed.
+fn press(url: &HttpsUrl, decision: &str) -> Request {
+    let body = Body::full(format!("decision={decision}"));
     let mut request = Request::new(Method::POST, url.path_and_query.clone(), body);
     request.fields.push("Host", format!("{}:{}", url.host, url.port));
     request.fields.push("Content-Type", "application/x-www-form-urlencoded");

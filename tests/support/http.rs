@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame};
 use hyper::client::conn::{http1, http2};
-use hyper::{HeaderMap, Request, Response};
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -128,6 +132,52 @@ pub async fn send_http2(
     .await
 }
 
+/// A POST whose body is followed by a trailer field.
+pub async fn send_with_trailers(
+    address: SocketAddr,
+    version: Version,
+    path: &str,
+    body: &'static str,
+    (name, value): (&'static str, &'static str),
+) -> Answer {
+    let fields = [(HeaderName::from_static(name), HeaderValue::from_static(value))].into_iter().collect();
+    let body = Full::new(Bytes::from_static(body.as_bytes())).with_trailers(std::future::ready(Some(Ok(fields))));
+    // Announced, or an HTTP/1.1 client sends none; and of no announced length, or there are no chunks.
+    let request = Request::builder().method("POST").header("trailer", name);
+    let unsized_body = Unsized(Box::pin(body));
+    unless_it_hangs(path, async {
+        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        if version == Version::HTTP_2 {
+            let request = request.uri(format!("http://{address}{path}")).body(unsized_body).expect("a request");
+            let connected = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+            let (mut sender, connection) = connected.expect("a connection");
+            let driver = tokio::spawn(connection);
+            let answer = whole(sender.send_request(request).await.expect("an answer")).await;
+            driver.abort();
+            return answer;
+        }
+        let request = request.uri(path).header("host", address.to_string()).body(unsized_body).expect("a request");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+        let driver = tokio::spawn(connection);
+        let answer = whole(sender.send_request(request).await.expect("an answer")).await;
+        driver.abort();
+        answer
+    })
+    .await
+}
+
+/// A body that does not say how long it is.
+struct Unsized<B>(Pin<Box<B>>);
+
+impl<B: Body> Body for Unsized<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.0.as_mut().poll_frame(cx)
+    }
+}
+
 async fn whole(answer: Response<hyper::body::Incoming>) -> Answer {
     let (head, body) = answer.into_parts();
     let body = body.collect().await.expect("a whole body");
@@ -135,13 +185,14 @@ async fn whole(answer: Response<hyper::body::Incoming>) -> Answer {
     Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes(), trailers }
 }
 
-/// Sends these bytes on a connection of their own; all that comes back until the sidecar closes.
+/// Sends these bytes on a connection of their own; all that comes back until the sidecar closes or resets it.
 pub async fn raw(address: SocketAddr, request: &str) -> String {
     unless_it_hangs("the connection is not closed", async {
         let mut stream = TcpStream::connect(address).await.expect("somebody listens");
         stream.write_all(request.as_bytes()).await.expect("it is taken");
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.expect("an answer");
+        // What came before a reset came.
+        let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     })
     .await

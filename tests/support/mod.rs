@@ -6,7 +6,4 @@
 #![allow(dead_code, unreachable_pub, reason = "each target uses its own part of this")]
 
 pub mod http;
-pub mod postgres;
-pub mod program;
-pub mod wait;
-pub mod world;
+pub mod parts;

@@ -8,10 +8,10 @@ use bankside::sandbox::{Listens, Options, Sandbox};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::program::{Login, Sidecar};
+use super::program::{Login, Sidecar, bankside};
 
 /// A redirect URI that leads away from this machine, so that a login ends with a pasted address.
-pub const ELSEWHERE: &str = "https://redirect.website/callback";
+pub const ELSEWHERE: &str = "https://app.example/callback";
 
 /// Simulated banks and a configuration for them. Both go when this is dropped.
 pub struct World {
@@ -127,6 +127,37 @@ impl World {
         for (bank, grant) in bankside::sandbox::tour::GRANTS {
             self.login(bank, grant).await;
         }
+    }
+
+    /// A second bank table for the simulated iCard, named `name`, on this profile and of this scope.
+    pub fn append_icard(&self, name: &str, profile: &str) -> &Self {
+        let (bank, urls) = (self.sandbox.icard(), self.sandbox.icard().urls());
+        self.append(&format!(
+            "[banks.{name}]\nprofile = \"{profile}\"\nlisten = \"127.0.0.1:0\"\nbase_url = \"{base}\"\n\
+             client_id = \"{id}\"\nclient_secret = {{ file = \"icard-client-secret\" }}\nredirect_uri = \"{redirect}\"\n\
+             scopes = [\"ais\"]\n[banks.{name}.oauth]\nauthorize_url = \"{authorize}\"\ntoken_url = \"{token}\"\n\
+             [banks.{name}.oauth.session]\nurl = \"{session}\"\n[banks.{name}.tls]\nca = [\"ca.pem\"]\n\
+             system_roots = false\n",
+            base = urls.base,
+            id = bank.client_id(),
+            redirect = bank.redirect_uri(),
+            authorize = urls.authorize,
+            token = urls.token,
+            session = urls.session,
+        ))
+    }
+
+    /// A grant as `grant show --json --reveal` says it.
+    pub fn reveal(&self, bank: &str, grant: &str) -> serde_json::Value {
+        bankside(&["grant", "show", bank, grant, "--json", "--reveal", "-c", self.config_arg()], "").with(0).json()
+    }
+
+    /// A grant's state as `grant list --json` says it; `None` where there is no such grant.
+    pub fn state(&self, bank: &str, grant: &str) -> Option<String> {
+        let listed = bankside(&["grant", "list", "--json", "-c", self.config_arg()], "").with(0).json();
+        let grants = listed.as_array().expect("an array");
+        let found = grants.iter().find(|item| item["bank"] == bank && item["grant"] == grant)?;
+        Some(found["state"].as_str().expect("a text").to_owned())
     }
 
     /// Starts the sidecar.

@@ -50,7 +50,7 @@ impl<S: Stream> Connection<'_, S> {
             return After::BreakOff;
         }
         let content = content(&response, exchange);
-        let keep = self.keeps(content, exchange);
+        let keep = self.keeps(content, exchange) && !asks_to_close(&response);
         self.write_head(&response, content, keep, exchange.version);
         let left = if let Content::Length(length) = content { length } else { 0 };
         let complete = matches!(content, Content::Described | Content::None);
@@ -207,8 +207,12 @@ fn content(response: &Response, exchange: Exchange) -> Content {
     }
 }
 
-/// Whether a field is between two neighbours. The service gives none of them, and if it did, it must not confuse the
-/// framing.
+/// Whether the service wants this to be the connection's last answer.
+fn asks_to_close(response: &Response) -> bool {
+    response.fields.list("Connection").any(|option| option.eq_ignore_ascii_case(b"close"))
+}
+
+/// Whether a field is between two neighbours. What the service says of them must not confuse the framing.
 pub(super) fn is_of_the_connection(name: &[u8]) -> bool {
     ["connection", "transfer-encoding", "keep-alive"].iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }

@@ -119,7 +119,7 @@ async fn answers_without_content_speak_of_it_only_where_they_may() {
 #[tokio::test(start_paused = true)]
 async fn what_the_service_says_of_the_connection_cannot_confuse_the_framing() {
     let lines =
-        [("Connection", "close"), ("transfer-encoding", "chunked"), ("Content-Length", "5"), ("Content-Length", "6")];
+        [("Connection", "upgrade"), ("transfer-encoding", "chunked"), ("Content-Length", "5"), ("Content-Length", "6")];
     assert_eq!(
         exchange(GET, move || with(StatusCode::OK, &lines, exact())).await,
         "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\nhello world<open>"
@@ -127,6 +127,14 @@ async fn what_the_service_says_of_the_connection_cannot_confuse_the_framing() {
     assert_eq!(
         exchange(GET, move || with(StatusCode::OK, &lines, unknown())).await,
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n<open>"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_says_close_has_the_connection_closed_after_its_answer() {
+    assert_eq!(
+        exchange(GET, || with(StatusCode::BAD_REQUEST, &[("Connection", "Close")], exact())).await,
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 11\r\nConnection: close\r\n\r\nhello world<closed>"
     );
 }
 

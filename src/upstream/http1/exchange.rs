@@ -40,10 +40,27 @@ pub(in crate::upstream) async fn exchange(
     patience: Patience,
 ) -> Result<Response, Broken> {
     let mut exchange = Exchange::new(connection, request, patience);
+    stand_back().await;
     match poll_fn(|cx| exchange.poll(cx)).await {
         Ok(head) => exchange.into_response(head),
         Err(failure) => Err(exchange.into_broken(failure)),
     }
+}
+
+/// Lets the worker's other tasks that are ready run first. They read what has arrived, and then all of them write: each
+/// side wakes the other once for many messages instead of once for each. At 64 connections this is worth a fifth of the
+/// throughput; a request that is alone pays some nanoseconds.
+async fn stand_back() {
+    let mut has_stood_back = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_stood_back, true) {
+            return Poll::Ready(());
+        }
+        // Unlike tokio's own yield, this does not ask the system for events in between.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 struct Exchange {
