@@ -10,9 +10,12 @@ mod callback;
 mod client;
 pub mod edge;
 mod failure;
+mod foretell;
 mod grants;
 mod login;
 mod pace;
+mod registration;
+mod registration_wire;
 mod renewal;
 mod request;
 mod revocation;
@@ -24,8 +27,10 @@ mod tests;
 mod tokens;
 
 pub use edge::{BankCall, CallAnswer, CallError, Edge};
+pub use foretell::EndingConsent;
 pub use grants::{GrantError, Revealed};
 pub use login::{Authorization, LoginError, bank_of_callback};
+pub use registration::{RegistrationError, RegistrationReport, Tell};
 pub use state::{GrantReport, GrantState};
 pub use tokens::{Parts, Tokens};
 

@@ -25,6 +25,10 @@ use super::{App, StartError};
 /// Connections of apps, of all banks together. Beyond, they wait in the kernel.
 const MOST_CONNECTIONS: usize = 16_384;
 
+/// How long the end waits for renewals that are under way. No call takes that long; what may is a store that does not
+/// take the bank's answer, and whoever manages the process kills it after half a minute or so.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(25);
+
 /// What the control thread runs.
 pub(super) struct Control {
     pub(super) app: App,
@@ -40,6 +44,8 @@ type Ready = Result<Vec<(String, Listen)>, StartError>;
 struct Started {
     listeners: Vec<(String, Listen)>,
     tasks: TaskTracker,
+    /// Renewals, and the ends of logins.
+    under_way: TaskTracker,
     workers: Vec<oneshot::Receiver<()>>,
 }
 
@@ -100,7 +106,7 @@ impl Control {
                 None => self.serve_admin(&tasks, listener, address, &office, &metrics),
             }
         }
-        Ok(Started { listeners, tasks, workers })
+        Ok(Started { listeners, tasks, under_way: office.under_way().clone(), workers })
     }
 
     /// Binds every address: the banks', and the operator's, which has no front.
@@ -177,6 +183,11 @@ impl Started {
         for worker in self.workers {
             // An error says that the worker's thread is gone, which is an end too.
             let _ = worker.await;
+        }
+        // The operator still sees a renewal whose answer the store does not take: it is lost if we end.
+        self.under_way.close();
+        if tokio::time::timeout(LONGEST_RENEWAL, self.under_way.wait()).await.is_err() {
+            tracing::error!("a renewal did not end in time, and is cut: its grant may need an authorization");
         }
         control.stop_admin.cancel();
         self.tasks.close();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
@@ -19,6 +20,7 @@ const ENDPOINT_CONNECTIONS: usize = 8;
 pub struct Office {
     store: Arc<dyn Store>,
     banks: Vec<BankDesk>,
+    under_way: TaskTracker,
 }
 
 /// One bank: what it is, how it is reached, and its tokens.
@@ -36,11 +38,18 @@ impl App {
     /// Opens the store. Renewals and calls to token endpoints run on the runtime that this is called on.
     pub async fn open(&self) -> Result<Office, StartError> {
         let store = store::open(&self.config.store, self.clock.clone(), &self.random).await?;
-        let banks = self.banks().map(|(bank, tls)| self.desk(bank, tls, &store)).collect();
-        Ok(Office { store, banks })
+        let under_way = TaskTracker::new();
+        let banks = self.banks().map(|(bank, tls)| self.desk(bank, tls, &store, &under_way)).collect();
+        Ok(Office { store, banks, under_way })
     }
 
-    fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>, store: &Arc<dyn Store>) -> BankDesk {
+    fn desk(
+        &self,
+        bank: &Arc<Bank>,
+        tls: &Arc<TlsClient>,
+        store: &Arc<dyn Store>,
+        under_way: &TaskTracker,
+    ) -> BankDesk {
         let settings = client_settings(bank, Arc::new(ConnectionLimit::new(ENDPOINT_CONNECTIONS)));
         let parts = Parts {
             store: Arc::clone(store),
@@ -48,6 +57,7 @@ impl App {
             clock: self.clock.clone(),
             random: self.random.clone(),
             control: Handle::current(),
+            under_way: under_way.clone(),
             certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
         };
         BankDesk { bank: Arc::clone(bank), tls: Arc::clone(tls), tokens: Tokens::new(Arc::clone(bank), parts) }
@@ -78,6 +88,17 @@ impl Office {
     /// The store that all banks share.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// What must end by itself before the runtime does: a renewal whose answer is not kept is a consent lost.
+    pub fn under_way(&self) -> &TaskTracker {
+        &self.under_way
+    }
+
+    /// Waits until no renewal is under way, however long the store takes to keep its answer.
+    pub async fn settle(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 }
 

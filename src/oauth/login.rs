@@ -101,7 +101,7 @@ impl Tokens {
         &self,
         work: impl Future<Output = Result<T, LoginError>> + Send + 'static,
     ) -> Result<T, LoginError> {
-        self.parts.control.spawn(work).await.map_err(|_| StoreError::Closing)?
+        self.parts.control.spawn(self.parts.under_way.track_future(work)).await.map_err(|_| StoreError::Closing)?
     }
 
     fn by_code(&self) -> Result<&AuthorizationCode, LoginError> {

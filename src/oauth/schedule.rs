@@ -38,6 +38,7 @@ impl Tokens {
         if self.is_fixed() {
             return;
         }
+        self.foretell(stop.clone());
         let (watcher, renewer) = (Arc::clone(self), Arc::clone(self));
         let stopped = stop.clone();
         self.parts.control.spawn(async move {

@@ -61,12 +61,13 @@ pub(super) enum Boarding {
 }
 
 impl Slot {
-    pub(super) fn new(key: GrantKey, now: Timestamp) -> Self {
+    /// A grant of which nothing is known, and which nobody has used.
+    pub(super) fn new(key: GrantKey) -> Self {
         Self {
             key,
             token: ArcSwapOption::empty(),
-            used_at: AtomicI64::new(now.millis()),
-            kept_use: AtomicI64::new(now.millis()),
+            used_at: AtomicI64::new(0),
+            kept_use: AtomicI64::new(0),
             known: Mutex::default(),
         }
     }
@@ -110,6 +111,7 @@ impl Slot {
             return;
         }
         known.over = grant.facts.standing == Standing::Over;
+        self.kept_use.fetch_max(grant.facts.used_at.millis(), Ordering::Relaxed);
         if grant.facts.version > known.version {
             (known.version, known.blocked) = (grant.facts.version, None);
             let (version, issued, expires) = (grant.facts.version, grant.facts.issued_at, grant.facts.expires_at);
@@ -218,7 +220,7 @@ mod tests {
 
     fn slot() -> Slot {
         let bank = "examplebank".parse().unwrap();
-        Slot::new(GrantKey { bank, grant: "default".parse().unwrap() }, NOW)
+        Slot::new(GrantKey { bank, grant: "default".parse().unwrap() })
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::TaskTracker;
 
 use crate::config::{Bank, GrantType};
 use crate::store::{GrantKey, Store};
@@ -43,6 +44,8 @@ pub struct Parts {
     pub random: Random,
     /// The control thread, which renewals run on.
     pub control: Handle,
+    /// What must not be cut: renewals and the ends of logins. Whoever ends the control thread waits for it before.
+    pub under_way: TaskTracker,
     /// The fingerprint of the certificate that the bank is shown: kept beside the tokens issued under it.
     pub certificate: Option<String>,
 }
@@ -212,11 +215,12 @@ impl Tokens {
     /// Runs an attempt in a task of its own, on the control thread: no caller's hang-up can cut it.
     pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, errand: Errand) {
         let (tokens, slot) = (Arc::clone(self), Arc::clone(slot));
-        self.parts.control.spawn(async move {
+        let flight = async move {
             let result = tokens.obtain(&slot, errand).await;
             slot.land(&pilot, result, tokens.parts.clock.now());
             tokens.wake.notify_one();
-        });
+        };
+        self.parts.control.spawn(self.parts.under_way.track_future(flight));
     }
 
     pub(super) fn is_fixed(&self) -> bool {
@@ -270,7 +274,7 @@ impl Tokens {
         if slots.len() >= SLOTS {
             make_room(&mut slots);
         }
-        let slot = || Arc::new(Slot::new(self.key(grant), self.parts.clock.now()));
+        let slot = || Arc::new(Slot::new(self.key(grant)));
         Arc::clone(slots.entry(grant.clone()).or_insert_with(slot))
     }
 }
@@ -281,7 +285,8 @@ fn make_room(slots: &mut HashMap<GrantName, Arc<Slot>>) {
     let tenth = uses.len() / 10;
     let (_, limit, _) = uses.select_nth_unstable(tenth);
     let limit = *limit;
-    slots.retain(|_, slot| slot.used_at() > limit || slot.flight().is_some());
+    // Somebody who holds a slot may be about to begin an attempt, of which there must be one for a grant.
+    slots.retain(|_, slot| slot.used_at() > limit || slot.flight().is_some() || Arc::strong_count(slot) > 1);
 }
 
 /// Whether the next try is near enough for a caller to wait for.
@@ -301,5 +306,30 @@ async fn arrive(mut landing: Landing, deadline: Instant) -> Result<(), TokenErro
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").field("bank", &self.bank.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Timestamp;
+
+    #[test]
+    fn what_was_unused_longest_leaves_memory_but_nothing_that_somebody_holds_or_waits_for() {
+        let at = |second: usize| Timestamp::from_millis(1_000_000 * i64::try_from(second).unwrap());
+        let names: Vec<GrantName> = (1..=100).map(|number| format!("grant-{number}").parse().unwrap()).collect();
+        let mut slots: HashMap<_, _> = HashMap::new();
+        for (number, grant) in names.iter().enumerate() {
+            let slot = Slot::new(GrantKey { bank: "examplebank".parse().unwrap(), grant: grant.clone() });
+            slot.note_use(at(number + 1));
+            slots.insert(grant.clone(), Arc::new(slot));
+        }
+        let held = Arc::clone(&slots[&names[0]]);
+        let Boarding::Lead(_pilot, _landing) = slots[&names[1]].board(at(1), false) else { panic!("it is the first") };
+        make_room(&mut slots);
+        assert!(Arc::ptr_eq(&held, &slots[&names[0]]), "somebody holds it");
+        assert!(slots.contains_key(&names[1]), "an attempt is under way");
+        assert!(!slots.contains_key(&names[2]), "nobody needs it");
+        assert!((80..=95).contains(&slots.len()) && slots.contains_key(&names[99]), "{}", slots.len());
     }
 }

@@ -1,5 +1,4 @@
-//! What is kept beside grants, sealed for its row in any database: registered clients, login attempts, and the values
-//! that tell a right key from a wrong one.
+//! What is kept beside grants, sealed for its row in any database: registered clients, login attempts.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +6,6 @@ use crate::words::{BankName, GrantName, Secret, Timestamp};
 
 use super::seal::{Bound, Sealer};
 use super::{Attempt, RegisteredClient, StoreError};
-
-/// What is sealed to tell a right key from a wrong one.
-const CHECK: &str = "bankside";
 
 /// The sealed part of a client.
 #[derive(Serialize, Deserialize)]
@@ -73,25 +69,6 @@ pub(super) fn open_attempt(
         redirect_uri: sealed.redirect_uri,
         scopes: sealed.scopes,
     })
-}
-
-/// Tries the keys on the values under which the store was sealed (id and value of each). What is to be kept beside them
-/// is the sealing key's, if it is not among them.
-pub(super) fn fit(sealer: &Sealer, checks: &[(String, Vec<u8>)]) -> Result<Option<(String, Vec<u8>)>, StoreError> {
-    for (id, value) in checks {
-        sealer.open(bound_check(id), value)?;
-    }
-    let id = sealer.ids().next().map(|id| id.to_string());
-    let id = id.filter(|id| checks.iter().all(|(known, _)| known != id));
-    id.map(|id| {
-        let value = sealer.seal(bound_check(&id), &Secret::from(CHECK))?;
-        Ok((id, value))
-    })
-    .transpose()
-}
-
-fn bound_check(id: &str) -> Bound<'_> {
-    Bound { purpose: "key", bank: "", name: id, version: 0 }
 }
 
 fn bound<'a>(purpose: &'static str, bank: &'a BankName, name: &'a str) -> Bound<'a> {

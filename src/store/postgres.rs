@@ -6,6 +6,7 @@
 
 mod grants;
 mod kept;
+mod keys;
 mod listen;
 mod open;
 mod pool;
@@ -28,8 +29,8 @@ use crate::words::{BankName, Timestamp};
 
 use super::seal::Sealer;
 use super::{
-    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, NewTokens, News, RegisteredClient, Settled, Store,
-    StoreError,
+    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, News, RegisteredClient,
+    Resealed, Settled, Store, StoreError,
 };
 use pool::{Loan, Pool};
 
@@ -141,6 +142,20 @@ impl Store for Postgres {
     fn changes(&self, bank: &BankName, mark: Option<u64>) -> Answer<'_, (u64, Vec<GrantKey>)> {
         let bank = bank.clone();
         self.run(move |mut desk| async move { grants::changes(&mut desk, &bank, mark).await })
+    }
+
+    fn consents(&self, bank: &BankName, before: Timestamp, limit: usize) -> Answer<'_, Vec<(GrantKey, Timestamp)>> {
+        let bank = bank.clone();
+        self.run(move |mut desk| async move { grants::consents(&mut desk, &bank, before, limit).await })
+    }
+
+    fn reseal(&self, after: Option<&GrantKey>, limit: usize) -> Answer<'_, Resealed> {
+        let after = after.cloned();
+        self.run(move |mut desk| async move { keys::reseal(&mut desk, after.as_ref(), limit).await })
+    }
+
+    fn retire_keys(&self) -> Answer<'_, KeysInUse> {
+        self.run(move |mut desk| async move { keys::retire(&mut desk).await })
     }
 
     fn news(&self) -> News {

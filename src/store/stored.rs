@@ -8,7 +8,7 @@ use super::seal::{Bound, Sealer};
 use super::{Claimant, Facts, Grant, GrantKey, Standing, StoreError};
 
 /// No lease or wait is that long: one that ends later was written by a clock that was wrong, and does not count.
-const FARTHEST: Duration = Duration::from_hours(1);
+pub(super) const FARTHEST: Duration = Duration::from_hours(1);
 
 /// A row as it is, its tokens still sealed. `facts` of a removed grant have the standing of an empty one.
 pub(super) struct Stored {

@@ -5,5 +5,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each target uses its own part of this")]
 
+pub mod desk;
 pub mod http;
+pub mod narrow;
 pub mod parts;
+pub mod postgres;
+pub mod program;
+pub mod wait;
+pub mod world;

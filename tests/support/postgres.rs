@@ -40,7 +40,9 @@ impl Server {
     pub fn with(settings: impl FnOnce(&Self) -> String) -> Option<Self> {
         let Some(bin) = programs() else {
             assert!(std::env::var_os("BANKSIDE_TEST_ALL").is_none(), "PostgreSQL is not installed");
-            eprintln!("left out: PostgreSQL is not installed");
+            let test = std::thread::current().name().unwrap_or_default().to_owned();
+            // Not by a macro: what those print of a test that passes is not shown.
+            let _ = writeln!(std::io::stderr(), "left out: {test}: PostgreSQL is not installed");
             return None;
         };
         let dir = tempfile::tempdir().expect("a temporary folder");

@@ -120,7 +120,6 @@ fn names_of_banks_and_grants_are_checked() {
 fn what_is_not_built_yet_is_said_so_after_it_was_checked() {
     let identity = |more: &str| format!("[identity]\ncertificate = \"qwac.pem\"\n{more}\n{BANK}");
     for (text, keys) in [
-        (format!("[store]\nkey = [{{ file = \"secret\" }}]\n{IDENTITY}{BANK}"), vec!["store.key", "store.key[0]"]),
         (
             identity("pkcs11 = { module = \"m\", token = \"t\", key = \"k\" }"),
             vec!["identity.pkcs11", "identity.pkcs11.pin"],

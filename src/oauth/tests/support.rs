@@ -9,6 +9,7 @@ use http::StatusCode;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::config::{
@@ -298,6 +299,7 @@ fn tokens(bank: &Arc<Bank>, store: &Arc<Sqlite>, script: &Arc<Script>, clock: &C
         clock: clock.clone(),
         random: Random::seeded(seed),
         control: Handle::current(),
+        under_way: TaskTracker::new(),
         certificate: Some("fingerprint".into()),
     };
     Tokens::new(Arc::clone(bank), parts)

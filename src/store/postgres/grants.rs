@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{Stored, seal};
+use crate::store::stored::{FARTHEST, Stored, seal};
 use crate::store::{Due, Facts, Grant, GrantKey, NewTokens, StoreError};
 use crate::words::{BankName, Timestamp};
 
-use super::Desk;
-use super::rows::{self, get, integer, name, number};
+use super::rows::{self, get, integer, moment, name, number};
+use super::{Desk, keys};
 
 /// How often a row is looked at anew because others changed it meanwhile.
 pub(super) const TRIES: usize = 16;
@@ -56,7 +56,9 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
     let refresh = seal(&desk.sealer, "refresh", key, to, tokens.refresh.as_ref())?;
     let scopes = serde_json::Value::from(tokens.scopes.clone().unwrap_or_default()).to_string();
     let sql = format!(
-        "{NEXT} INSERT INTO bankside.grants (bank, name, version, change, standing, access, refresh, scopes, issued_at, \
+        "{NEXT}, noted AS (INSERT INTO bankside.kept (kind, bank, name, value, made_at) \
+         SELECT 'key', '', $13, $14, 0 FROM next ON CONFLICT DO NOTHING) \
+         INSERT INTO bankside.grants (bank, name, version, change, standing, access, refresh, scopes, issued_at, \
          expires_at, consent_at, used_at, renew_at, certificate) \
          SELECT $1, $2, $4, next.change, 'active', $5, $6, $7, $8, $9, clock.now, clock.now, $10, $11 \
          FROM next, (SELECT bankside.now() AS now OFFSET 0) AS clock \
@@ -69,6 +71,7 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
          WHERE grants.version = $3 AND ($12 OR grants.standing <> 'removed') {TELL}"
     );
     let (from, to) = (integer(from), integer(to));
+    let (check_id, check) = keys::check(&desk.sealer)?;
     let (expires_at, renew_at) = (tokens.expires_at.map(Timestamp::millis), tokens.renew_at.map(Timestamp::millis));
     desk.connection
         .did(
@@ -86,6 +89,8 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
                 (&renew_at, Type::INT8),
                 (&tokens.certificate, Type::TEXT),
                 (&given, Type::BOOL),
+                (&check_id, Type::TEXT),
+                (&check, Type::BYTEA),
             ],
         )
         .await
@@ -126,10 +131,19 @@ pub(super) async fn due(desk: &mut Desk, bank: &BankName, idle: Duration, limit:
     let idle = i64::try_from(idle.as_millis()).unwrap_or(i64::MAX);
     // The time as a subquery is asked for once, so that the index can be used.
     let sql = "SELECT name, version, $2 < (SELECT bankside.now()) - used_at AS idle FROM bankside.grants \
-         WHERE bank = $1 AND renew_at <= (SELECT bankside.now()) AND lease_until <= (SELECT bankside.now()) \
-         AND retry_at <= (SELECT bankside.now()) AND standing = 'active' ORDER BY renew_at LIMIT $3";
+         WHERE bank = $1 AND renew_at <= (SELECT bankside.now()) AND standing = 'active' \
+         AND NOT lease_until BETWEEN (SELECT bankside.now()) + 1 AND (SELECT bankside.now()) + $4 \
+         AND NOT retry_at BETWEEN (SELECT bankside.now()) + 1 AND (SELECT bankside.now()) + $4 \
+         ORDER BY renew_at LIMIT $3";
     let bank_text = bank.as_str();
-    let parameters = [(&bank_text as _, Type::TEXT), (&idle as _, Type::INT8), (&most as _, Type::INT8)];
+    // What ends later was written by a clock that was wrong.
+    let farthest = i64::try_from(FARTHEST.as_millis()).unwrap_or(i64::MAX);
+    let parameters = [
+        (&bank_text as _, Type::TEXT),
+        (&idle as _, Type::INT8),
+        (&most as _, Type::INT8),
+        (&farthest as _, Type::INT8),
+    ];
     let (mut due, mut idle_ones) = (Due::default(), Vec::new());
     for row in desk.connection.query(sql, &parameters).await? {
         let text: &str = get(&row, "name")?;
@@ -173,4 +187,21 @@ pub(super) async fn changes(
         }
     }
     Ok((number(latest)?, changed))
+}
+
+/// The grants whose person consented before that, the earliest first.
+pub(super) async fn consents(
+    desk: &mut Desk,
+    bank: &BankName,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<(GrantKey, Timestamp)>, StoreError> {
+    let sql = "SELECT name, consent_at FROM bankside.grants WHERE bank = $1 AND consent_at < $2 AND standing = 'active' \
+         ORDER BY consent_at LIMIT $3";
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (text, before) = (bank.as_str(), before.millis());
+    let rows = desk.connection.query(sql, &[(&text, Type::TEXT), (&before, Type::INT8), (&most, Type::INT8)]).await?;
+    let read =
+        |row| Ok((GrantKey { bank: bank.clone(), grant: name(get(row, "name")?)? }, moment(get(row, "consent_at")?)));
+    rows.iter().map(read).collect()
 }

@@ -7,8 +7,8 @@ use tokio_postgres::types::Type;
 use crate::store::{Attempt, RegisteredClient, StoreError, kept};
 use crate::words::{BankName, Timestamp};
 
-use super::Desk;
 use super::rows::{get, moment};
+use super::{Desk, keys};
 
 const CLIENTS: &str = "SELECT name, value, made_at FROM bankside.kept WHERE kind = 'client' AND bank = $1 \
      ORDER BY made_at, name";
@@ -24,13 +24,19 @@ pub(super) async fn clients(desk: &mut Desk, bank: &BankName) -> Result<Vec<Regi
 
 pub(super) async fn put_client(desk: &mut Desk, bank: &BankName, client: &RegisteredClient) -> Result<(), StoreError> {
     let value = kept::seal_client(&desk.sealer, bank, client)?;
-    let sql = "INSERT INTO bankside.kept (kind, bank, name, value, made_at) VALUES ('client', $1, $2, $3, $4) \
+    let (check_id, check) = keys::check(&desk.sealer)?;
+    let sql = "WITH held AS (SELECT 1 FROM bankside.meta FOR UPDATE), \
+         noted AS (INSERT INTO bankside.kept (kind, bank, name, value, made_at) \
+         SELECT 'key', '', $5, $6, 0 FROM held ON CONFLICT DO NOTHING) \
+         INSERT INTO bankside.kept (kind, bank, name, value, made_at) SELECT 'client', $1, $2, $3, $4 FROM held \
          ON CONFLICT (kind, bank, name) DO UPDATE SET value = excluded.value, made_at = excluded.made_at";
     let parameters = [
         (&bank.as_str() as _, Type::TEXT),
         (&client.client_id as _, Type::TEXT),
         (&value as _, Type::BYTEA),
         (&client.registered_at.millis() as _, Type::INT8),
+        (&check_id as _, Type::TEXT),
+        (&check as _, Type::BYTEA),
     ];
     desk.connection.query(sql, &parameters).await?;
     Ok(())
@@ -45,8 +51,12 @@ pub(super) async fn put_attempt(desk: &mut Desk, attempt: &Attempt, life: Durati
     let sql = "DELETE FROM bankside.kept WHERE kind = 'attempt' AND ends_at <= (SELECT bankside.now())";
     desk.connection.query(sql, &[]).await?;
     let value = kept::seal_attempt(&desk.sealer, attempt)?;
-    let sql = "INSERT INTO bankside.kept (kind, bank, name, value, made_at, ends_at) \
-         SELECT 'attempt', $1, $2, $3, clock.now, clock.now + $4 FROM (SELECT bankside.now() AS now OFFSET 0) AS clock \
+    let (check_id, check) = keys::check(&desk.sealer)?;
+    let sql = "WITH held AS (SELECT 1 FROM bankside.meta FOR UPDATE), \
+         noted AS (INSERT INTO bankside.kept (kind, bank, name, value, made_at) \
+         SELECT 'key', '', $5, $6, 0 FROM held ON CONFLICT DO NOTHING) \
+         INSERT INTO bankside.kept (kind, bank, name, value, made_at, ends_at) \
+         SELECT 'attempt', $1, $2, $3, clock.now, clock.now + $4 FROM held, (SELECT bankside.now() AS now OFFSET 0) AS clock \
          ON CONFLICT (kind, bank, name) DO UPDATE \
          SET value = excluded.value, made_at = excluded.made_at, ends_at = excluded.ends_at";
     let parameters = [
@@ -54,6 +64,8 @@ pub(super) async fn put_attempt(desk: &mut Desk, attempt: &Attempt, life: Durati
         (&attempt.state_hash as _, Type::TEXT),
         (&value as _, Type::BYTEA),
         (&Timestamp::default().plus(life).millis() as _, Type::INT8),
+        (&check_id as _, Type::TEXT),
+        (&check as _, Type::BYTEA),
     ];
     desk.connection.query(sql, &parameters).await?;
     Ok(())

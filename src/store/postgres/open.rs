@@ -6,14 +6,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 
 use crate::config::{self, PostgresHost};
+use crate::store::StoreError;
 use crate::store::seal::Sealer;
-use crate::store::{StoreError, kept};
 
 use super::pool::{Loan, Pool};
-use super::schema;
+use super::{keys, schema};
 
 /// How long a server that is about to start is waited for: both may be started together.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,7 +53,7 @@ pub(super) async fn prepare(pool: &Arc<Pool>, sealer: &Sealer) -> Result<(), Sto
         // Until the transaction is over, nobody else may have the connection.
         let prepared = schema::migrate(&mut connection).await;
         let prepared = match prepared {
-            Ok(()) => fit_keys(&mut connection, sealer).await,
+            Ok(()) => keys::fit(&mut connection, sealer).await,
             failed => failed,
         };
         let end = if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" };
@@ -83,17 +82,4 @@ fn is_early(error: &tokio_postgres::Error) -> bool {
         })
     };
     error.code() == Some(&SqlState::CANNOT_CONNECT_NOW) || refused()
-}
-
-/// Of two replicas that open an empty database, the second one finds the first one's key: the schema's lock is held.
-async fn fit_keys(connection: &mut Loan, sealer: &Sealer) -> Result<(), StoreError> {
-    let select = "SELECT name, value FROM bankside.kept WHERE kind = 'key' ORDER BY name";
-    let rows = connection.query(select, &[]).await?;
-    let checks: Vec<(String, Vec<u8>)> =
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, tokio_postgres::Error>>()?;
-    if let Some((id, value)) = kept::fit(sealer, &checks)? {
-        let insert = "INSERT INTO bankside.kept (kind, bank, name, value, made_at) VALUES ('key', '', $1, $2, 0)";
-        connection.query(insert, &[(&id, Type::TEXT), (&value, Type::BYTEA)]).await?;
-    }
-    Ok(())
 }

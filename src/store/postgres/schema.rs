@@ -49,6 +49,7 @@ CREATE TABLE bankside.grants (
     PRIMARY KEY (bank, name)
 );
 CREATE INDEX grants_due ON bankside.grants (bank, renew_at) WHERE renew_at IS NOT NULL;
+CREATE INDEX grants_consent ON bankside.grants (bank, consent_at) WHERE consent_at IS NOT NULL;
 CREATE INDEX grants_change ON bankside.grants (bank, change);
 
 CREATE TABLE bankside.kept (

@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, params};
 use crate::store::{Attempt, RegisteredClient, StoreError, kept};
 use crate::words::{BankName, Timestamp};
 
-use super::Work;
 use super::rows::moment;
+use super::{Work, keys};
 
 pub(super) fn clients(work: &Work<'_>, bank: &BankName) -> Result<Vec<RegisteredClient>, StoreError> {
     let select = "SELECT name, value, made_at FROM kept WHERE kind = 'client' AND bank = ?1 ORDER BY made_at, rowid";
@@ -23,6 +23,7 @@ pub(super) fn clients(work: &Work<'_>, bank: &BankName) -> Result<Vec<Registered
 }
 
 pub(super) fn put_client(work: &Work<'_>, bank: &BankName, client: &RegisteredClient) -> Result<(), StoreError> {
+    keys::note(&work.transaction, work.sealer)?;
     let value = kept::seal_client(work.sealer, bank, client)?;
     put(work, "client", bank, &client.client_id, &value, client.registered_at, None)
 }
@@ -35,6 +36,7 @@ pub(super) fn remove_client(work: &Work<'_>, bank: &BankName, client_id: &str) -
 pub(super) fn put_attempt(work: &Work<'_>, attempt: &Attempt, life: Duration) -> Result<(), StoreError> {
     let delete = "DELETE FROM kept WHERE kind = 'attempt' AND ends_at <= ?1";
     work.transaction.execute(delete, [work.now.millis()])?;
+    keys::note(&work.transaction, work.sealer)?;
     let value = kept::seal_attempt(work.sealer, attempt)?;
     put(work, "attempt", &attempt.bank, &attempt.state_hash, &value, work.now, Some(work.now.plus(life)))
 }

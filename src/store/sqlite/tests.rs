@@ -17,7 +17,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{Place, StoreKey, StoreUrl};
-use crate::store::Standing;
 use crate::words::{ManualClock, Secret};
 
 const START: Timestamp = Timestamp::from_millis(1_795_000_000_000);
