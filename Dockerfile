@@ -10,12 +10,12 @@ COPY Cargo.toml Cargo.lock build.rs ./
 COPY .cargo .cargo
 COPY config config
 RUN mkdir src && echo 'fn main() {}' > src/main.rs && touch src/lib.rs \
-    && cargo build --locked --release --no-default-features --features pkcs12 \
+    && cargo build --locked --release --no-default-features --features pkcs12,postgres \
     && rm -r src
 
 COPY src src
 RUN touch src/main.rs src/lib.rs \
-    && cargo build --locked --release --no-default-features --features pkcs12 \
+    && cargo build --locked --release --no-default-features --features pkcs12,postgres \
     && mkdir -p /image/etc/bankside /image/etc/ssl/certs /image/var/lib/bankside \
     && cp target/release/bankside /image/bankside \
     && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/

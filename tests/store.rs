@@ -38,8 +38,12 @@ const HOLD: Duration = Duration::from_secs(10);
 
 /// An empty database whose time stands still until it is moved.
 trait Ground {
-    /// Opens it as one more process does.
-    async fn open(&self) -> Arc<dyn Store>;
+    /// Opens it as one more process does, with these keys.
+    async fn open_with(&self, keys: &[u8]) -> Result<Arc<dyn Store>, StoreError>;
+    /// As [`open_with`](Self::open_with), with the usual key.
+    async fn open(&self) -> Arc<dyn Store> {
+        self.open_with(&[7]).await.unwrap()
+    }
     /// Moves its time.
     async fn advance(&self, by: Duration);
 }
@@ -59,9 +63,10 @@ impl File {
 }
 
 impl Ground for File {
-    async fn open(&self) -> Arc<dyn Store> {
+    async fn open_with(&self, keys: &[u8]) -> Result<Arc<dyn Store>, StoreError> {
         let url = StoreUrl::Sqlite(self.directory.path().join("bankside.db"));
-        Sqlite::open(&settings(url), self.clock.clone(), &Random::system()).unwrap()
+        let settings = config::Store { key: given(keys), ..settings(url) };
+        Ok(Sqlite::open(&settings, self.clock.clone(), &Random::system())?)
     }
 
     async fn advance(&self, by: Duration) {
@@ -141,6 +146,7 @@ rules! {
         a_removed_grant_is_gone_for_good_and_its_versions_go_on,
         changes_of_other_processes_are_seen_once,
         no_change_is_missed_while_many_write_at_once,
+        consents_come_in_the_order_of_their_age,
         what_is_due_is_found_in_its_order_and_what_is_idle_led_or_waiting_is_not;
     renewal:
         of_two_processes_one_leads_and_the_other_is_told_for_how_long,
@@ -154,5 +160,6 @@ rules! {
         a_grant_that_needs_no_person_is_made_by_its_first_claim;
     kept:
         a_login_attempt_is_taken_by_exactly_one_and_only_while_it_lasts,
-        several_clients_are_kept_and_the_last_one_is_last;
+        several_clients_are_kept_and_the_last_one_is_last,
+        what_is_sealed_anew_opens_without_the_old_key_and_an_old_process_notes_its_key_again;
 }

@@ -40,3 +40,40 @@ pub async fn several_clients_are_kept_and_the_last_one_is_last(ground: &impl Gro
     assert!(!store.remove_client(&bank, "one").await.unwrap());
     assert_eq!(store.clients(&bank).await.unwrap().len(), 1);
 }
+
+pub async fn what_is_sealed_anew_opens_without_the_old_key_and_an_old_process_notes_its_key_again(
+    ground: &impl Ground,
+) {
+    let (old, names) = (ground.open().await, ["a", "b", "c", "d", "e"]);
+    for name in names {
+        old.put(&key(name), tokens("the-access", Some("the-refresh"))).await.unwrap();
+    }
+    let client_secret = Some("secret".into());
+    let client = RegisteredClient { client_id: "id".into(), client_secret, registered_at: START };
+    old.put_client(&key("a").bank, client).await.unwrap();
+    old.put_attempt(attempt("aa"), Duration::from_mins(10)).await.unwrap();
+    assert!(matches!(ground.open_with(&[8]).await.err(), Some(StoreError::WrongKey { .. })));
+    let both = ground.open_with(&[8, 7]).await.unwrap();
+    assert_eq!(both.retire_keys().await.unwrap().others.len(), 1, "the old key is in use");
+    let (mut after, mut resealed, mut steps) = (None, 0, 0);
+    loop {
+        let step = both.reseal(after.as_ref(), 2).await.unwrap();
+        (resealed, steps) = (resealed + step.resealed, steps + 1);
+        after = step.last;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((resealed, steps), (2 * names.len() + 2, 3));
+    assert_eq!(both.reseal(None, 100).await.unwrap().resealed, 0, "nothing is left to be done");
+    let in_use = both.retire_keys().await.unwrap();
+    assert_eq!((in_use.values, in_use.others.len()), (2 * names.len() + 2, 0));
+    let new = ground.open_with(&[8]).await.unwrap();
+    let grant = new.load(&key("c")).await.unwrap().unwrap();
+    assert!(grant.access.unwrap().matches(b"the-access") && grant.refresh.unwrap().matches(b"the-refresh"));
+    assert!(new.clients(&key("a").bank).await.unwrap()[0].client_secret.as_ref().unwrap().matches(b"secret"));
+    assert!(new.take_attempt(&key("a").bank, "aa").await.unwrap().is_some());
+    // A process that still runs with the old key seals under it: who opens the store without that key is told.
+    old.put(&key("f"), tokens("late", None)).await.unwrap();
+    assert!(matches!(ground.open_with(&[8]).await.err(), Some(StoreError::WrongKey { .. })));
+}

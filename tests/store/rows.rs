@@ -87,3 +87,15 @@ pub async fn no_change_is_missed_while_many_write_at_once(ground: &impl Ground) 
     }
     assert_eq!(seen.len(), 100);
 }
+
+pub async fn consents_come_in_the_order_of_their_age(ground: &impl Ground) {
+    let store = ground.open().await;
+    for name in ["first", "second", "third"] {
+        store.put(&key(name), tokens("a", Some("r"))).await.unwrap();
+        ground.advance(HOLD).await;
+    }
+    let bank = key("first").bank;
+    let consents = store.consents(&bank, START.plus(HOLD * 2), 10).await.unwrap();
+    assert_eq!(consents, [(key("first"), START), (key("second"), START.plus(HOLD))]);
+    assert_eq!(store.consents(&bank, START.plus(HOLD * 3), 1).await.unwrap(), [(key("first"), START)]);
+}

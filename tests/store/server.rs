@@ -60,8 +60,8 @@ impl<'a> Database<'a> {
 }
 
 impl Ground for Database<'_> {
-    async fn open(&self) -> Arc<dyn Store> {
-        Postgres::open(&self.url(), &given(&[7])).await.unwrap()
+    async fn open_with(&self, keys: &[u8]) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(Postgres::open(&self.url(), &given(keys)).await?)
     }
 
     async fn advance(&self, by: Duration) {

@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -46,7 +47,7 @@ impl Server {
             return None;
         };
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let mut server = Self { dir, bin, port: super::world::free_port(), user: unprivileged(), process: None };
+        let mut server = Self { dir, bin, port: free_port(), user: unprivileged(), process: None };
         if let Some((user, group)) = server.user {
             chown(server.dir.path(), Some(user), Some(group)).expect("the folder can be given away");
         }
@@ -211,6 +212,19 @@ impl Drop for Server {
             self.crash();
         }
     }
+}
+
+/// A loopback port that is free. None that the system gives to others: the server's must still be free when it restarts.
+fn free_port() -> u16 {
+    let start = u16::try_from(std::process::id() % 8_000).expect("it is small") + 20_000;
+    let ports = (0..4_000).map(|step| start + step);
+    static LAST: AtomicU16 = AtomicU16::new(0);
+    let free = |port: &u16| {
+        *port > LAST.load(Ordering::Relaxed) && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()
+    };
+    let port = ports.clone().find(free).expect("a free port");
+    LAST.store(port, Ordering::Relaxed);
+    port
 }
 
 /// What a program said that must have succeeded.
