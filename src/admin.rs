@@ -5,4 +5,4 @@ mod health;
 mod server;
 
 pub use callback::LoopbackCallback;
-pub use server::{AdminBank, AdminState, serve};
+pub use server::{AdminBank, AdminState, ReloadReport, View, serve};

@@ -14,6 +14,7 @@ mod run;
 mod sandbox;
 mod signals;
 mod store;
+mod supervisor;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

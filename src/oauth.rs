@@ -15,6 +15,7 @@ mod grants;
 mod login;
 mod pace;
 mod registration;
+mod registration_outcome;
 mod registration_wire;
 mod renewal;
 mod request;
@@ -30,7 +31,8 @@ pub use edge::{BankCall, CallAnswer, CallError, Edge};
 pub use foretell::EndingConsent;
 pub use grants::{GrantError, Revealed};
 pub use login::{Authorization, LoginError, bank_of_callback};
-pub use registration::{RegistrationError, RegistrationReport, Tell};
+pub use registration::Tell;
+pub use registration_outcome::{RegistrationError, RegistrationReport};
 pub use state::{GrantReport, GrantState};
 pub use tokens::{Parts, Tokens};
 

@@ -186,7 +186,7 @@ fn a_renewal_under_way_is_finished_before_the_sidecar_ends() {
 /// The store takes nothing from before the intent.
 fn untouched_without_an_intent(trouble: Trouble) {
     let desk = expired("default");
-    let narrow = Narrow::run(&desk, trouble);
+    let Some(narrow) = Narrow::run(&desk, trouble) else { return };
     desk.rotating().plan(Plan::next(1, Target::TOKEN, Fault::status(500)));
     // What was due at the start was tried once, and is waited with while the store is broken.
     within(5 * SECOND, "it was tried", || token_requests(&desk) > 1);
@@ -206,7 +206,7 @@ fn untouched_without_an_intent(trouble: Trouble) {
 fn kept_although_the_store_takes_no_answer(trouble: Trouble, ends: bool) {
     let desk = expired("default");
     desk.rotating().plan(Plan::always(Target::TOKEN, Fault::DelayAnswer(1000)));
-    let narrow = Narrow::run(&desk, trouble);
+    let Some(narrow) = Narrow::run(&desk, trouble) else { return };
     within(5 * SECOND, "the bank has handled it", || refreshes(&desk) == 1);
     narrow.break_store();
     std::thread::sleep(2 * SECOND);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::oauth::{GrantError, GrantState};
 
-use super::server::{AdminBank, AdminState};
+use super::server::{AdminBank, AdminState, ReloadReport};
 
 /// What `/readyz` says.
 #[derive(Serialize)]
@@ -19,6 +19,9 @@ pub(super) struct Readiness {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     banks: Vec<BankReadiness>,
+    /// How the last reload went. A failed one takes nothing away: what ran before runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload: Option<ReloadReport>,
 }
 
 #[derive(Serialize)]
@@ -52,7 +55,8 @@ pub(super) async fn live() -> &'static str {
 /// 200 where every bank has a usable certificate and the grants that requests use which name none.
 pub(super) async fn ready(State(state): State<Arc<AdminState>>) -> (StatusCode, Json<Readiness>) {
     let mut banks = Vec::new();
-    for bank in &state.banks {
+    let view = state.view.load_full();
+    for bank in &view.banks {
         let missing = missing(bank, &state).await;
         let consents_ending = consents_ending(bank).await;
         let name = bank.bank.name.to_string();
@@ -61,7 +65,8 @@ pub(super) async fn ready(State(state): State<Arc<AdminState>>) -> (StatusCode, 
     let draining = state.drain.is_cancelled();
     let ready = !draining && banks.iter().all(|bank| bank.ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, reason: draining.then_some("the sidecar is ending"), banks }))
+    let reason = draining.then_some("the sidecar is ending");
+    (status, Json(Readiness { ready, reason, banks, reload: view.reload.clone() }))
 }
 
 /// Consents that end soon, the first one first. A store that fails shows in what is missing.

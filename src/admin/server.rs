@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderMap, StatusCode, header};
+use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +26,8 @@ use super::health;
 
 /// What the operator's side tells of.
 pub struct AdminState {
-    /// The banks.
-    pub banks: Vec<AdminBank>,
+    /// The banks, and how the last reload went.
+    pub view: Arc<ArcSwap<View>>,
     /// The metrics.
     pub metrics: Metrics,
     /// The time.
@@ -36,7 +38,28 @@ pub struct AdminState {
     pub listen: Listen,
 }
 
+/// What a reload changes.
+#[derive(Clone, Default)]
+pub struct View {
+    /// The banks.
+    pub banks: Vec<AdminBank>,
+    /// How the last reload went, if there was one.
+    pub reload: Option<ReloadReport>,
+}
+
+/// How a reload went.
+#[derive(Clone, Serialize)]
+pub struct ReloadReport {
+    /// `ok`, or `failed`: then everything goes on as it was before.
+    pub outcome: &'static str,
+    /// When it was, as RFC 3339 has it.
+    pub at: String,
+    /// Why it failed.
+    pub problems: Vec<String>,
+}
+
 /// A bank, as the operator sees it.
+#[derive(Clone)]
 pub struct AdminBank {
     /// The bank.
     pub bank: Arc<Bank>,

@@ -10,7 +10,9 @@ use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
 use crate::store::{self, Store};
 use crate::upstream::{ClientSettings, ConnectionLimit, TlsClient};
+use crate::words::{Clock, Random};
 
+use super::checked::Checked;
 use super::{App, StartError, UnknownBank};
 
 /// Connections to a bank's token endpoint: calls there are rare, and none may wait for the apps' requests.
@@ -21,6 +23,8 @@ pub struct Office {
     store: Arc<dyn Store>,
     banks: Vec<BankDesk>,
     under_way: TaskTracker,
+    clock: Clock,
+    random: Random,
 }
 
 /// One bank: what it is, how it is reached, and its tokens.
@@ -37,30 +41,15 @@ pub struct BankDesk {
 impl App {
     /// Opens the store. Renewals and calls to token endpoints run on the runtime that this is called on.
     pub async fn open(&self) -> Result<Office, StartError> {
-        let store = store::open(&self.config.store, self.clock.clone(), &self.random).await?;
-        let under_way = TaskTracker::new();
-        let banks = self.banks().map(|(bank, tls)| self.desk(bank, tls, &store, &under_way)).collect();
-        Ok(Office { store, banks, under_way })
-    }
-
-    fn desk(
-        &self,
-        bank: &Arc<Bank>,
-        tls: &Arc<TlsClient>,
-        store: &Arc<dyn Store>,
-        under_way: &TaskTracker,
-    ) -> BankDesk {
-        let settings = client_settings(bank, Arc::new(ConnectionLimit::new(ENDPOINT_CONNECTIONS)));
-        let parts = Parts {
-            store: Arc::clone(store),
-            call: Arc::new(Edge::new(Arc::clone(tls), settings)),
+        let store = store::open(&self.checked.config.store, self.clock.clone(), &self.random).await?;
+        let office = Office {
+            store,
+            banks: Vec::new(),
+            under_way: TaskTracker::new(),
             clock: self.clock.clone(),
             random: self.random.clone(),
-            control: Handle::current(),
-            under_way: under_way.clone(),
-            certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
         };
-        BankDesk { bank: Arc::clone(bank), tls: Arc::clone(tls), tokens: Tokens::new(Arc::clone(bank), parts) }
+        Ok(office.succeeded_by(&self.checked))
     }
 }
 
@@ -71,6 +60,31 @@ pub(super) fn client_settings(bank: &Bank, connections: Arc<ConnectionLimit>) ->
 }
 
 impl Office {
+    /// The office for these banks, over the same store. Tokens in memory stay, and so do renewals that are under way.
+    pub(super) fn succeeded_by(&self, checked: &Checked) -> Self {
+        let banks = checked.banks().map(|(bank, tls)| self.desk(bank, tls)).collect();
+        let (store, under_way) = (Arc::clone(&self.store), self.under_way.clone());
+        Self { store, banks, under_way, clock: self.clock.clone(), random: self.random.clone() }
+    }
+
+    fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>) -> BankDesk {
+        let settings = client_settings(bank, Arc::new(ConnectionLimit::new(ENDPOINT_CONNECTIONS)));
+        let parts = Parts {
+            store: Arc::clone(&self.store),
+            call: Arc::new(Edge::new(Arc::clone(tls), settings)),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            control: Handle::current(),
+            under_way: self.under_way.clone(),
+            certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
+        };
+        let tokens = match self.bank(bank.name.as_str()) {
+            Ok(former) => former.tokens.succeed(Arc::clone(bank), parts),
+            Err(_) => Tokens::new(Arc::clone(bank), parts),
+        };
+        BankDesk { bank: Arc::clone(bank), tls: Arc::clone(tls), tokens }
+    }
+
     /// Every bank, in the order of the configuration.
     pub fn banks(&self) -> &[BankDesk] {
         &self.banks
@@ -90,12 +104,8 @@ impl Office {
         &self.store
     }
 
-    /// What must end by itself before the runtime does: a renewal whose answer is not kept is a consent lost.
-    pub fn under_way(&self) -> &TaskTracker {
-        &self.under_way
-    }
-
-    /// Waits until no renewal is under way, however long the store takes to keep its answer.
+    /// Waits until no renewal or end of a login is under way, those of former offices included, however long the store
+    /// takes to keep the answer: one that is not kept is a consent lost.
     pub async fn settle(&self) {
         self.under_way.close();
         self.under_way.wait().await;

@@ -10,6 +10,7 @@ use super::configured::Configured;
 use super::{Outcome, output};
 
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(group = ArgGroup::new("what").args(["list", "renew_secret", "delete"]))]
 pub(super) struct Args {
     /// The bank's name in the configuration

@@ -32,6 +32,20 @@ pub struct Postgres {
     pub tls: Option<PostgresTls>,
 }
 
+/// The same database by the same way: what a reload cannot change.
+impl PartialEq for Postgres {
+    fn eq(&self, other: &Self) -> bool {
+        let same_password = match (&self.password, &other.password) {
+            (Some(one), Some(other)) => one.matches(other.expose()),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let roots = |url: &Self| url.tls.as_ref().map(|tls| tls.ca.as_ref().map(|ca| ca.bytes.clone()));
+        (&self.host, self.port, &self.user, &self.database) == (&other.host, other.port, &other.user, &other.database)
+            && same_password
+            && roots(self) == roots(other)
+    }
+}
+
 /// Where a PostgreSQL server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PostgresHost {

@@ -61,7 +61,7 @@ pub struct Store {
 }
 
 /// Which database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StoreUrl {
     /// A SQLite file.
     Sqlite(PathBuf),

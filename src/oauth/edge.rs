@@ -78,27 +78,17 @@ impl From<SendError> for CallError {
 #[error("the answer is longer than {LONGEST_ANSWER} bytes")]
 struct TooLong;
 
-/// The real edge: a client for each host that the bank's endpoints live on.
+/// The real edge: a client for each host that the bank's endpoints live on, under one identity.
 pub struct Edge {
-    settings: ClientSettings,
-    clients: Mutex<Generation>,
-}
-
-/// The clients under one identity.
-struct Generation {
     tls: Arc<TlsClient>,
-    by_endpoint: HashMap<Endpoint, Arc<Client>>,
+    settings: ClientSettings,
+    clients: Mutex<HashMap<Endpoint, Arc<Client>>>,
 }
 
 impl Edge {
     /// An edge without connections yet. Its calls belong on the control thread, as their connections do.
     pub fn new(tls: Arc<TlsClient>, settings: ClientSettings) -> Self {
-        Self { settings, clients: Mutex::new(Generation { tls, by_endpoint: HashMap::new() }) }
-    }
-
-    /// Takes another identity: calls from here on use connections of their own under it.
-    pub fn replace_tls(&self, tls: Arc<TlsClient>) {
-        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Generation { tls, by_endpoint: HashMap::new() };
+        Self { tls, settings, clients: Mutex::default() }
     }
 
     /// Longer than all that bounds itself below: only what is bounded nowhere meets this.
@@ -108,12 +98,11 @@ impl Edge {
 
     fn client(&self, url: &HttpsUrl) -> Arc<Client> {
         let endpoint = Endpoint { host: url.host.clone(), port: url.port };
-        let mut generation = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let tls = Arc::clone(&generation.tls);
-        let client = generation
-            .by_endpoint
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tls, settings) = (&self.tls, &self.settings);
+        let client = clients
             .entry(endpoint)
-            .or_insert_with_key(|endpoint| Arc::new(Client::new(endpoint.clone(), tls, self.settings.clone())));
+            .or_insert_with_key(|endpoint| Arc::new(Client::new(endpoint.clone(), Arc::clone(tls), settings.clone())));
         Arc::clone(client)
     }
 }

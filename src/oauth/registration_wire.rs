@@ -11,7 +11,7 @@ use crate::words::Secret;
 
 use super::CallAnswer;
 use super::answer::is_code;
-use super::registration::RegistrationReport;
+use super::registration_outcome::RegistrationReport;
 use super::request::{Form, bare, post};
 
 /// The longest explanation of the bank's that is passed on.

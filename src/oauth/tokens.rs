@@ -81,17 +81,41 @@ pub struct Tokens {
     /// Our name as a leader.
     pub(super) holder: String,
     /// Tells the scheduler that something is due at another time than it thought.
-    pub(super) wake: Notify,
+    pub(super) wake: Arc<Notify>,
     /// How fast the bank is asked.
-    pub(super) pace: Pace,
-    slots: RwLock<HashMap<GrantName, Arc<Slot>>>,
+    pub(super) pace: Arc<Pace>,
+    slots: Slots,
 }
+
+/// The grants that are in memory.
+type Slots = Arc<RwLock<HashMap<GrantName, Arc<Slot>>>>;
 
 impl Tokens {
     /// The tokens of this bank. Nothing happens until somebody asks, or [`start`](Self::start).
     pub fn new(bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
-        let (holder, pace) = (parts.random.uuid(), Pace::new(bank.renewal.rate));
-        let tokens = Self { holder, bank, parts, wake: Notify::new(), pace, slots: RwLock::default() };
+        let (holder, wake) = (parts.random.uuid(), Arc::default());
+        let pace = Arc::new(Pace::new(bank.renewal.rate));
+        Self { bank, parts, holder, wake, pace, slots: Slots::default() }.with_given()
+    }
+
+    /// The tokens of the same bank as it is configured from here on. The snapshots stay, and an attempt that is under
+    /// way ends as it began: whoever asks here joins it. Who has the former ones may go on to use them.
+    pub fn succeed(&self, bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
+        let (holder, wake) = (self.holder.clone(), Arc::clone(&self.wake));
+        // A token that is given is no snapshot of the store.
+        let is_given = |bank: &Bank| matches!(bank.grant_type, GrantType::Fixed(_));
+        let slots = if is_given(&self.bank) || is_given(&bank) { Slots::default() } else { Arc::clone(&self.slots) };
+        let same_pace = self.bank.renewal.rate == bank.renewal.rate;
+        let pace = if same_pace { Arc::clone(&self.pace) } else { Arc::new(Pace::new(bank.renewal.rate)) };
+        let tokens = Self { bank, parts, holder, wake, pace, slots };
+        tokens.slots.write().unwrap_or_else(PoisonError::into_inner).retain(|grant, _| tokens.is_known(grant));
+        tokens.all_held().iter().for_each(|slot| slot.try_anew());
+        tokens.with_given()
+    }
+
+    /// With the tokens that the configuration gives.
+    fn with_given(self) -> Arc<Self> {
+        let tokens = self;
         if let GrantType::Fixed(given) = &tokens.bank.grant_type {
             for (grant, token) in given {
                 let now = tokens.parts.clock.now();
@@ -113,7 +137,8 @@ impl Tokens {
     ///
     /// A newer token than `sent`, or one that is being made, is taken. Else `sent` is renewed if the bank had accepted
     /// it before or it is older than 3 s, and the answer did not say `insufficient_scope`; at most 3 renewals for this
-    /// cause per grant and minute, since banks answer 401 for faults of their own. Never for `fixed`.
+    /// cause per grant and minute, since banks answer 401 for faults of their own. A token that was issued under a
+    /// former certificate is renewed in any case: once, since its successor is of this one. Never for `fixed`.
     pub async fn after_unauthorized(
         self: &Arc<Self>,
         grant: &GrantName,
@@ -157,8 +182,11 @@ impl Tokens {
     ) -> Result<(), TokenError> {
         let now = self.parts.clock.now();
         let was_good = sent.was_accepted() || now.since(sent.issued_at()) > SETTLED;
+        let is_bound = slot.is_of_another_certificate(sent.version(), self.parts.certificate.as_deref());
         let older_than = sent.version();
-        let aim = if !unscoped && was_good && slot.may_force(now) {
+        let aim = if !unscoped && is_bound {
+            Aim::Renew
+        } else if !unscoped && was_good && slot.may_force(now) {
             Aim::Replace
         } else if slot.may_look(now, LOOK_EVERY) {
             Aim::Look
@@ -213,8 +241,11 @@ impl Tokens {
     }
 
     /// Runs an attempt in a task of its own, on the control thread: no caller's hang-up can cut it.
-    pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, errand: Errand) {
+    pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, mut errand: Errand) {
         let (tokens, slot) = (Arc::clone(self), Arc::clone(slot));
+        if errand.aim != Aim::Look && slot.take_urgency() {
+            errand.aim = Aim::RenewNow;
+        }
         let flight = async move {
             let result = tokens.obtain(&slot, errand).await;
             slot.land(&pilot, result, tokens.parts.clock.now());

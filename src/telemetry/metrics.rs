@@ -23,6 +23,7 @@ pub struct Metrics {
     requests: Family<Labels, Counter>,
     problems: Family<Labels, Counter>,
     in_flight: Family<Labels, Gauge>,
+    reloads: [Counter; 2],
 }
 
 /// One bank's metrics, found once so that a request only counts. Clones count together.
@@ -47,7 +48,11 @@ impl Default for Metrics {
         registry.register("problems", "Requests that the sidecar refused or failed itself, by kind", problems.clone());
         let in_flight = Family::default();
         registry.register("requests_in_flight", "Requests under way, to the end of the answer", in_flight.clone());
-        Self { registry: Arc::new(Mutex::new(registry)), requests, problems, in_flight }
+        let reloads = Family::<Labels, Counter>::default();
+        registry.register("reloads", "Reloads of the configuration and its files", reloads.clone());
+        let reloads =
+            ["ok", "failed"].map(|outcome| reloads.get_or_create_owned(&vec![("outcome", outcome.to_owned())]));
+        Self { registry: Arc::new(Mutex::new(registry)), requests, problems, in_flight, reloads }
     }
 }
 
@@ -60,6 +65,11 @@ impl Metrics {
             problems: Kind::ALL.map(|kind| self.problems.get_or_create_owned(&labels("kind", kind.name()))),
             in_flight: self.in_flight.get_or_create_owned(&vec![("bank", bank.to_string())]),
         }
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, worked: bool) {
+        self.reloads[usize::from(!worked)].inc();
     }
 
     /// All of them in the text format of `OpenMetrics`.

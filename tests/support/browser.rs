@@ -9,7 +9,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::wait::{HANG, unless_it_hangs, until_found};
+use crate::support::wait::{unless_it_hangs, until_found};
 use crate::support::world::free_port;
 
 /// A browser with a profile of its own. Ended when it is dropped.
@@ -40,10 +40,13 @@ impl Browser {
         unless_it_hangs("the browser", self.client.goto(url)).await.expect("the page opens");
     }
 
-    /// The text of what a CSS selector finds.
-    pub async fn text(&self, selector: &str) -> String {
-        let found = self.client.wait().at_most(HANG).for_element(Locator::Css(selector)).await;
-        found.expect("it is on the page").text().await.expect("it has a text")
+    /// Waits until what a CSS selector finds has this text within: the page before may still be there, or just going.
+    pub async fn shows(&self, selector: &str, text: &str) {
+        until_found(&format!("{text:?} in the browser"), async || {
+            let element = self.client.find(Locator::Css(selector)).await.ok()?;
+            element.text().await.ok()?.contains(text).then_some(())
+        })
+        .await;
     }
 
     /// Clicks on what a CSS selector finds.

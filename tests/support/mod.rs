@@ -7,9 +7,14 @@
 
 pub mod desk;
 pub mod http;
+pub mod load;
 pub mod narrow;
 pub mod parts;
+pub mod pki;
 pub mod postgres;
 pub mod program;
+pub mod softhsm;
+pub mod tls_bank;
+pub mod tools;
 pub mod wait;
 pub mod world;

@@ -219,9 +219,8 @@ fn free_port() -> u16 {
     let start = u16::try_from(std::process::id() % 8_000).expect("it is small") + 20_000;
     let ports = (0..4_000).map(|step| start + step);
     static LAST: AtomicU16 = AtomicU16::new(0);
-    let free = |port: &u16| {
-        *port > LAST.load(Ordering::Relaxed) && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()
-    };
+    let free =
+        |port: &u16| *port > LAST.load(Ordering::Relaxed) && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let port = ports.clone().find(free).expect("a free port");
     LAST.store(port, Ordering::Relaxed);
     port

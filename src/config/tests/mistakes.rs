@@ -119,16 +119,10 @@ fn names_of_banks_and_grants_are_checked() {
 #[test]
 fn what_is_not_built_yet_is_said_so_after_it_was_checked() {
     let identity = |more: &str| format!("[identity]\ncertificate = \"qwac.pem\"\n{more}\n{BANK}");
-    for (text, keys) in [
-        (
-            identity("pkcs11 = { module = \"m\", token = \"t\", key = \"k\" }"),
-            vec!["identity.pkcs11", "identity.pkcs11.pin"],
-        ),
-        (
-            identity("private_key = \"qwac-key.pem\"\nnext = { from = \"soon\", pkcs12 = \"secret\" }"),
-            vec!["identity.next", "identity.next.from"],
-        ),
-    ] {
+    for (text, keys) in [(
+        identity("private_key = \"qwac-key.pem\"\nnext = { from = \"soon\", pkcs12 = \"secret\" }"),
+        vec!["identity.next.from"],
+    )] {
         assert_eq!(wrong_keys(&text), keys, "{text}");
     }
 }
@@ -143,6 +137,31 @@ fn a_store_in_postgres_needs_a_key_that_is_there_and_files_that_can_be_read() {
     for url in ["u@h/d?sslmode=require", "u@h/d?sslrootcert=none.pem", "u@h/d?passfile=none", "u@h/d?passfile=secret"] {
         assert_eq!(with(url, key), ["store.url"], "{url}");
     }
+}
+
+#[test]
+fn a_key_in_an_hsm_is_named_whole_and_stands_beside_a_certificate() {
+    let with = |more: &str| wrong_keys(&format!("[identity]\n{more}\n{BANK}"));
+    let whole = "pkcs11 = { module = \"m\", token = \"t\", key = \"k\", pin = { file = \"secret\" } }";
+    if cfg!(not(feature = "pkcs11")) {
+        assert_eq!(with(&format!("certificate = \"qwac.pem\"\n{whole}")), ["identity.pkcs11"]);
+        return;
+    }
+    let text = format!("[identity]\ncertificate = \"qwac.pem\"\n{whole}\n{BANK}");
+    let identity = loaded(&text).banks[0].identity.clone().expect("an identity");
+    let IdentitySource::Pkcs11 { key, .. } = identity.source else { panic!("{identity:?}") };
+    assert!(key.module.is_absolute() && key.module.ends_with("m"), "{key:?}");
+    assert_eq!((key.token.as_str(), key.key.to_string()), ("t", "k".to_owned()));
+    assert!(!format!("{key:?}").contains("from-a-file"));
+    assert_eq!(with(whole), ["identity.certificate"]);
+    assert_eq!(
+        with(&format!("certificate = \"qwac.pem\"\nprivate_key = \"qwac-key.pem\"\n{whole}")),
+        ["identity.private_key"]
+    );
+    assert_eq!(
+        with("certificate = \"qwac.pem\"\npkcs11 = { key = \"id:x\" }"),
+        ["identity.pkcs11.key", "identity.pkcs11.module", "identity.pkcs11.pin", "identity.pkcs11.token"]
+    );
 }
 
 #[test]

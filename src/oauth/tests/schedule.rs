@@ -152,3 +152,20 @@ async fn who_waits_for_a_token_goes_before_what_is_renewed_ahead_and_under_the_s
     let refused = outcomes.into_iter().filter_map(Result::err);
     assert!(refused.into_iter().all(|error| matches!(error, TokenError::Unavailable { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_first_use_after_a_start_counts_as_one() {
+    let mut brief = bank(GrantType::AuthorizationCode(Box::new(by_code())));
+    brief.renewal.idle = Duration::from_secs(10);
+    let bench = Bench::with(brief);
+    bench.import(86_400).await;
+    sleep(Duration::from_mins(1)).await;
+    let (tokens, _) = bench.another();
+    let stop = CancellationToken::new();
+    tokens.get(&default()).await.unwrap();
+    tokens.start(stop.clone());
+    sleep(Duration::from_secs(2)).await;
+    let facts = &bench.store.list(&bench.bank.name).await.unwrap()[0];
+    assert!(bench.clock.now().since(facts.used_at) < Duration::from_secs(10), "the store knows of it");
+    stop.cancel();
+}

@@ -71,6 +71,7 @@ pub(in crate::oauth) fn bank(grant_type: GrantType) -> Bank {
         base_url: BaseUrl { host: "bank.example".into(), port: 443, path: String::new() },
         grant_type,
         grants: BTreeMap::new(),
+        roles: Vec::new(),
         registration: None,
         headers: HeaderRules::default(),
         tls: Tls {

@@ -125,11 +125,11 @@ fn reseal_kept(work: &Work<'_>) -> Result<usize, StoreError> {
 
 /// The value under the sealing key; `None` where it is that already. One that does not open stays as it is: it must not
 /// keep the others from their new key, and [`retire`] tells of it.
-fn reseal_one(sealer: &Sealer, bound: Bound<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
-    if sealer.is_under_sealing_key(sealed) {
+fn reseal_one(keys: &Sealer, bound: Bound<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
+    if keys.is_under_sealing_key(sealed) {
         return None;
     }
-    sealer.open(bound, sealed).and_then(|secret| sealer.seal(bound, &secret)).ok()
+    keys.open(bound, sealed).and_then(|secret| keys.seal(bound, &secret)).ok()
 }
 
 fn bound(id: &str) -> Bound<'_> {
