@@ -1,7 +1,14 @@
 //! Four sidecars on one real PostgreSQL: one token call a lifetime, no failed request, whatever happens to one of them.
 
 #![cfg(feature = "postgres")]
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking, and tells numbers"
+)]
 
 mod support;
 

@@ -1,7 +1,15 @@
 //! 100,000 grants beside one: how long the start takes, and how much memory; and a herd that is due at once. The numbers
 //! are printed; `cargo test --release --test scale -- --nocapture` measures what counts.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking, and tells numbers"
+)]
 
 mod support;
 
@@ -128,7 +136,7 @@ async fn renew_herd(kind: &str, store: Arc<dyn Store>, herd: usize, rate: u32) {
     let (stop, begin) = (CancellationToken::new(), Instant::now());
     tokens.start(stop.clone());
     while bank.0.lock().unwrap().len() < herd {
-        assert!(begin.elapsed() < Duration::from_secs(600), "{} of {herd}", bank.0.lock().unwrap().len());
+        assert!(begin.elapsed() < Duration::from_mins(10), "{} of {herd}", bank.0.lock().unwrap().len());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let took = begin.elapsed();
@@ -167,12 +175,18 @@ async fn a_herd_in_sqlite_is_renewed_once_each_under_the_banks_limit() {
 
 #[cfg(feature = "postgres")]
 mod postgres {
+    use std::fmt::Write;
+
     use bankside::config::{Postgres as Url, PostgresHost};
     use bankside::store::Postgres;
 
     use super::support::postgres::{PASSWORD, Server};
     use super::support::program::Sidecar;
     use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
 
     fn url(server: &Server) -> Url {
         let (user, database) = ("bankside".to_owned(), "grants".to_owned());
@@ -187,15 +201,17 @@ mod postgres {
         for number in 0..grants {
             let name = format!("customer-{number}");
             let seal = |purpose, text: &str| {
-                let sealed = sealer.seal(Bound { purpose, bank, name: &name, version: 1 }, &text.into()).unwrap();
-                sealed.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+                let value = sealer.seal(Bound { purpose, bank, name: &name, version: 1 }, &text.into()).unwrap();
+                hex(&value)
             };
             let due = first_due + (f64::from(number) * apart) as i64;
             let (access, refresh) = (seal("access", "access"), seal("refresh", &format!("refresh-{number}")));
-            rows += &format!(
-                "{bank}\t{name}\t1\t{number}\tactive\t\\\\x{access}\t\\\\x{refresh}\t[]\t{first_due}\t{}\t{first_due}\t{first_due}\t{due}\n",
+            writeln!(
+                rows,
+                "{bank}\t{name}\t1\t{number}\tactive\t\\\\x{access}\t\\\\x{refresh}\t[]\t{first_due}\t{}\t{first_due}\t{first_due}\t{due}",
                 due + 600_000
-            );
+            )
+            .unwrap();
         }
         let file = server.file("rows", &rows);
         server.sql(

@@ -135,7 +135,7 @@ impl Tokens {
                 let _ = landing.wait_for(Option::is_some).await;
                 drop(permit);
                 if !held && slot.used_at() == used_at {
-                    tokens.let_go(slot);
+                    tokens.let_go(&slot);
                 }
             });
         }

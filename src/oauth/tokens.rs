@@ -291,11 +291,11 @@ impl Tokens {
     }
 
     /// Takes a slot out of memory, unless somebody else holds it: of two slots for a grant, both might renew it.
-    pub(super) fn let_go(&self, slot: Arc<Slot>) {
+    pub(super) fn let_go(&self, slot: &Arc<Slot>) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let ours = slots.get(&slot.key.grant).is_some_and(|held| Arc::ptr_eq(held, &slot));
-        // One is the map's, one is ours.
-        if ours && Arc::strong_count(&slot) == 2 && slot.flight().is_none() {
+        let ours = slots.get(&slot.key.grant).is_some_and(|held| Arc::ptr_eq(held, slot));
+        // One is the map's, one is the caller's.
+        if ours && Arc::strong_count(slot) == 2 && slot.flight().is_none() {
             slots.remove(&slot.key.grant);
         }
     }

@@ -25,8 +25,8 @@ struct SealedAttempt {
 }
 
 pub(super) fn seal_client(sealer: &Sealer, bank: &BankName, client: &RegisteredClient) -> Result<Vec<u8>, StoreError> {
-    let sealed = SealedClient { client_secret: client.client_secret.as_ref().map(text) };
-    seal(sealer, bound("client", bank, &client.client_id), &sealed)
+    let hidden = SealedClient { client_secret: client.client_secret.as_ref().map(text) };
+    seal(sealer, bound("client", bank, &client.client_id), &hidden)
 }
 
 pub(super) fn open_client(
@@ -36,12 +36,12 @@ pub(super) fn open_client(
     value: &[u8],
     registered_at: Timestamp,
 ) -> Result<RegisteredClient, StoreError> {
-    let sealed: SealedClient = open(sealer, bound("client", bank, &client_id), value)?;
-    Ok(RegisteredClient { client_id, client_secret: sealed.client_secret.map(Secret::from), registered_at })
+    let hidden: SealedClient = open(sealer, bound("client", bank, &client_id), value)?;
+    Ok(RegisteredClient { client_id, client_secret: hidden.client_secret.map(Secret::from), registered_at })
 }
 
 pub(super) fn seal_attempt(sealer: &Sealer, attempt: &Attempt) -> Result<Vec<u8>, StoreError> {
-    let sealed = SealedAttempt {
+    let hidden = SealedAttempt {
         grant: attempt.grant.to_string(),
         verifier: attempt.verifier.as_ref().map(text),
         session: attempt.session.as_ref().map(text),
@@ -49,7 +49,7 @@ pub(super) fn seal_attempt(sealer: &Sealer, attempt: &Attempt) -> Result<Vec<u8>
         redirect_uri: attempt.redirect_uri.clone(),
         scopes: attempt.scopes.clone(),
     };
-    seal(sealer, bound("attempt", &attempt.bank, &attempt.state_hash), &sealed)
+    seal(sealer, bound("attempt", &attempt.bank, &attempt.state_hash), &hidden)
 }
 
 pub(super) fn open_attempt(
@@ -58,16 +58,16 @@ pub(super) fn open_attempt(
     state_hash: &str,
     value: &[u8],
 ) -> Result<Attempt, StoreError> {
-    let sealed: SealedAttempt = open(sealer, bound("attempt", bank, state_hash), value)?;
+    let hidden: SealedAttempt = open(sealer, bound("attempt", bank, state_hash), value)?;
     Ok(Attempt {
         bank: bank.clone(),
-        grant: sealed.grant.parse::<GrantName>().map_err(|_| StoreError::Damaged { what: "attempt" })?,
+        grant: hidden.grant.parse::<GrantName>().map_err(|_| StoreError::Damaged { what: "attempt" })?,
         state_hash: state_hash.to_owned(),
-        verifier: sealed.verifier.map(Secret::from),
-        session: sealed.session.map(Secret::from),
-        client_id: sealed.client_id,
-        redirect_uri: sealed.redirect_uri,
-        scopes: sealed.scopes,
+        verifier: hidden.verifier.map(Secret::from),
+        session: hidden.session.map(Secret::from),
+        client_id: hidden.client_id,
+        redirect_uri: hidden.redirect_uri,
+        scopes: hidden.scopes,
     })
 }
 

@@ -25,6 +25,6 @@ impl News {
                 Err(RecvError::Closed) => self.0 = None,
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

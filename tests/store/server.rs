@@ -71,7 +71,8 @@ impl Ground for Database<'_> {
 
 /// The text of an error with its sources.
 fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(|error| format!("{error}; ")).collect()
+    let errors = std::iter::successors(Some(error), |error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[tokio::test]
@@ -183,7 +184,7 @@ async fn a_dump_holds_no_secret_in_clear_or_in_base64_or_hex() {
     assert_eq!(database.sql("SELECT count(*) FROM bankside.kept"), "3\n");
     for secret in secrets {
         let (base64, hex) =
-            (STANDARD.encode(secret), secret.bytes().map(|byte| format!("{byte:02x}")).collect::<String>());
+            (STANDARD.encode(secret), secret.bytes().fold(String::new(), |text, byte| text + &format!("{byte:02x}")));
         for text in [secret, &base64[..base64.len() - 4], &hex] {
             assert!(!dump.contains(text), "{secret}");
         }

@@ -105,7 +105,7 @@ impl Server {
 
     /// Runs statements as the administrator; what they answer.
     pub fn sql(&self, database: &str, statements: &str) -> String {
-        said(self.psql(database, statements).output().expect("it can be run"), statements)
+        said(&self.psql(database, statements).output().expect("it can be run"), statements)
     }
 
     /// Begins to run statements as the administrator.
@@ -127,7 +127,7 @@ impl Server {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> String {
-        said(self.command(program).args(arguments).output().expect("it can be run"), program)
+        said(&self.command(program).args(arguments).output().expect("it can be run"), program)
     }
 
     fn command(&self, program: &str) -> Command {
@@ -216,9 +216,9 @@ impl Drop for Server {
 
 /// A loopback port that is free. None that the system gives to others: the server's must still be free when it restarts.
 fn free_port() -> u16 {
+    static LAST: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 8_000).expect("it is small") + 20_000;
     let ports = (0..4_000).map(|step| start + step);
-    static LAST: AtomicU16 = AtomicU16::new(0);
     let free =
         |port: &u16| *port > LAST.load(Ordering::Relaxed) && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let port = ports.clone().find(free).expect("a free port");
@@ -227,7 +227,7 @@ fn free_port() -> u16 {
 }
 
 /// What a program said that must have succeeded.
-fn said(output: std::process::Output, what: &str) -> String {
+fn said(output: &std::process::Output, what: &str) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{what}\n{out}\n{err}");
     out.into_owned()

@@ -120,11 +120,11 @@ async fn reseal_kept(desk: &mut Desk) -> Result<usize, StoreError> {
 
 /// The value under the sealing key; `None` where it is that already. One that does not open stays as it is: it must not
 /// keep the others from their new key, and [`retire`] tells of it.
-fn reseal_one(sealer: &Sealer, bound: Bound<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
-    if sealer.is_under_sealing_key(sealed) {
+fn reseal_one(sealer: &Sealer, bound: Bound<'_>, value: &[u8]) -> Option<Vec<u8>> {
+    if sealer.is_under_sealing_key(value) {
         return None;
     }
-    sealer.open(bound, sealed).and_then(|secret| sealer.seal(bound, &secret)).ok()
+    sealer.open(bound, value).and_then(|secret| sealer.seal(bound, &secret)).ok()
 }
 
 /// Takes the check values of unused keys away; what is left under which key. Writers of sealed values wait meanwhile: each

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is asked meanwhile.
 const AGAIN: Duration = Duration::from_millis(250);
 /// How long all that is done at the start may take. It may have to wait for another replica's migration.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// How to connect to the server.
 pub(super) fn settings(url: &config::Postgres) -> tokio_postgres::Config {
