@@ -16,7 +16,7 @@ FROM ${BASE} AS build
 RUN apk add --no-cache build-base linux-headers ca-certificates
 WORKDIR /bankside
 ARG SOURCE_DATE_EPOCH=0
-ARG FEATURES=pkcs12
+ARG FEATURES=pkcs12,postgres
 ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 
 # Dependencies in a layer of their own, on a program that is empty: it is built anew only when they change.

@@ -6,6 +6,7 @@
 pub mod bank;
 pub mod grants;
 pub mod identity;
+pub mod postgres;
 pub mod problem;
 pub mod route;
 pub mod settings;
@@ -18,6 +19,7 @@ mod file;
 mod interpolate;
 mod leaf;
 mod load;
+mod passfile;
 mod profile;
 mod quantity;
 mod raw;
@@ -45,6 +47,7 @@ pub use grants::{
 };
 pub use identity::{FileContent, Identity, IdentitySource, NextIdentity, Pkcs11, Pkcs11Key};
 pub use load::{Reading, schema};
+pub use postgres::{Postgres, PostgresHost, PostgresTls};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use profile::profile_names;
 pub use route::{PathPattern, Route, RouteAction};

@@ -15,6 +15,7 @@ mod foretell;
 pub mod fuzzing;
 mod grants;
 mod login;
+mod pace;
 mod registration;
 mod registration_outcome;
 mod registration_wire;

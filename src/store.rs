@@ -1,27 +1,37 @@
 //! Floor 3, grants at rest: sealed rows in a database.
 //!
-//! [`Store`] is the port, [`Sqlite`] the embedded database behind it. What must never be lost is a refresh token that
+//! [`Store`] is the port; behind it are [`Sqlite`], embedded, and PostgreSQL, for many replicas. What must never be lost is a refresh token that
 //! rotates, so the rules of its life are rules of this room: a renewal is claimed by one conditional update that sets
 //! the lease and the intent together ([`Store::claim`]), its answer is durable before it is given out
 //! ([`Store::complete`]), and versions decide between processes. Lease times are durations: the clock is the database's.
 
 pub mod grant;
+mod kept;
 pub mod key;
+mod news;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod seal;
 pub mod sqlite;
+mod stored;
 
 pub use grant::{
     Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, RegisteredClient, Resealed, Settled,
     Standing,
 };
+pub use news::News;
+#[cfg(feature = "postgres")]
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::words::{BankName, Timestamp};
+use crate::config::{self, StoreUrl};
+use crate::words::{BankName, Clock, Random, Timestamp};
 
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -75,6 +85,11 @@ pub trait Store: Send + Sync {
     /// The names of the bank's grants that changed after `mark`, with a new mark. `None` asks for the mark alone.
     fn changes(&self, bank: &BankName, mark: Option<u64>) -> Answer<'_, (u64, Vec<GrantKey>)>;
 
+    /// Word of what other processes change, as it happens. Without it, [`changes`](Self::changes) tells all the same.
+    fn news(&self) -> News {
+        News::default()
+    }
+
     /// At most `limit` living grants of the bank whose person consented before that moment, and when; the earliest
     /// first.
     fn consents(&self, bank: &BankName, before: Timestamp, limit: usize) -> Answer<'_, Vec<(GrantKey, Timestamp)>>;
@@ -105,6 +120,23 @@ pub trait Store: Send + Sync {
     fn take_attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>>;
 }
 
+/// Opens the store that the configuration names. What it does beside its calls runs on the runtime that this is called on.
+///
+/// Where the database is one file, the clock is its clock; a database server has its own.
+pub async fn open(settings: &config::Store, clock: Clock, random: &Random) -> Result<Arc<dyn Store>, StoreError> {
+    match &settings.url {
+        StoreUrl::Sqlite(_) => {
+            let (settings, random) = (settings.clone(), random.clone());
+            let opening = tokio::task::spawn_blocking(move || Sqlite::open(&settings, clock, &random));
+            Ok(opening.await.map_err(|_| StoreError::Closing)??)
+        }
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => Ok(Postgres::open(url, &settings.key).await?),
+        #[cfg(not(feature = "postgres"))]
+        StoreUrl::Postgres(_) => Err(StoreError::NoSuchStore),
+    }
+}
+
 /// Why the store did not do it. Nothing in it is a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -122,6 +154,25 @@ pub enum StoreError {
     /// The database failed: locked for too long, full, read-only, damaged.
     #[error("the database failed")]
     Database(#[from] rusqlite::Error),
+    /// The database server refused, or could not be reached.
+    #[cfg(feature = "postgres")]
+    #[error("the database server failed")]
+    Server(#[from] tokio_postgres::Error),
+    /// The database server did not answer in time.
+    #[error("the database server did not answer within {} s", limit.as_secs())]
+    Late {
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// TLS towards the database server cannot be set up.
+    #[error("TLS towards the database server cannot be set up: {0}")]
+    Tls(String),
+    /// Others changed the same row again and again.
+    #[error("others changed the row again and again")]
+    Crowded,
+    /// This build has not the kind of store that is asked for.
+    #[error("this program was built without the kind of store that `store.url` names")]
+    NoSuchStore,
     /// The database belongs to a later release.
     #[error("the database has schema version {found}, and this program knows up to {known}; use the newer bankside")]
     NewerSchema {

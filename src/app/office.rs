@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
-use crate::store::{Sqlite, Store};
+use crate::store::{self, Store};
 use crate::telemetry::{Metrics, Towards};
 use crate::upstream::{ClientSettings, ConnectionLimit, TlsClient};
 use crate::words::{Clock, Random};
@@ -43,9 +43,7 @@ pub struct BankDesk {
 impl App {
     /// Opens the store. Renewals and calls to token endpoints run on the runtime that this is called on.
     pub async fn open(&self) -> Result<Office, StartError> {
-        let (settings, clock, random) = (self.checked.config.store.clone(), self.clock.clone(), self.random.clone());
-        let opening = tokio::task::spawn_blocking(move || Sqlite::open(&settings, clock, &random));
-        let store: Arc<dyn Store> = opening.await.map_err(|_| StartError::Lost)??;
+        let store = store::open(&self.checked.config.store, self.clock.clone(), &self.random).await?;
         let office = Office {
             store,
             banks: Vec::new(),

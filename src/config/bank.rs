@@ -204,4 +204,6 @@ pub struct Renewal {
     pub at: f64,
     /// Grants unused so long are renewed on use only.
     pub idle: Duration,
+    /// How many calls a second the token endpoint gets at most, all grants together.
+    pub rate: u32,
 }

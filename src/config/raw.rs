@@ -46,7 +46,7 @@ table! {
 
     /// Where grants live.
     RawStore {
-        /// `sqlite:PATH`, or `postgres://USER@HOST/DATABASE`.
+        /// `sqlite:PATH`, or `postgres://USER@HOST/DATABASE` with any of sslmode, sslrootcert, passfile, host, port.
         url: RawStoreUrl = "'sqlite:bankside.db'",
         /// 32 bytes in base64 that seal what is stored. A missing file is made (SQLite only).
         key: RawStoreKey = "{ file = 'bankside.key' }",

@@ -230,5 +230,7 @@ table! {
         at: Fraction<10, 99> = "0.8",
         /// Grants unused so long are renewed on use only.
         idle: Span<1000, { 10 * YEAR }> = "'30d'",
+        /// How many calls a second the token endpoint gets at most, all grants together.
+        rate: Whole<1, 10_000> = "50",
     }
 }

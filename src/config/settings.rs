@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::words::Secret;
 
-use super::{Bank, Listen, Place, Problem};
+use super::{Bank, Listen, Place, Postgres, Problem};
 
 /// A valid configuration, with the content of every file that it names.
 #[derive(Clone, Debug)]
@@ -61,10 +61,12 @@ pub struct Store {
 }
 
 /// Which database.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StoreUrl {
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A database in PostgreSQL, for many replicas.
+    Postgres(Box<Postgres>),
 }
 
 /// The key that seals what is stored.

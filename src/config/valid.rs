@@ -10,6 +10,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
+use super::postgres::postgres;
 use super::raw::{RawConfig, RawStore, RawStoreKey, RawStoreUrl};
 use super::reader::{Field, Located, Reader};
 use super::valid_bank::bank;
@@ -90,53 +91,13 @@ fn workers(configured: u32) -> usize {
 
 fn store(raw: Located<RawStore>, base: &Path, reader: &mut Reader<'_>) -> Option<Store> {
     let Located { place, value: RawStore { url, key } } = raw;
+    let is_sqlite = matches!(url.value, RawStoreUrl::Sqlite(_));
     let url = match url.value {
         RawStoreUrl::Sqlite(path) => Some(StoreUrl::Sqlite(base.join(path))),
-        RawStoreUrl::Postgres(rest) => {
-            match postgres(&rest) {
-                Ok(()) => {
-                    reader.not_built(&url.place, "a store in PostgreSQL", "use \"sqlite:PATH\" until it is built");
-                }
-                Err((reason, remedy)) => reader.error(&url.place, reason, remedy),
-            }
-            None
-        }
+        RawStoreUrl::Postgres(rest) => postgres(&rest, &url.place, base, reader).map(Box::new).map(StoreUrl::Postgres),
     };
-    let key = store_key(key, url.is_some(), reader);
+    let key = store_key(key, is_sqlite, reader);
     Some(Store { place, url: url?, key: key? })
-}
-
-/// Checks what follows `postgres://`: user, host, database, and that the way there is not open.
-fn postgres(rest: &Secret) -> Result<(), (&'static str, &'static str)> {
-    const REMEDY: &str = "write \"postgres://user@host/database?sslmode=verify-full\"";
-    let text = rest.expose_str().unwrap_or_default();
-    let (location, query) = text.split_once('?').unwrap_or((text, ""));
-    let (authority, database) = location.split_once('/').unwrap_or((location, ""));
-    let (user, host_and_port) = authority.rsplit_once('@').unwrap_or(("", authority));
-    if user.is_empty() || database.is_empty() {
-        return Err(("the URL names no user, or no database", REMEDY));
-    }
-    let bare_ipv6 = host_and_port.ends_with(']');
-    let (host, port) =
-        if bare_ipv6 { (host_and_port, "") } else { host_and_port.rsplit_once(':').unwrap_or((host_and_port, "")) };
-    if !port.is_empty() && port.parse::<u16>().is_err() {
-        return Err(("the URL's port is no port", REMEDY));
-    }
-    let parameters: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
-    let parameter = |name: &str| parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_ref());
-    let host = parameter("host").unwrap_or(host);
-    let local = host.is_empty()
-        || host.starts_with('/')
-        || host.starts_with("%2F")
-        || host == "localhost"
-        || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    match parameter("sslmode").unwrap_or("verify-full") {
-        "disable" if !local => {
-            Err(("sslmode=disable is for loopback and unix sockets only", "use sslmode=verify-full"))
-        }
-        "disable" | "require" | "verify-ca" | "verify-full" => Ok(()),
-        _ => Err(("the URL's sslmode is none of: disable, require, verify-ca, verify-full", REMEDY)),
-    }
 }
 
 fn store_key(raw: Located<RawStoreKey>, is_sqlite: bool, reader: &mut Reader<'_>) -> Option<StoreKey> {
@@ -185,21 +146,5 @@ mod tests {
     fn workers_are_as_configured_or_as_the_cores_allow() {
         assert_eq!(workers(7), 7);
         assert!((1..=4).contains(&workers(0)));
-    }
-
-    #[test]
-    fn a_postgres_url_is_checked_although_there_is_no_such_store_yet() {
-        for good in [
-            "u@h/d",
-            "u:p@h:5432/d?sslmode=require",
-            "u@localhost/d?sslmode=disable",
-            "u@[::1]/d?sslmode=disable",
-            "u@/d?host=/run/pg&sslmode=disable",
-        ] {
-            assert_eq!(postgres(&good.into()), Ok(()), "{good}");
-        }
-        for bad in ["", "h/d", "u@h", "u@h:x/d", "u@h/d?sslmode=disable", "u@h/d?sslmode=maybe"] {
-            assert!(postgres(&bad.into()).is_err(), "{bad}");
-        }
     }
 }

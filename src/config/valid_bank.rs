@@ -186,5 +186,5 @@ fn limits(raw: &RawLimits) -> Limits {
 }
 
 fn renewal(raw: &RawRenewal) -> Renewal {
-    Renewal { at: raw.at.value.0, idle: raw.idle.value.0 }
+    Renewal { at: raw.at.value.0, idle: raw.idle.value.0, rate: raw.rate.value.0 }
 }

@@ -12,6 +12,7 @@ use crate::store::{Facts, Grant, Standing, StoreError};
 use crate::words::{GrantName, Secret};
 
 use super::foretell::DAY;
+use super::tokens::{Aim, Errand};
 use super::{GrantReport, GrantState, TokenError, Tokens, answer};
 
 /// How long a person waits for a renewal: longer than any call takes, and than a dead leader's lease.
@@ -101,7 +102,8 @@ impl Tokens {
             Err(GrantError::Missing) if matches!(self.bank.grant_type, GrantType::ClientCredentials(_)) => 0,
             Err(error) => return Err(error),
         };
-        self.attempt(&slot, version, true, Instant::now() + PATIENCE).await?;
+        let errand = Errand { older_than: version, aim: Aim::RenewNow, paced: false };
+        self.attempt(&slot, errand, Instant::now() + PATIENCE).await?;
         self.show(grant).await
     }
 

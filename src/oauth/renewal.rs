@@ -19,6 +19,7 @@ use super::client;
 use super::failure::{Failure, chain, judge};
 use super::request::{Exchange, token_request};
 use super::slot::Slot;
+use super::tokens::{Aim, Errand};
 use super::{CallAnswer, CallError, TokenError, Tokens};
 
 /// How long a lease lasts that is not extended: a leader that died is replaced after it.
@@ -31,6 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const OTHERS_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that a token endpoint is waited for: callers must be served within 10 s after it is well again.
 const LONGEST_CALL: Duration = Duration::from_secs(8);
+/// The longest that somebody who waits for a token is kept waiting for the turn to ask the bank.
+const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// After a store's failure.
 const STORE_WAIT: Duration = Duration::from_secs(1);
 /// After an answer without a token that can be used.
@@ -41,23 +44,42 @@ const KEEP_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::
 
 impl Tokens {
     /// Sees to it that the slot has a valid token of a version above `older_than`.
-    pub(super) async fn obtain(&self, slot: &Slot, older_than: u64, despite_wait: bool) -> Result<(), TokenError> {
+    pub(super) async fn obtain(&self, slot: &Slot, errand: Errand) -> Result<(), TokenError> {
         let store = &self.parts.store;
-        let mut waited = Duration::ZERO;
+        let (mut waited, mut paced) = (Duration::ZERO, errand.paced);
         loop {
             let grant = store.load(&slot.key).await.map_err(|error| self.store_failed(slot, &error))?;
             if let Some(grant) = &grant {
                 slot.adopt(grant);
             }
-            if slot.newer(older_than, self.parts.clock.now()).is_some() {
+            if slot.newer(errand.older_than, self.parts.clock.now()).is_some() {
                 return Ok(());
+            }
+            if errand.aim == Aim::Look {
+                if waited > OTHERS_PATIENCE || grant.is_none_or(|grant| !grant.facts.leased) {
+                    return Ok(());
+                }
+                sleep(LOOK_AGAIN).await;
+                waited += LOOK_AGAIN;
+                continue;
             }
             let version = self.renewable(slot, grant.as_ref())?;
             let request = self.prepare(slot).await?;
-            let claimant = self.claimant(despite_wait);
+            if !paced {
+                // Before the claim, which is made only when the request can leave at once.
+                let wait = self.pace.take(LONGEST_TURN);
+                sleep(wait.map_err(|late| TokenError::Unavailable { retry_after: late })?).await;
+                paced = true;
+            }
+            let claimant = self.claimant(errand.aim == Aim::RenewNow);
             let claim = store.claim(&slot.key, version, &claimant).await;
             match claim.map_err(|error| self.store_failed(slot, &error))? {
-                Claim::Led(grant) => return self.lead(slot, *grant, &request).await,
+                Claim::Led(grant) => {
+                    if errand.aim == Aim::Replace {
+                        slot.count_forced(self.parts.clock.now());
+                    }
+                    return self.lead(slot, *grant, &request).await;
+                }
                 Claim::Held { .. } if waited > OTHERS_PATIENCE => {
                     return Err(TokenError::Unavailable { retry_after: LOOK_AGAIN });
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -13,20 +13,21 @@ use crate::store::{GrantKey, StoreError};
 use super::Tokens;
 use super::failure::chain;
 use super::slot::Boarding;
+use super::tokens::{Aim, Errand};
 
 /// How often it is looked for what others changed: within 2 s a change must be seen.
 const LOOK: Duration = Duration::from_secs(1);
 /// The shortest time between two looks.
 const BREATH: Duration = Duration::from_millis(20);
-/// How many renewals run ahead of expiry at once.
-const AT_ONCE: usize = 16;
+/// How many renewals run ahead of expiry at once, and how many are taken from the index at once.
+const AT_ONCE: usize = 32;
 /// How often the store is told that a grant is in use, at most and at least.
 const KEEP_USE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_millis(250));
 
 /// What a look remembers for the next one.
+#[derive(Default)]
 struct Watch {
     mark: Option<u64>,
-    permits: Arc<Semaphore>,
     failing: bool,
 }
 
@@ -38,31 +39,40 @@ impl Tokens {
             return;
         }
         self.foretell(stop.clone());
-        let tokens = Arc::clone(self);
+        let (watcher, renewer) = (Arc::clone(self), Arc::clone(self));
+        let stopped = stop.clone();
         self.parts.control.spawn(async move {
-            let mut watch = Watch { mark: None, permits: Arc::new(Semaphore::new(AT_ONCE)), failing: false };
-            loop {
-                let pause = match tokens.look(&mut watch).await {
-                    Ok(pause) => {
-                        watch.failing = false;
-                        pause
-                    }
-                    Err(error) => {
-                        tokens.warn_once(&mut watch, &error);
-                        LOOK
-                    }
-                };
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = sleep(pause) => {}
-                    () = tokens.wake.notified() => sleep(BREATH).await,
-                }
+            tokio::select! {
+                () = stopped.cancelled() => {}
+                () = watcher.watch() => {}
+            }
+        });
+        self.parts.control.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = renewer.renew_ahead() => {}
             }
         });
     }
 
-    /// One look around; how long it is until the next one.
-    async fn look(self: &Arc<Self>, watch: &mut Watch) -> Result<Duration, StoreError> {
+    /// Takes in what others change, as soon as it is told and else now and then, for ever.
+    async fn watch(&self) {
+        let (mut watch, mut news) = (Watch::default(), self.parts.store.news());
+        loop {
+            match self.look(&mut watch).await {
+                Ok(()) => watch.failing = false,
+                Err(error) => self.warn_once(&mut watch, &error),
+            }
+            tokio::select! {
+                () = sleep(LOOK) => {}
+                // One look takes in all that is told in the same breath.
+                () = news.of(&self.bank.name) => sleep(BREATH).await,
+            }
+        }
+    }
+
+    /// One look around.
+    async fn look(&self, watch: &mut Watch) -> Result<(), StoreError> {
         self.keep_uses().await?;
         let first = watch.mark.is_none();
         let (mark, changed) = self.parts.store.changes(&self.bank.name, watch.mark).await?;
@@ -72,7 +82,7 @@ impl Tokens {
             self.take_in(key).await?;
         }
         watch.mark = Some(mark);
-        self.renew_due(watch).await
+        Ok(())
     }
 
     /// Publishes what the store says of a grant that is in memory.
@@ -86,22 +96,49 @@ impl Tokens {
         Ok(())
     }
 
-    async fn renew_due(self: &Arc<Self>, watch: &Watch) -> Result<Duration, StoreError> {
+    /// Renews what is due, for ever. A store that fails is told of by the watch.
+    async fn renew_ahead(self: &Arc<Self>) {
+        let permits = Arc::new(Semaphore::new(AT_ONCE));
+        loop {
+            let pause = self.renew_due(&permits).await.unwrap_or(LOOK);
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.wake.notified() => sleep(BREATH).await,
+            }
+        }
+    }
+
+    /// Begins the renewals that are due, no faster than the bank is to be asked; how long it is until the next look.
+    async fn renew_due(self: &Arc<Self>, permits: &Arc<Semaphore>) -> Result<Duration, StoreError> {
         let due = self.parts.store.due(&self.bank.name, self.bank.renewal.idle, AT_ONCE).await?;
         let many = due.grants.len() == AT_ONCE;
         for (key, version) in due.grants {
-            let Ok(permit) = Arc::clone(&watch.permits).try_acquire_owned() else { break };
-            let Ok(slot) = self.slot(&key.grant) else { continue };
-            if let Boarding::Lead(pilot, mut landing) = slot.board(self.parts.clock.now(), false) {
-                self.fly(&slot, pilot, version, false);
-                self.parts.control.spawn(async move {
-                    let _ = landing.wait_for(Option::is_some).await;
-                    drop(permit);
-                });
+            let Ok(permit) = Arc::clone(permits).acquire_owned().await else { break };
+            while let Err(wait) = self.pace.take(Duration::ZERO) {
+                sleep(wait).await;
             }
+            self.renew_one(&key, version, permit);
         }
         let next = due.next.unwrap_or(LOOK).min(if many { BREATH } else { LOOK });
         Ok(next.max(BREATH))
+    }
+
+    /// Begins one renewal. A grant that nobody uses here does not stay in memory for it.
+    fn renew_one(self: &Arc<Self>, key: &GrantKey, version: u64, permit: OwnedSemaphorePermit) {
+        let held = self.held(&key.grant).is_some();
+        let Ok(slot) = self.slot(&key.grant) else { return };
+        let used_at = slot.used_at();
+        if let Boarding::Lead(pilot, mut landing) = slot.board(self.parts.clock.now(), false) {
+            self.fly(&slot, pilot, Errand { older_than: version, aim: Aim::Renew, paced: true });
+            let tokens = Arc::clone(self);
+            self.parts.control.spawn(async move {
+                let _ = landing.wait_for(Option::is_some).await;
+                drop(permit);
+                if !held && slot.used_at() == used_at {
+                    tokens.let_go(&slot);
+                }
+            });
+        }
     }
 
     /// Tells the store which grants are in use, now and then.

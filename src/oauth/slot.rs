@@ -206,15 +206,16 @@ impl Slot {
         self.known().unstored = true;
     }
 
-    /// Whether a 401 may cause a renewal; if so, it is counted.
-    pub(super) fn take_forced(&self, now: Timestamp) -> bool {
+    /// Whether a 401 may cause a renewal.
+    pub(super) fn may_force(&self, now: Timestamp) -> bool {
         let mut known = self.known();
         known.forced.retain(|at| now.since(*at) < FORCED_WITHIN);
-        let allowed = known.forced.len() < FORCED_AT_MOST;
-        if allowed {
-            known.forced.push_back(now);
-        }
-        allowed
+        known.forced.len() < FORCED_AT_MOST
+    }
+
+    /// A 401 causes a renewal. What another process renewed does not count.
+    pub(super) fn count_forced(&self, now: Timestamp) {
+        self.known().forced.push_back(now);
     }
 
     /// Whether a 401 may make us look into the store, which it may once in `every`.
@@ -281,8 +282,11 @@ mod tests {
     #[test]
     fn three_renewals_a_minute_may_be_forced() {
         let slot = slot();
-        assert!((0..3).all(|_| slot.take_forced(NOW)));
-        assert!(!slot.take_forced(NOW.plus(Duration::from_secs(59))));
-        assert!(slot.take_forced(NOW.plus(Duration::from_mins(1))));
+        for _ in 0..3 {
+            assert!(slot.may_force(NOW));
+            slot.count_forced(NOW);
+        }
+        assert!(!slot.may_force(NOW.plus(Duration::from_secs(59))));
+        assert!(slot.may_force(NOW.plus(Duration::from_mins(1))));
     }
 }

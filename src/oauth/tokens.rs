@@ -15,11 +15,14 @@ use crate::store::{GrantKey, Store};
 use crate::telemetry::BankMetrics;
 use crate::words::{Clock, GrantName, Random, Token};
 
+use super::pace::Pace;
 use super::slot::{Boarding, Landing, Pilot, Slot};
 use super::{BankCall, TokenError};
 
 /// How long a caller without a token waits.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it waits for a store that fails: a database server's restart need not be seen.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
 /// A next try that is so near is waited for: the first failure of an endpoint that is well again need not be seen.
 const SOON: Duration = Duration::from_secs(2);
 /// How long a 401's token must have been there to be renewed although the bank never took it.
@@ -50,6 +53,30 @@ pub struct Parts {
     pub metrics: BankMetrics,
 }
 
+/// What an attempt is for.
+#[derive(Clone, Copy)]
+pub(super) struct Errand {
+    /// A token of a version above this one is wanted.
+    pub(super) older_than: u64,
+    /// What may be done for it.
+    pub(super) aim: Aim,
+    /// Whether the turn to ask the bank was taken already.
+    pub(super) paced: bool,
+}
+
+/// What may be done to get a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// A renewal.
+    Renew,
+    /// A renewal, whether its time after a failure has come or not.
+    RenewNow,
+    /// A renewal, which counts among those that 401s may cause.
+    Replace,
+    /// To see what others have made, or are making.
+    Look,
+}
+
 /// One bank's tokens. Shared by all workers; a valid token is had without waiting.
 pub struct Tokens {
     pub(super) bank: Arc<Bank>,
@@ -58,6 +85,8 @@ pub struct Tokens {
     pub(super) holder: String,
     /// Tells the scheduler that something is due at another time than it thought.
     pub(super) wake: Arc<Notify>,
+    /// How fast the bank is asked.
+    pub(super) pace: Arc<Pace>,
     slots: Slots,
 }
 
@@ -68,7 +97,8 @@ impl Tokens {
     /// The tokens of this bank. Nothing happens until somebody asks, or [`start`](Self::start).
     pub fn new(bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
         let (holder, wake) = (parts.random.uuid(), Arc::default());
-        Self { bank, parts, holder, wake, slots: Slots::default() }.with_given()
+        let pace = Arc::new(Pace::new(bank.renewal.rate));
+        Self { bank, parts, holder, wake, pace, slots: Slots::default() }.with_given()
     }
 
     /// The tokens of the same bank as it is configured from here on. The snapshots stay, and an attempt that is under
@@ -78,7 +108,9 @@ impl Tokens {
         // A token that is given is no snapshot of the store.
         let is_given = |bank: &Bank| matches!(bank.grant_type, GrantType::Fixed(_));
         let slots = if is_given(&self.bank) || is_given(&bank) { Slots::default() } else { Arc::clone(&self.slots) };
-        let tokens = Self { bank, parts, holder, wake, slots };
+        let same_pace = self.bank.renewal.rate == bank.renewal.rate;
+        let pace = if same_pace { Arc::clone(&self.pace) } else { Arc::new(Pace::new(bank.renewal.rate)) };
+        let tokens = Self { bank, parts, holder, wake, pace, slots };
         tokens.slots.write().unwrap_or_else(PoisonError::into_inner).retain(|grant, _| tokens.is_known(grant));
         tokens.all_held().iter().for_each(|slot| slot.try_anew());
         tokens.with_given()
@@ -120,15 +152,22 @@ impl Tokens {
             return None;
         }
         let slot = self.slot(grant).ok()?;
-        let deadline = Instant::now() + PATIENCE;
-        if let Some(newer) = slot.newer(sent.version(), self.parts.clock.now()) {
-            return Some(newer);
-        }
-        if let Some(landing) = slot.flight() {
-            // Whatever comes of it: what counts is whether there is a newer token then.
-            let _ = arrive(landing, deadline).await;
-        } else {
-            self.renew_rejected(&slot, sent, insufficient_scope, deadline).await;
+        let (deadline, store_deadline) = (Instant::now() + PATIENCE, Instant::now() + STORE_PATIENCE);
+        loop {
+            if let Some(newer) = slot.newer(sent.version(), self.parts.clock.now()) {
+                return Some(newer);
+            }
+            let result = match slot.flight() {
+                Some(landing) => arrive(landing, deadline).await,
+                None => self.renew_rejected(&slot, sent, insufficient_scope, deadline).await,
+            };
+            // Whatever else comes of it: what counts is whether there is a newer token then.
+            match result {
+                Err(TokenError::Store { retry_after }) if is_soon(retry_after, store_deadline) => {
+                    sleep(retry_after).await;
+                }
+                _ => break,
+            }
         }
         if slot.is_over() {
             slot.reject(sent.version());
@@ -137,18 +176,27 @@ impl Tokens {
     }
 
     /// Renews a token that the bank answered 401 to, as far as that is allowed; else looks for another process' newer one.
-    async fn renew_rejected(self: &Arc<Self>, slot: &Arc<Slot>, sent: &Token, unscoped: bool, deadline: Instant) {
+    async fn renew_rejected(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        sent: &Token,
+        unscoped: bool,
+        deadline: Instant,
+    ) -> Result<(), TokenError> {
         let now = self.parts.clock.now();
         let was_good = sent.was_accepted() || now.since(sent.issued_at()) > SETTLED;
         let is_bound = slot.is_of_another_certificate(sent.version(), self.parts.certificate.as_deref());
-        if !unscoped && (is_bound || was_good && slot.take_forced(now)) {
-            // Whatever comes of it: what counts is whether there is a newer token then.
-            let _ = self.attempt(slot, sent.version(), false, deadline).await;
-        } else if slot.may_look(now, LOOK_EVERY)
-            && let Ok(Some(grant)) = self.parts.store.load(&slot.key).await
-        {
-            slot.adopt(&grant);
-        }
+        let older_than = sent.version();
+        let aim = if !unscoped && is_bound {
+            Aim::Renew
+        } else if !unscoped && was_good && slot.may_force(now) {
+            Aim::Replace
+        } else if slot.may_look(now, LOOK_EVERY) {
+            Aim::Look
+        } else {
+            return Ok(());
+        };
+        self.attempt(slot, Errand { older_than, aim, paced: false }, deadline).await
     }
 
     /// The fast way: a lookup and an atomic load.
@@ -164,43 +212,45 @@ impl Tokens {
     async fn wait_for(self: &Arc<Self>, grant: &GrantName) -> Result<Arc<Token>, TokenError> {
         let slot = self.slot(grant)?;
         slot.note_use(self.parts.clock.now());
-        let deadline = Instant::now() + PATIENCE;
+        let (deadline, store_deadline) = (Instant::now() + PATIENCE, Instant::now() + STORE_PATIENCE);
         loop {
-            let result = self.attempt(&slot, 0, false, deadline).await;
+            let result = self.attempt(&slot, Errand { older_than: 0, aim: Aim::Renew, paced: false }, deadline).await;
             if let Some(token) = slot.token(self.parts.clock.now()) {
                 return Ok(token);
             }
             match result.err().unwrap_or(TokenError::Unavailable { retry_after: Duration::from_secs(1) }) {
                 TokenError::Unavailable { retry_after } if is_soon(retry_after, deadline) => sleep(retry_after).await,
+                TokenError::Store { retry_after } if is_soon(retry_after, store_deadline) => sleep(retry_after).await,
                 error => return Err(error),
             }
         }
     }
 
-    /// Takes part in an attempt to get a token newer than `older_than`, and waits for its end.
+    /// Takes part in an attempt to get a token, and waits for its end.
     pub(super) async fn attempt(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
-        older_than: u64,
-        despite_wait: bool,
+        errand: Errand,
         deadline: Instant,
     ) -> Result<(), TokenError> {
-        match slot.board(self.parts.clock.now(), despite_wait) {
+        match slot.board(self.parts.clock.now(), errand.aim == Aim::RenewNow) {
             Boarding::Blocked(error) => Err(error),
             Boarding::Join(landing) => arrive(landing, deadline).await,
             Boarding::Lead(pilot, landing) => {
-                self.fly(slot, pilot, older_than, despite_wait);
+                self.fly(slot, pilot, errand);
                 arrive(landing, deadline).await
             }
         }
     }
 
     /// Runs an attempt in a task of its own, on the control thread: no caller's hang-up can cut it.
-    pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, older_than: u64, despite_wait: bool) {
+    pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, mut errand: Errand) {
         let (tokens, slot) = (Arc::clone(self), Arc::clone(slot));
-        let despite_wait = despite_wait || slot.take_urgency();
+        if errand.aim != Aim::Look && slot.take_urgency() {
+            errand.aim = Aim::RenewNow;
+        }
         let flight = async move {
-            let result = tokens.obtain(&slot, older_than, despite_wait).await;
+            let result = tokens.obtain(&slot, errand).await;
             slot.land(&pilot, result, tokens.parts.clock.now());
             tokens.wake.notify_one();
         };
@@ -241,6 +291,16 @@ impl Tokens {
     /// All slots in memory.
     pub(super) fn all_held(&self) -> Vec<Arc<Slot>> {
         self.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Takes a slot out of memory, unless somebody else holds it: of two slots for a grant, both might renew it.
+    pub(super) fn let_go(&self, slot: &Arc<Slot>) {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let ours = slots.get(&slot.key.grant).is_some_and(|held| Arc::ptr_eq(held, slot));
+        // One is the map's, one is the caller's.
+        if ours && Arc::strong_count(slot) == 2 && slot.flight().is_none() {
+            slots.remove(&slot.key.grant);
+        }
     }
 
     fn insert(&self, grant: &GrantName) -> Arc<Slot> {

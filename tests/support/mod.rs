@@ -14,6 +14,7 @@ pub mod load;
 pub mod narrow;
 pub mod parts;
 pub mod pki;
+pub mod postgres;
 pub mod program;
 pub mod scripted;
 pub mod seen;

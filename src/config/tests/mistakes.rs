@@ -117,19 +117,20 @@ fn names_of_banks_and_grants_are_checked() {
 }
 
 #[test]
-fn what_is_not_built_yet_is_said_so_after_it_was_checked() {
-    let identity = |more: &str| format!("[identity]\ncertificate = \"qwac.pem\"\n{more}\n{BANK}");
-    for (text, keys) in [
-        (
-            format!("[store]\nurl = \"postgres://u@h/d\"\nkey = {{ file = \"none\" }}\n{IDENTITY}{BANK}"),
-            vec!["store.url", "store.key.file"],
-        ),
-        (
-            identity("private_key = \"qwac-key.pem\"\nnext = { from = \"soon\", pkcs12 = \"secret\" }"),
-            vec!["identity.next.from"],
-        ),
-    ] {
-        assert_eq!(wrong_keys(&text), keys, "{text}");
+fn the_moment_of_an_identity_to_come_is_one() {
+    let next = "private_key = \"qwac-key.pem\"\nnext = { from = \"soon\", pkcs12 = \"secret\" }";
+    assert_eq!(wrong_keys(&format!("[identity]\ncertificate = \"qwac.pem\"\n{next}\n{BANK}")), ["identity.next.from"]);
+}
+
+#[test]
+fn a_store_in_postgres_needs_a_key_that_is_there_and_files_that_can_be_read() {
+    let with = |url: &str, key: &str| {
+        wrong_keys(&format!("[store]\nurl = \"postgres://{url}\"\nkey = {{ {key} }}\n{IDENTITY}{BANK}"))
+    };
+    assert_eq!(with("u@h/d", "file = \"none\""), ["store.key.file"]);
+    let key = "value = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"";
+    for url in ["u@h/d?sslmode=require", "u@h/d?sslrootcert=none.pem", "u@h/d?passfile=none", "u@h/d?passfile=secret"] {
+        assert_eq!(with(url, key), ["store.url"], "{url}");
     }
 }
 

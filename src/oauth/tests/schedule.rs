@@ -1,14 +1,16 @@
 //! What happens unasked: renewal ahead of expiry, and what others changed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Bench, Reply, bank, by_code, default, sent};
-use crate::config::GrantType;
+use super::support::{Bench, Reply, START, bank, by_code, default, endpoint, sent};
+use crate::config::{ClientCredentials, GrantType};
 use crate::oauth::TokenError;
-use crate::store::Store;
+use crate::store::{NewTokens, Store};
 
 #[tokio::test(start_paused = true)]
 async fn tokens_of_two_seconds_are_renewed_ahead_so_that_nobody_waits() {
@@ -96,6 +98,59 @@ async fn after_the_stop_nothing_happens_unasked() {
     stop.cancel();
     sleep(Duration::from_mins(1)).await;
     assert_eq!(bench.script.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_herd_that_is_due_at_once_is_spread_under_the_banks_limit() {
+    let mut bank = bank(GrantType::AuthorizationCode(Box::new(by_code())));
+    bank.renewal.rate = 100;
+    let bench = Bench::with(bank);
+    bench.script.always(|| Reply::Tokens(100_000));
+    for number in 0..1_000_u32 {
+        let tokens = NewTokens {
+            access: Some("a".into()),
+            refresh: Some("r".into()),
+            scopes: None,
+            issued_at: START,
+            expires_at: Some(START.plus(Duration::from_hours(1))),
+            renew_at: Some(START.plus(Duration::from_millis(u64::from(number) * 60))),
+            certificate: None,
+        };
+        bench.store.put(&bench.tokens.key(&format!("grant-{number}").parse().unwrap()), tokens).await.unwrap();
+    }
+    sleep(Duration::from_mins(1)).await;
+    bench.tokens.start(CancellationToken::new());
+    let begin = Instant::now();
+    while bench.script.calls() < 1_000 {
+        assert!(begin.elapsed() < Duration::from_mins(3), "{} of them are renewed", bench.script.calls());
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(bench.script.most_in(Duration::from_secs(1)) <= 101);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.script.calls(), 1_000, "each is renewed once");
+    assert_eq!(bench.tokens.all_held().len(), 0, "what nobody uses does not stay in memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_token_goes_before_what_is_renewed_ahead_and_under_the_same_limit() {
+    let mut bank =
+        bank(GrantType::ClientCredentials(Box::new(ClientCredentials { scopes: Vec::new(), token: endpoint() })));
+    bank.renewal.rate = 10;
+    bank.grants = (0..200).map(|number| (format!("grant-{number}").parse().unwrap(), Vec::new())).collect();
+    let bench = Bench::with(bank);
+    bench.script.always(|| Reply::Tokens(300));
+    let mut callers = JoinSet::new();
+    for number in 0..200 {
+        let tokens = Arc::clone(&bench.tokens);
+        callers.spawn(async move { tokens.get(&format!("grant-{number}").parse().unwrap()).await });
+    }
+    let outcomes = callers.join_all().await;
+    let served = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!((50..200).contains(&served), "{served}");
+    assert_eq!(served, bench.script.calls());
+    assert!(bench.script.most_in(Duration::from_secs(1)) <= 11);
+    let refused = outcomes.into_iter().filter_map(Result::err);
+    assert!(refused.into_iter().all(|error| matches!(error, TokenError::Unavailable { .. })));
 }
 
 #[tokio::test(start_paused = true)]

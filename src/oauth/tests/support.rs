@@ -94,7 +94,7 @@ pub(in crate::oauth) fn bank(grant_type: GrantType) -> Bank {
             request: Duration::from_secs(30),
         },
         limits: Limits { in_flight: 100, connections: 10, queue: Duration::from_secs(5), replay_body: 65_536 },
-        renewal: Renewal { at: 0.8, idle: Duration::from_hours(1) },
+        renewal: Renewal { at: 0.8, idle: Duration::from_hours(1), rate: 50 },
         consent_days: Some(90),
     }
 }
@@ -158,12 +158,17 @@ impl Script {
 
     /// The most calls that began within any 10 s.
     pub(in crate::oauth) fn most_in_ten_seconds(&self) -> usize {
+        self.most_in(Duration::from_secs(10))
+    }
+
+    /// The most calls that began within any such time.
+    pub(in crate::oauth) fn most_in(&self, span: Duration) -> usize {
         let seen = self.seen.lock().unwrap();
-        let within = |from: &Seen| {
-            let end = from.at + Duration::from_secs(10);
-            seen.iter().filter(|to| to.at >= from.at && to.at < end).count()
+        let starts: Vec<_> = seen.iter().map(|seen| seen.at).collect();
+        let within = |(index, from): (usize, &tokio::time::Instant)| {
+            starts[index..].iter().take_while(|at| **at < *from + span).count()
         };
-        seen.iter().map(within).max().unwrap_or(0)
+        starts.iter().enumerate().map(within).max().unwrap_or(0)
     }
 }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
+use crate::store::stored::{FARTHEST, Stored, seal};
 use crate::store::{Due, Facts, Grant, GrantKey, NewTokens, StoreError};
 use crate::words::{BankName, GrantName, Timestamp};
 
-use super::rows::{COLUMNS, FARTHEST, Stored, moment, seal};
+use super::rows::{COLUMNS, moment};
 use super::{Work, keys};
 
 /// The number of a change: writers hold the one write lock, so numbers become visible in their order.
@@ -17,7 +18,7 @@ const SET_ASIDE: usize = 1000;
 
 pub(super) fn load(work: &Work<'_>, key: &GrantKey) -> Result<Option<Grant>, StoreError> {
     let stored = Stored::find(work, key)?.filter(|stored| !stored.removed);
-    stored.map(|stored| stored.unseal(work)).transpose()
+    stored.map(|stored| stored.unseal(work.sealer)).transpose()
 }
 
 pub(super) fn list(work: &Work<'_>, bank: &BankName) -> Result<Vec<Facts>, StoreError> {
@@ -43,8 +44,8 @@ pub(super) fn write(
     used_at: Timestamp,
 ) -> Result<(), StoreError> {
     keys::note(&work.transaction, work.sealer)?;
-    let access = seal(work, "access", key, version, tokens.access.as_ref())?;
-    let refresh = seal(work, "refresh", key, version, tokens.refresh.as_ref())?;
+    let access = seal(work.sealer, "access", key, version, tokens.access.as_ref())?;
+    let refresh = seal(work.sealer, "refresh", key, version, tokens.refresh.as_ref())?;
     let scopes = serde_json::Value::from(tokens.scopes.clone().unwrap_or_default()).to_string();
     let replace = format!(
         "INSERT OR REPLACE INTO grants (bank, name, version, change, standing, access, refresh, scopes, issued_at, \

@@ -22,7 +22,7 @@ const BUSY: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) fn open(settings: &config::Store, random: &Random) -> Result<(Connection, Sealer), StoreError> {
-    let StoreUrl::Sqlite(path) = &settings.url;
+    let StoreUrl::Sqlite(path) = &settings.url else { return Err(StoreError::NoSuchStore) };
     make_file(path).map_err(|source| StoreError::File { what: "opening the store", path: path.clone(), source })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;

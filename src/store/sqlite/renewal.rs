@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, Standing, StoreError};
+use crate::store::stored::{Stored, Verdict};
+use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, StoreError};
 
 use super::Work;
 use super::grants::{self, NEXT_CHANGE};
-use super::rows::{Stored, pending};
 
 pub(super) fn claim(work: &Work<'_>, key: &GrantKey, version: u64, claimant: &Claimant) -> Result<Claim, StoreError> {
     let mut expected = version;
@@ -21,22 +21,15 @@ pub(super) fn claim(work: &Work<'_>, key: &GrantKey, version: u64, claimant: &Cl
             stored
         }
     };
-    if stored.facts.version != expected {
-        return Ok(Claim::Newer(Box::new(stored.unseal(work)?)));
-    }
-    // What needs no person is never over for good.
-    if stored.facts.standing == Standing::Over && !claimant.create {
-        return Ok(Claim::Over);
-    }
-    let by_another = stored.lease_holder.as_ref().is_some_and(|holder| *holder != claimant.holder);
-    if let Some(remaining) = pending(stored.lease_until, work.now).filter(|_| by_another) {
-        return Ok(Claim::Held { remaining });
-    }
-    if let Some(remaining) = pending(stored.retry_at, work.now).filter(|_| !claimant.despite_wait) {
-        return Ok(Claim::Waiting { remaining });
+    match stored.verdict(expected, claimant, work.now) {
+        Verdict::Lead => {}
+        Verdict::Newer => return Ok(Claim::Newer(Box::new(stored.unseal(work.sealer)?))),
+        Verdict::Over => return Ok(Claim::Over),
+        Verdict::Held(remaining) => return Ok(Claim::Held { remaining }),
+        Verdict::Waiting(remaining) => return Ok(Claim::Waiting { remaining }),
     }
     // A value that does not open must show before the intent is written.
-    let grant = stored.unseal(work)?;
+    let grant = stored.unseal(work.sealer)?;
     work.transaction.execute(
         "UPDATE grants SET lease_holder = ?3, lease_until = ?4, sent_at = ?5 WHERE bank = ?1 AND name = ?2",
         params![

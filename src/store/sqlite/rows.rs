@@ -1,32 +1,16 @@
-//! A row of `grants`, read and unsealed.
-
-use std::time::Duration;
+//! A row of `grants`, read.
 
 use rusqlite::{OptionalExtension, Row};
 
-use crate::store::seal::Bound;
-use crate::store::{Facts, Grant, GrantKey, Standing, StoreError};
-use crate::words::{BankName, GrantName, Secret, Timestamp};
+use crate::store::stored::{Stored, pending, standing_of};
+use crate::store::{Facts, GrantKey, StoreError};
+use crate::words::{BankName, GrantName, Timestamp};
 
 use super::Work;
 
 /// The columns that [`Stored`] is read from.
 pub(super) const COLUMNS: &str = "name, version, standing, access, refresh, scopes, issued_at, expires_at, consent_at, \
      used_at, renew_at, certificate, lease_holder, lease_until, sent_at, failures, retry_at";
-
-/// No lease or wait is that long: one that ends later was written by a clock that was wrong, and does not count.
-pub(super) const FARTHEST: Duration = Duration::from_hours(1);
-
-/// A row as it is, its tokens still sealed. `facts` of a removed grant have the standing of an empty one.
-pub(super) struct Stored {
-    pub(super) facts: Facts,
-    pub(super) removed: bool,
-    pub(super) lease_holder: Option<String>,
-    pub(super) lease_until: Timestamp,
-    pub(super) retry_at: Timestamp,
-    access: Option<Vec<u8>>,
-    refresh: Option<Vec<u8>>,
-}
 
 impl Stored {
     pub(super) fn find(work: &Work<'_>, key: &GrantKey) -> Result<Option<Self>, StoreError> {
@@ -46,11 +30,7 @@ impl Stored {
             facts: Facts {
                 key: GrantKey { bank: bank.clone(), grant: grant.parse::<GrantName>().map_err(unreadable)? },
                 version: row.get("version")?,
-                standing: match text.as_str() {
-                    "active" => Standing::Active,
-                    "over" => Standing::Over,
-                    _ => Standing::Empty,
-                },
+                standing: standing_of(&text),
                 refreshable: refresh.is_some(),
                 scopes: serde_json::from_str(&scopes).map_err(unreadable)?,
                 issued_at: moment(row.get("issued_at")?),
@@ -71,37 +51,6 @@ impl Stored {
             refresh,
         })
     }
-
-    /// The grant with its tokens.
-    pub(super) fn unseal(self, work: &Work<'_>) -> Result<Grant, StoreError> {
-        let (key, version) = (&self.facts.key, self.facts.version);
-        let open = |purpose, sealed: Option<Vec<u8>>| {
-            sealed.map(|sealed| work.sealer.open(bound(purpose, key, version), &sealed)).transpose()
-        };
-        let (access, refresh) = (open("access", self.access)?, open("refresh", self.refresh)?);
-        Ok(Grant { facts: self.facts, access, refresh })
-    }
-}
-
-/// Seals a token for its row.
-pub(super) fn seal(
-    work: &Work<'_>,
-    purpose: &'static str,
-    key: &GrantKey,
-    version: u64,
-    token: Option<&Secret>,
-) -> Result<Option<Vec<u8>>, StoreError> {
-    token.map(|token| work.sealer.seal(bound(purpose, key, version), token)).transpose()
-}
-
-fn bound<'a>(purpose: &'static str, key: &'a GrantKey, version: u64) -> Bound<'a> {
-    Bound { purpose, bank: key.bank.as_str(), name: key.grant.as_str(), version }
-}
-
-/// How long it is until a lease or wait ends, if it has not ended.
-pub(super) fn pending(until: Timestamp, now: Timestamp) -> Option<Duration> {
-    let remaining = until.since(now);
-    (!remaining.is_zero() && remaining <= FARTHEST).then_some(remaining)
 }
 
 pub(super) fn moment(millis: i64) -> Timestamp {

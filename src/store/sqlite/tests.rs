@@ -3,7 +3,6 @@
 mod kept;
 mod keys;
 mod opening;
-mod renewal;
 mod rows;
 
 use std::fs;
@@ -19,7 +18,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{Place, StoreKey, StoreUrl};
-use crate::store::Standing;
 use crate::words::{ManualClock, Secret};
 
 const START: Timestamp = Timestamp::from_millis(1_795_000_000_000);

@@ -60,3 +60,17 @@ async fn commits_are_synced_to_the_disk() {
     assert_eq!(pragma("journal_mode").unwrap(), "wal");
     assert_eq!(pragma("synchronous").unwrap(), "2");
 }
+
+#[test]
+fn a_database_of_a_later_release_or_none_at_all_is_refused() {
+    let file = File::new();
+    file.open();
+    Connection::open(file.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(file.open_with(given(&[7])), Err(StoreError::NewerSchema { found: 99, .. })));
+    let other = File::new();
+    fs::write(other.path(), "this is no database, and it is long enough to be seen as none").unwrap();
+    assert!(matches!(other.open_with(given(&[7])), Err(StoreError::Database(_))));
+    let nowhere = File { directory: tempfile::tempdir().unwrap(), ..File::new() };
+    fs::remove_dir(nowhere.directory.path()).unwrap();
+    assert!(matches!(nowhere.open_with(given(&[7])), Err(StoreError::File { .. })));
+}

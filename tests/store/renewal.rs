@@ -2,55 +2,47 @@
 
 use super::*;
 
-#[tokio::test]
-async fn of_two_processes_one_leads_and_the_other_is_told_for_how_long() {
-    let file = File::new();
-    let (one, two) = (file.open(), file.open());
+pub async fn of_two_processes_one_leads_and_the_other_is_told_for_how_long(ground: &impl Ground) {
+    let (one, two) = (ground.open().await, ground.open().await);
     one.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     let Claim::Led(grant) = one.claim(&key("default"), 1, &claimant("one")).await.unwrap() else { panic!() };
     assert!(grant.facts.sent_at.is_none());
-    file.hand.advance(Duration::from_secs(4));
+    ground.advance(Duration::from_secs(4)).await;
     let held = two.claim(&key("default"), 1, &claimant("two")).await.unwrap();
     assert!(matches!(held, Claim::Held { remaining } if remaining == Duration::from_secs(6)), "{held:?}");
     assert!(two.list(&key("default").bank).await.unwrap()[0].leased);
 }
 
-#[tokio::test]
-async fn of_many_who_claim_at_once_exactly_one_leads() {
-    let file = File::new();
-    file.open().put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+pub async fn of_many_who_claim_at_once_exactly_one_leads(ground: &impl Ground) {
+    ground.open().await.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     let mut claims = tokio::task::JoinSet::new();
     for number in 0..16 {
-        let store = file.open();
+        let store = ground.open().await;
         claims.spawn(async move { store.claim(&key("default"), 1, &claimant(&number.to_string())).await.unwrap() });
     }
     let claims = claims.join_all().await;
     assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Led(_))).count(), 1);
 }
 
-#[tokio::test]
-async fn a_lease_ends_by_itself_unless_it_is_extended_and_leaves_the_intent() {
-    let file = File::new();
-    let store = file.open();
+pub async fn a_lease_ends_by_itself_unless_it_is_extended_and_leaves_the_intent(ground: &impl Ground) {
+    let store = ground.open().await;
     store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
-    file.hand.advance(Duration::from_secs(9));
+    ground.advance(Duration::from_secs(9)).await;
     assert!(store.extend(&key("default"), 1, &claimant("one")).await.unwrap());
-    file.hand.advance(Duration::from_secs(9));
+    ground.advance(Duration::from_secs(9)).await;
     assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Held { .. }));
-    file.hand.advance(Duration::from_secs(1));
+    ground.advance(Duration::from_secs(1)).await;
     let Claim::Led(grant) = store.claim(&key("default"), 1, &claimant("two")).await.unwrap() else { panic!() };
     assert_eq!(grant.facts.sent_at, Some(START));
     assert!(!store.extend(&key("default"), 1, &claimant("one")).await.unwrap());
 }
 
-#[tokio::test]
-async fn an_answer_counts_although_its_lease_was_lost() {
-    let file = File::new();
-    let store = file.open();
+pub async fn an_answer_counts_although_its_lease_was_lost(ground: &impl Ground) {
+    let store = ground.open().await;
     store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     store.claim(&key("default"), 1, &claimant("slow")).await.unwrap();
-    file.hand.advance(Duration::from_mins(1));
+    ground.advance(Duration::from_mins(1)).await;
     store.claim(&key("default"), 1, &claimant("second")).await.unwrap();
     // The second one asks with a spent token, and hears that it is over before the first one has stored its answer.
     assert!(matches!(store.end(&key("default"), 1).await.unwrap(), Settled::Stored(_)));
@@ -61,10 +53,8 @@ async fn an_answer_counts_although_its_lease_was_lost() {
     assert!(grant.facts.sent_at.is_none() && !grant.facts.leased);
 }
 
-#[tokio::test]
-async fn what_is_newer_is_never_overwritten_by_an_older_renewal() {
-    let file = File::new();
-    let store = file.open();
+pub async fn what_is_newer_is_never_overwritten_by_an_older_renewal(ground: &impl Ground) {
+    let store = ground.open().await;
     store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
     store.put(&key("default"), tokens("by a person", Some("r2"))).await.unwrap();
@@ -81,10 +71,8 @@ async fn what_is_newer_is_never_overwritten_by_an_older_renewal() {
     assert!(matches!(store.claim(&key("default"), 1, &claimant("one")).await.unwrap(), Claim::Newer(_)));
 }
 
-#[tokio::test]
-async fn after_a_failure_nobody_leads_before_the_wait_is_over_but_who_must() {
-    let file = File::new();
-    let store = file.open();
+pub async fn after_a_failure_nobody_leads_before_the_wait_is_over_but_who_must(ground: &impl Ground) {
+    let store = ground.open().await;
     store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
     store.postpone(&key("default"), 1, "one", Duration::from_secs(5), false).await.unwrap();
@@ -96,20 +84,16 @@ async fn after_a_failure_nobody_leads_before_the_wait_is_over_but_who_must() {
     assert!(matches!(store.claim(&key("default"), 1, &explicit).await.unwrap(), Claim::Led(_)));
 }
 
-#[tokio::test]
-async fn a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant() {
-    let file = File::new();
-    let store = file.open();
+pub async fn a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant(ground: &impl Ground) {
+    let store = ground.open().await;
     store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     let far = Claimant { hold: Duration::from_hours(24), ..claimant("from the future") };
     store.claim(&key("default"), 1, &far).await.unwrap();
     assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Led(_)));
 }
 
-#[tokio::test]
-async fn a_grant_that_needs_no_person_is_made_by_its_first_claim() {
-    let file = File::new();
-    let store = file.open();
+pub async fn a_grant_that_needs_no_person_is_made_by_its_first_claim(ground: &impl Ground) {
+    let store = ground.open().await;
     let maker = Claimant { create: true, ..claimant("one") };
     assert!(matches!(store.claim(&key("default"), 0, &maker).await.unwrap(), Claim::Led(_)));
     let rival = Claimant { create: true, ..claimant("two") };
@@ -120,16 +104,12 @@ async fn a_grant_that_needs_no_person_is_made_by_its_first_claim() {
     assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Empty));
 }
 
-#[test]
-fn a_database_of_a_later_release_or_none_at_all_is_refused() {
-    let file = File::new();
-    file.open();
-    Connection::open(file.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(file.open_with(given(&[7])), Err(StoreError::NewerSchema { found: 99, .. })));
-    let other = File::new();
-    fs::write(other.path(), "this is no database, and it is long enough to be seen as none").unwrap();
-    assert!(matches!(other.open_with(given(&[7])), Err(StoreError::Database(_))));
-    let nowhere = File { directory: tempfile::tempdir().unwrap(), ..File::new() };
-    fs::remove_dir(nowhere.directory.path()).unwrap();
-    assert!(matches!(nowhere.open_with(given(&[7])), Err(StoreError::File { .. })));
+pub async fn of_many_who_make_and_claim_at_once_exactly_one_leads(ground: &impl Ground) {
+    let mut claims = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let (store, maker) = (ground.open().await, Claimant { create: true, ..claimant(&number.to_string()) });
+        claims.spawn(async move { store.claim(&key("default"), 0, &maker).await.unwrap() });
+    }
+    let claims = claims.join_all().await;
+    assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Led(_))).count(), 1, "{claims:?}");
 }

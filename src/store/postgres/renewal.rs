@@ -1,0 +1,196 @@
+//! Renewals: claimed, extended, settled. Each is one conditional update: where the row is not the one that was looked at
+//! any more, nothing happens, and it is looked at anew.
+
+use std::time::Duration;
+
+use tokio_postgres::types::Type;
+
+use crate::store::stored::{Stored, Verdict};
+use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, Standing, StoreError};
+use crate::words::Timestamp;
+
+use super::Desk;
+use super::grants::{self, Change, NEXT, TELL, TRIES};
+use super::rows::{self, integer, written};
+
+pub(super) async fn claim(
+    desk: &mut Desk,
+    key: &GrantKey,
+    version: u64,
+    claimant: &Claimant,
+) -> Result<Claim, StoreError> {
+    let mut made = false;
+    for _ in 0..TRIES {
+        let Some((stored, now)) = rows::find(desk, key).await?.filter(|(stored, _)| !stored.removed) else {
+            if !claimant.create {
+                return Ok(Claim::Missing);
+            }
+            make_empty(desk, key).await?;
+            made = true;
+            continue;
+        };
+        // Where a removed grant begins again, its versions go on.
+        let begins = made && stored.facts.standing == Standing::Empty;
+        let expected = if begins { stored.facts.version } else { version };
+        match stored.verdict(expected, claimant, now) {
+            Verdict::Lead => {}
+            Verdict::Newer => return Ok(Claim::Newer(Box::new(stored.unseal(&desk.sealer)?))),
+            Verdict::Over => return Ok(Claim::Over),
+            Verdict::Held(remaining) => return Ok(Claim::Held { remaining }),
+            Verdict::Waiting(remaining) => return Ok(Claim::Waiting { remaining }),
+        }
+        let seen = Seen::of(&stored);
+        // A value that does not open must show before the intent is written.
+        let grant = stored.unseal(&desk.sealer)?;
+        if lead(desk, key, &seen, claimant).await? {
+            return Ok(Claim::Led(Box::new(grant)));
+        }
+    }
+    Err(StoreError::Crowded)
+}
+
+/// The part of a row that a claim was judged by.
+struct Seen {
+    version: i64,
+    standing: &'static str,
+    lease_holder: Option<String>,
+    lease_until: i64,
+    retry_at: i64,
+}
+
+impl Seen {
+    fn of(stored: &Stored) -> Self {
+        Self {
+            version: integer(stored.facts.version),
+            standing: written(stored.facts.standing),
+            lease_holder: stored.lease_holder.clone(),
+            lease_until: stored.lease_until.millis(),
+            retry_at: stored.retry_at.millis(),
+        }
+    }
+}
+
+/// Takes the lease and writes the intent, if the row is still the one that was judged.
+async fn lead(desk: &mut Desk, key: &GrantKey, seen: &Seen, claimant: &Claimant) -> Result<bool, StoreError> {
+    let sql = "UPDATE bankside.grants SET lease_holder = $3, lease_until = clock.now + $4, sent_at = clock.now \
+         FROM (SELECT bankside.now() AS now OFFSET 0) AS clock \
+         WHERE bank = $1 AND name = $2 AND version = $5 AND standing = $6 \
+         AND lease_holder IS NOT DISTINCT FROM $7 AND lease_until = $8 AND retry_at = $9 RETURNING 1";
+    let parameters = [
+        (&key.bank.as_str() as _, Type::TEXT),
+        (&key.grant.as_str() as _, Type::TEXT),
+        (&claimant.holder as _, Type::TEXT),
+        (&millis(claimant.hold) as _, Type::INT8),
+        (&seen.version as _, Type::INT8),
+        (&seen.standing as _, Type::TEXT),
+        (&seen.lease_holder as _, Type::TEXT),
+        (&seen.lease_until as _, Type::INT8),
+        (&seen.retry_at as _, Type::INT8),
+    ];
+    desk.connection.did(sql, &parameters).await
+}
+
+/// A row for a grant that needs no person.
+async fn make_empty(desk: &mut Desk, key: &GrantKey) -> Result<(), StoreError> {
+    let sql = format!(
+        "{NEXT} INSERT INTO bankside.grants (bank, name, version, change, standing, scopes, issued_at, used_at) \
+         SELECT $1, $2, 0, next.change, 'empty', '[]', 0, bankside.now() FROM next \
+         ON CONFLICT (bank, name) DO UPDATE SET standing = 'empty', change = excluded.change, used_at = excluded.used_at \
+         WHERE grants.standing = 'removed' {TELL}"
+    );
+    let (bank, name) = (key.bank.as_str(), key.grant.as_str());
+    desk.connection.query(&sql, &[(&bank, Type::TEXT), (&name, Type::TEXT)]).await?;
+    Ok(())
+}
+
+pub(super) async fn extend(
+    desk: &mut Desk,
+    key: &GrantKey,
+    version: u64,
+    claimant: &Claimant,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE bankside.grants SET lease_until = bankside.now() + $5 \
+         WHERE bank = $1 AND name = $2 AND version = $3 AND lease_holder = $4 RETURNING 1";
+    let parameters = [
+        (&key.bank.as_str() as _, Type::TEXT),
+        (&key.grant.as_str() as _, Type::TEXT),
+        (&integer(version) as _, Type::INT8),
+        (&claimant.holder as _, Type::TEXT),
+        (&millis(claimant.hold) as _, Type::INT8),
+    ];
+    desk.connection.did(sql, &parameters).await
+}
+
+pub(super) async fn complete(
+    desk: &mut Desk,
+    key: &GrantKey,
+    version: u64,
+    tokens: NewTokens,
+) -> Result<Settled, StoreError> {
+    for _ in 0..TRIES {
+        let grant = match grants::load(desk, key).await? {
+            None => return Ok(Settled::Missing),
+            Some(grant) if grant.facts.version != version => return Ok(Settled::Newer(Box::new(grant))),
+            Some(grant) => grant,
+        };
+        let mut tokens = tokens.clone();
+        tokens.refresh = tokens.refresh.or(grant.refresh);
+        tokens.scopes = tokens.scopes.or(Some(grant.facts.scopes));
+        let change = Change { from: version, to: version + 1, tokens: &tokens, given: false };
+        if grants::write(desk, key, change).await? {
+            return stored(desk, key, version + 1).await;
+        }
+    }
+    Err(StoreError::Crowded)
+}
+
+pub(super) async fn end(desk: &mut Desk, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
+    let sql = format!(
+        "{NEXT} UPDATE bankside.grants SET standing = 'over', change = next.change, renew_at = NULL, lease_holder = NULL, \
+         lease_until = 0, sent_at = NULL, failures = 0, retry_at = 0 FROM next \
+         WHERE bank = $1 AND name = $2 AND version = $3 AND standing <> 'removed' {TELL}"
+    );
+    let parameters = [
+        (&key.bank.as_str() as _, Type::TEXT),
+        (&key.grant.as_str() as _, Type::TEXT),
+        (&integer(version) as _, Type::INT8),
+    ];
+    desk.connection.did(&sql, &parameters).await?;
+    stored(desk, key, version).await
+}
+
+/// What the row says after a renewal was settled as `version`.
+async fn stored(desk: &mut Desk, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
+    Ok(match grants::load(desk, key).await? {
+        None => Settled::Missing,
+        Some(grant) if grant.facts.version == version => Settled::Stored(Box::new(grant)),
+        Some(grant) => Settled::Newer(Box::new(grant)),
+    })
+}
+
+pub(super) async fn postpone(
+    desk: &mut Desk,
+    key: &GrantKey,
+    version: u64,
+    holder: &str,
+    wait: Duration,
+    unanswered: bool,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE bankside.grants SET lease_holder = NULL, lease_until = 0, failures = failures + 1, \
+         retry_at = bankside.now() + $5, sent_at = CASE WHEN $6 THEN sent_at END \
+         WHERE bank = $1 AND name = $2 AND version = $3 AND lease_holder = $4";
+    let parameters = [
+        (&key.bank.as_str() as _, Type::TEXT),
+        (&key.grant.as_str() as _, Type::TEXT),
+        (&integer(version) as _, Type::INT8),
+        (&holder as _, Type::TEXT),
+        (&millis(wait) as _, Type::INT8),
+        (&unanswered as _, Type::BOOL),
+    ];
+    desk.connection.query(sql, &parameters).await?;
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    Timestamp::default().plus(duration).millis()
+}

@@ -1,0 +1,97 @@
+//! A row of `grants` as it is in any database, its tokens still sealed; and who may lead a renewal of it.
+
+use std::time::Duration;
+
+use crate::words::{Secret, Timestamp};
+
+use super::seal::{Bound, Sealer};
+use super::{Claimant, Facts, Grant, GrantKey, Standing, StoreError};
+
+/// No lease or wait is that long: one that ends later was written by a clock that was wrong, and does not count.
+pub(super) const FARTHEST: Duration = Duration::from_hours(1);
+
+/// A row as it is, its tokens still sealed. `facts` of a removed grant have the standing of an empty one.
+pub(super) struct Stored {
+    pub(super) facts: Facts,
+    pub(super) removed: bool,
+    pub(super) lease_holder: Option<String>,
+    pub(super) lease_until: Timestamp,
+    pub(super) retry_at: Timestamp,
+    pub(super) access: Option<Vec<u8>>,
+    pub(super) refresh: Option<Vec<u8>>,
+}
+
+/// What a claim may do.
+pub(super) enum Verdict {
+    /// Take the lease.
+    Lead,
+    /// Nothing: the row has another version.
+    Newer,
+    /// Nothing: the bank said that it is over.
+    Over,
+    /// Nothing: somebody else leads for so long yet.
+    Held(Duration),
+    /// Nothing: the last renewal failed, and it is so long until the next one.
+    Waiting(Duration),
+}
+
+impl Stored {
+    /// The grant with its tokens.
+    pub(super) fn unseal(self, sealer: &Sealer) -> Result<Grant, StoreError> {
+        let (key, version) = (&self.facts.key, self.facts.version);
+        let open = |purpose, sealed: Option<Vec<u8>>| {
+            sealed.map(|sealed| sealer.open(bound(purpose, key, version), &sealed)).transpose()
+        };
+        let (access, refresh) = (open("access", self.access)?, open("refresh", self.refresh)?);
+        Ok(Grant { facts: self.facts, access, refresh })
+    }
+
+    /// Whether the claimant may lead a renewal of this version. The row is not a removed one.
+    pub(super) fn verdict(&self, version: u64, claimant: &Claimant, now: Timestamp) -> Verdict {
+        if self.facts.version != version {
+            return Verdict::Newer;
+        }
+        // What needs no person is never over for good.
+        if self.facts.standing == Standing::Over && !claimant.create {
+            return Verdict::Over;
+        }
+        let by_another = self.lease_holder.as_ref().is_some_and(|holder| *holder != claimant.holder);
+        if let Some(remaining) = pending(self.lease_until, now).filter(|_| by_another) {
+            return Verdict::Held(remaining);
+        }
+        match pending(self.retry_at, now).filter(|_| !claimant.despite_wait) {
+            Some(remaining) => Verdict::Waiting(remaining),
+            None => Verdict::Lead,
+        }
+    }
+}
+
+/// How a standing is written. A removed grant's is `removed`.
+pub(super) fn standing_of(text: &str) -> Standing {
+    match text {
+        "active" => Standing::Active,
+        "over" => Standing::Over,
+        _ => Standing::Empty,
+    }
+}
+
+/// Seals a token for its row.
+pub(super) fn seal(
+    sealer: &Sealer,
+    purpose: &'static str,
+    key: &GrantKey,
+    version: u64,
+    token: Option<&Secret>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    token.map(|token| sealer.seal(bound(purpose, key, version), token)).transpose()
+}
+
+fn bound<'a>(purpose: &'static str, key: &'a GrantKey, version: u64) -> Bound<'a> {
+    Bound { purpose, bank: key.bank.as_str(), name: key.grant.as_str(), version }
+}
+
+/// How long it is until a lease or wait ends, if it has not ended.
+pub(super) fn pending(until: Timestamp, now: Timestamp) -> Option<Duration> {
+    let remaining = until.since(now);
+    (!remaining.is_zero() && remaining <= FARTHEST).then_some(remaining)
+}

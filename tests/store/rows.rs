@@ -1,0 +1,101 @@
+//! Grants as rows: put, found, removed, watched, bound to their place.
+
+use super::*;
+
+pub async fn a_grant_comes_back_as_it_was_put_from_another_process_too(ground: &impl Ground) {
+    ground.open().await.put(&key("default"), tokens("the-access", Some("the-refresh"))).await.unwrap();
+    let grant = ground.open().await.load(&key("default")).await.unwrap().unwrap();
+    assert!(grant.access.unwrap().matches(b"the-access") && grant.refresh.unwrap().matches(b"the-refresh"));
+    assert_eq!((grant.facts.version, grant.facts.standing), (1, Standing::Active));
+    assert_eq!(grant.facts.scopes, ["AIS: 7"]);
+    assert_eq!(grant.facts.consent_at, Some(START));
+    assert_eq!(grant.facts.certificate.as_deref(), Some("fingerprint"));
+    assert!(ground.open().await.load(&key("other")).await.unwrap().is_none());
+}
+
+pub async fn a_removed_grant_is_gone_for_good_and_its_versions_go_on(ground: &impl Ground) {
+    let store = ground.open().await;
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
+    assert!(store.remove(&key("default")).await.unwrap());
+    assert!(!store.remove(&key("default")).await.unwrap());
+    assert!(store.load(&key("default")).await.unwrap().is_none());
+    assert!(store.list(&key("default").bank).await.unwrap().is_empty());
+    assert!(matches!(store.complete(&key("default"), 1, tokens("late", None)).await.unwrap(), Settled::Missing));
+    assert!(matches!(store.claim(&key("default"), 2, &claimant("one")).await.unwrap(), Claim::Missing));
+    assert_eq!(store.put(&key("default"), tokens("b", None)).await.unwrap().facts.version, 3);
+}
+
+pub async fn changes_of_other_processes_are_seen_once(ground: &impl Ground) {
+    let (one, two) = (ground.open().await, ground.open().await);
+    let bank = key("default").bank;
+    let (mark, none) = one.changes(&bank, None).await.unwrap();
+    assert!(none.is_empty());
+    two.put(&key("default"), tokens("a", None)).await.unwrap();
+    two.put(&key("pisp"), tokens("b", None)).await.unwrap();
+    let (mark, changed) = one.changes(&bank, Some(mark)).await.unwrap();
+    assert_eq!(changed, [key("default"), key("pisp")]);
+    two.claim(&key("pisp"), 1, &claimant("two")).await.unwrap();
+    assert!(one.changes(&bank, Some(mark)).await.unwrap().1.is_empty());
+    two.remove(&key("default")).await.unwrap();
+    assert_eq!(one.changes(&bank, Some(mark)).await.unwrap().1, [key("default")]);
+    assert!(one.changes(&"otherbank".parse().unwrap(), Some(mark)).await.unwrap().1.is_empty());
+}
+
+pub async fn what_is_due_is_found_in_its_order_and_what_is_idle_led_or_waiting_is_not(ground: &impl Ground) {
+    let store = ground.open().await;
+    let bank = key("default").bank;
+    for (name, seconds) in [("second", 20), ("first", 10), ("led", 5), ("waiting", 6), ("later", 100), ("idle", 7)] {
+        let renew_at = Some(START.plus(Duration::from_secs(seconds)));
+        store.put(&key(name), NewTokens { renew_at, ..tokens("a", Some("r")) }).await.unwrap();
+    }
+    ground.advance(Duration::from_secs(30)).await;
+    store.claim(&key("led"), 1, &claimant("other")).await.unwrap();
+    store.claim(&key("waiting"), 1, &claimant("other")).await.unwrap();
+    store.postpone(&key("waiting"), 1, "other", Duration::from_secs(5), false).await.unwrap();
+    let used = ["second", "first", "led", "waiting", "later"].map(|name| (key(name), START.plus(HOLD)));
+    store.touch(used.into()).await.unwrap();
+    let idle = Duration::from_secs(25);
+    let due = store.due(&bank, idle, 10).await.unwrap();
+    assert_eq!(due.grants, [(key("first"), 1), (key("second"), 1)]);
+    assert_eq!(due.next, Some(Duration::from_secs(70)));
+    assert_eq!(store.due(&bank, idle, 1).await.unwrap().grants, [(key("first"), 1)]);
+    assert_eq!(store.load(&key("idle")).await.unwrap().unwrap().facts.renew_at, None);
+}
+
+pub async fn no_change_is_missed_while_many_write_at_once(ground: &impl Ground) {
+    let (reader, bank) = (ground.open().await, key("default").bank);
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..4 {
+        let store = ground.open().await;
+        writers.spawn(async move {
+            for number in 0..25 {
+                store.put(&key(&format!("grant-{writer}-{number}")), tokens("a", None)).await.unwrap();
+            }
+        });
+    }
+    let (mut mark, mut seen) = (Some(0), std::collections::BTreeSet::new());
+    loop {
+        let over = writers.is_empty();
+        let (next, changed) = reader.changes(&bank, mark).await.unwrap();
+        seen.extend(changed.into_iter().map(|key| key.grant.to_string()));
+        mark = Some(next);
+        if over {
+            break;
+        }
+        while writers.try_join_next().is_some_and(|written| written.is_ok()) {}
+    }
+    assert_eq!(seen.len(), 100);
+}
+
+pub async fn consents_come_in_the_order_of_their_age(ground: &impl Ground) {
+    let store = ground.open().await;
+    for name in ["first", "second", "third"] {
+        store.put(&key(name), tokens("a", Some("r"))).await.unwrap();
+        ground.advance(HOLD).await;
+    }
+    let bank = key("first").bank;
+    let consents = store.consents(&bank, START.plus(HOLD * 2), 10).await.unwrap();
+    assert_eq!(consents, [(key("first"), START), (key("second"), START.plus(HOLD))]);
+    assert_eq!(store.consents(&bank, START.plus(HOLD * 3), 1).await.unwrap(), [(key("first"), START)]);
+}
