@@ -1,4 +1,5 @@
-# The sidecar as a static binary and nothing else: no shell, no simulator, not root.
+# The sidecar as a static binary and nothing else: no shell, no simulator, not root. Without the feature pkcs11: what is
+# linked statically cannot load an HSM's library.
 #   docker build -t bankside . && docker run -v ./bankside.toml:/etc/bankside/bankside.toml:ro bankside
 
 FROM rust:1.95-alpine AS build

@@ -1,8 +1,18 @@
-//! Floor 6, the operator's side: health, metrics, and the page that a browser sees when it comes back from a bank.
+//! Floor 6, the operator's side: health, metrics, the page for people, and its API.
+//!
+//! [`serve`] has the routes. `guard` says who may ask, `view` gathers what there is to tell, and `page` and `api` tell it
+//! to people and programs. Nothing of it shows a secret; an authorization URL goes to whoever begins the login only.
 
+mod api;
 pub mod callback;
+mod guard;
 mod health;
+mod html;
+mod page;
+mod problem;
+mod scrape;
 mod server;
+mod view;
 
 pub use callback::LoopbackCallback;
-pub use server::{AdminBank, AdminState, serve};
+pub use server::{AdminBank, AdminState, ReloadReport, View, serve};

@@ -4,32 +4,48 @@
 //! [`App::start`] starts the sidecar: the control thread, which owns store, renewals and the operator's side, and the
 //! workers, which serve.
 
+mod checked;
 mod control;
+mod doors;
+mod fronts;
 mod office;
+mod operator;
+mod reload;
 mod running;
+mod watch;
 mod worker;
 
 pub use office::{BankDesk, Office};
-pub use running::Running;
+pub use running::{Phase, Running};
 
 use std::io;
 use std::sync::Arc;
 
-use crate::config::{Config, Problem, Problems, Severity};
+use crate::config::{Config, Problem, Problems, Reading, Severity};
+use crate::inbound::Inherited;
 use crate::inbound::listen::ListenError;
 use crate::store::StoreError;
+use crate::telemetry::Metrics;
 use crate::upstream::TlsClient;
 use crate::words::{BankName, Clock, Random};
 
+use checked::Checked;
+
 /// A valid configuration whose identities are read and fit.
 pub struct App {
-    config: Arc<Config>,
-    /// In the order of the configuration's banks.
-    tls: Vec<Arc<TlsClient>>,
+    checked: Checked,
     clock: Clock,
     random: Random,
-    warnings: Vec<Problem>,
+    inherited: Inherited,
+    read_again: Option<ReadAgain>,
+    observer: Observer,
+    metrics: Metrics,
 }
+
+/// Reads the configuration once more.
+type ReadAgain = Arc<dyn Fn() -> Reading + Send + Sync>;
+/// Hears what phase begins, and a word about it.
+type Observer = Arc<dyn Fn(Phase, &str) + Send + Sync>;
 
 /// Why the sidecar does not start. Nothing of it goes on running then.
 #[derive(Debug, thiserror::Error)]
@@ -64,52 +80,48 @@ impl App {
 
     /// As [`new`](Self::new), with a clock and randomness of the caller's.
     pub fn with(config: Config, clock: Clock, random: Random) -> Result<Self, Problems> {
-        let mut warnings = config.warnings.clone();
-        let mut problems = Vec::new();
-        let mut tls = Vec::new();
-        for bank in &config.banks {
-            match TlsClient::build(bank, &mut warnings) {
-                Ok(client) => tls.push(Arc::new(client)),
-                Err(found) => problems.extend(found),
-            }
-        }
-        if !problems.is_empty() {
-            return Err(Problems(without_repetitions(problems)));
-        }
-        let identities = tls.iter().filter_map(|client| client.identity());
-        warnings.extend(identities.flat_map(|identity| identity.problems_at(clock.now())));
-        Ok(Self { config: Arc::new(config), tls, clock, random, warnings: without_repetitions(warnings) })
+        let checked = Checked::new(config, clock.now())?;
+        let (inherited, observer) = (Inherited::default(), Arc::new(|_: Phase, _: &str| {}));
+        Ok(Self { checked, clock, random, inherited, read_again: None, observer, metrics: Metrics::default() })
+    }
+
+    /// Reloads by reading the configuration like this: when one of its files changes, and on [`Running::reload`]. The
+    /// environment is the one of the start.
+    #[must_use]
+    pub fn reloading(self, read: impl Fn() -> Reading + Send + Sync + 'static) -> Self {
+        Self { read_again: Some(Arc::new(read)), ..self }
+    }
+
+    /// Listens on these sockets where they are bound to the configured addresses.
+    #[must_use]
+    pub fn with_sockets(self, inherited: Inherited) -> Self {
+        Self { inherited, ..self }
+    }
+
+    /// Tells this one of each phase that begins, with a word about it. It must not block.
+    #[must_use]
+    pub fn observed(self, observer: impl Fn(Phase, &str) + Send + Sync + 'static) -> Self {
+        Self { observer: Arc::new(observer), ..self }
     }
 
     /// The configuration.
     pub fn config(&self) -> &Config {
-        &self.config
+        &self.checked.config
     }
 
     /// What somebody should know although it works. What `check` takes for an error, such as a certificate that is
     /// over, is an error here too: the sidecar runs all the same, since the bank decides.
     pub fn findings(&self) -> &[Problem] {
-        &self.warnings
+        &self.checked.warnings
     }
 
     /// Whether [`findings`](Self::findings) has an error.
     pub fn is_sound(&self) -> bool {
-        self.warnings.iter().all(|problem| problem.severity == Severity::Warning)
+        self.checked.warnings.iter().all(|problem| problem.severity == Severity::Warning)
     }
 
     /// The banks with what connects to them.
     pub fn banks(&self) -> impl Iterator<Item = (&Arc<crate::config::Bank>, &Arc<TlsClient>)> {
-        self.config.banks.iter().zip(&self.tls)
+        self.checked.banks()
     }
-}
-
-/// Banks that share an identity share its problems: each is told once.
-fn without_repetitions(problems: Vec<Problem>) -> Vec<Problem> {
-    let mut once: Vec<Problem> = Vec::new();
-    for problem in problems {
-        if !once.contains(&problem) {
-            once.push(problem);
-        }
-    }
-    once
 }

@@ -8,10 +8,13 @@ mod demo;
 mod grant;
 mod login;
 mod output;
+mod register;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
 mod signals;
+mod store;
+mod supervisor;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,9 +47,14 @@ enum Command {
     Check(check::Args),
     /// Gets a grant: the account's owner authorizes the access in a browser
     Login(login::Args),
-    /// Lists, shows and imports grants
+    /// Registers the app at a bank, and cares for its registrations
+    Register(register::Args),
+    /// Lists, shows, imports, renews and removes grants
     #[command(subcommand)]
     Grant(grant::Args),
+    /// Cares for the store of grants
+    #[command(subcommand)]
+    Store(store::Args),
     /// Shows what the QWAC says: holder, PSD2 roles, validity, chain
     Certificate(certificate::Args),
     /// Runs the simulated banks alone
@@ -99,6 +107,8 @@ impl Command {
             Self::Run(args) => run::run(&args, configured),
             Self::Check(args) => check::run(&args, configured),
             Self::Login(args) => login::run(&args, configured),
+            Self::Register(args) => register::run(&args, configured),
+            Self::Store(args) => store::run(&args, configured),
             Self::Grant(args) => grant::run(&args, configured),
             Self::Certificate(args) => certificate::run(&args, configured),
             #[cfg(feature = "sandbox")]

@@ -35,14 +35,16 @@ mod valid_registration;
 mod valid_routes;
 mod valid_token;
 
-pub use bank::{Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, Timeouts, Tls, TlsVersion};
+pub use bank::{
+    Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, ScopeRole, Timeouts, Tls, TlsVersion,
+};
 pub use environment::{Environment, ProcessEnvironment};
 pub use grants::{
     AuthorizationCode, BasicEncoding, ClientAuth, ClientCredentials, GrantType, Registration, RegistrationFormat,
     Revocation, Session, TokenEndpoint,
 };
-pub use identity::{FileContent, Identity, IdentitySource};
-pub use load::schema;
+pub use identity::{FileContent, Identity, IdentitySource, NextIdentity, Pkcs11, Pkcs11Key};
+pub use load::{Reading, schema};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use profile::profile_names;
 pub use route::{PathPattern, Route, RouteAction};

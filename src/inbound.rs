@@ -1,11 +1,13 @@
 //! Floor 3, the door: listeners, who may come in, and the serving of HTTP/1.1 and HTTP/2 to any [`Service`].
 //!
-//! A connection's way: [`listen`] binds, [`spread`] accepts and picks a worker, [`serve()`] speaks with the app until one
-//! of them has enough. [`access`] judges a request; when and with which answer is the service's matter.
+//! A connection's way: [`listen`] binds (or finds bound: [`inherited`]), [`spread`] accepts and picks a worker,
+//! [`serve()`] speaks with the app until one of them has enough. [`access`] judges a request; when and with which answer
+//! is the service's matter.
 
 pub mod access;
 mod http1;
 mod http2;
+pub mod inherited;
 pub mod listen;
 mod serve;
 pub mod spread;
@@ -20,12 +22,14 @@ use http::StatusCode;
 use crate::message::http1::{HeadLimits, ParseError};
 use crate::message::{Request, Response};
 
+pub use inherited::Inherited;
 pub use serve::serve;
 pub use stream::Stream;
 
 /// What answers requests. It knows nothing of connections.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Answers a request. If the app hangs up, the future is dropped.
+    /// Answers a request. If the app hangs up, the future is dropped. After an answer with `Connection: close` nothing
+    /// more is taken from an HTTP/1 connection.
     fn call(&self, request: Request, caller: &Caller) -> impl Future<Output = Response> + Send;
 
     /// The answer to what is not a request; the connection closes after it.

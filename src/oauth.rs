@@ -10,8 +10,14 @@ mod callback;
 mod client;
 pub mod edge;
 mod failure;
+mod foretell;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod grants;
 mod login;
+mod registration;
+mod registration_outcome;
+mod registration_wire;
 mod renewal;
 mod request;
 mod revocation;
@@ -23,8 +29,11 @@ mod tests;
 mod tokens;
 
 pub use edge::{BankCall, CallAnswer, CallError, Edge};
+pub use foretell::EndingConsent;
 pub use grants::{GrantError, Revealed};
 pub use login::{Authorization, LoginError, bank_of_callback};
+pub use registration::Tell;
+pub use registration_outcome::{RegistrationError, RegistrationReport};
 pub use state::{GrantReport, GrantState};
 pub use tokens::{Parts, Tokens};
 

@@ -4,6 +4,8 @@
 //! answers from `upstream`, requests from `inbound`.
 
 mod event;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod incoming;
 mod limits;
 mod outgoing;
@@ -13,6 +15,7 @@ mod replay;
 mod resend;
 mod routes;
 mod serve;
+mod trailers;
 
 pub use limits::InFlight;
 pub use routes::Routes;

@@ -11,7 +11,8 @@ pub mod seal;
 pub mod sqlite;
 
 pub use grant::{
-    Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, NewTokens, RegisteredClient, Settled, Standing,
+    Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, RegisteredClient, Resealed, Settled,
+    Standing,
 };
 pub use sqlite::Sqlite;
 
@@ -73,6 +74,17 @@ pub trait Store: Send + Sync {
 
     /// The names of the bank's grants that changed after `mark`, with a new mark. `None` asks for the mark alone.
     fn changes(&self, bank: &BankName, mark: Option<u64>) -> Answer<'_, (u64, Vec<GrantKey>)>;
+
+    /// At most `limit` living grants of the bank whose person consented before that moment, and when; the earliest
+    /// first.
+    fn consents(&self, bank: &BankName, before: Timestamp, limit: usize) -> Answer<'_, Vec<(GrantKey, Timestamp)>>;
+
+    /// One step of sealing anew under the first key what stands under another: the next `limit` grants of all banks
+    /// after `after`, in the order of bank and name; at the beginning (`None`) also all that is kept beside grants.
+    fn reseal(&self, after: Option<&GrantKey>, limit: usize) -> Answer<'_, Resealed>;
+
+    /// Forgets the keys under which nothing is sealed any more: the store opens without them from here on.
+    fn retire_keys(&self) -> Answer<'_, KeysInUse>;
 
     /// The bank's registered clients, the one registered last at the end.
     fn clients(&self, bank: &BankName) -> Answer<'_, Vec<RegisteredClient>>;

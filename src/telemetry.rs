@@ -3,4 +3,4 @@
 pub mod log;
 pub mod metrics;
 
-pub use metrics::{BankMetrics, Metrics};
+pub use metrics::{BankMetrics, ConnectionMetrics, Metrics, Reach, Standing, Towards};

@@ -7,11 +7,14 @@ pub mod connect;
 mod deadline;
 mod exchange;
 mod failure;
+#[cfg(feature = "pkcs11")]
+mod hsm;
 mod http1;
 mod http2;
 pub mod identity;
 mod limit;
 mod pool;
+pub mod probe;
 mod race;
 mod roots;
 pub mod tls;
@@ -23,6 +26,7 @@ pub use failure::{Failure, Progress, SendError};
 pub use identity::Identity;
 pub use limit::ConnectionLimit;
 pub use tls::TlsClient;
+pub use wire::Life;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -98,10 +98,10 @@ async fn separate_processes_work_together_with_a_login_in_a_real_browser() {
     let of_login = until_some("the callback's port is free", || is_free(8765).then_some(8765)).await;
     let login = Login::begin(&config, "icard", "default");
     browser.open(&login.url).await;
-    assert!(browser.text("h1").await.contains("asks for access"));
+    browser.shows("h1", "asks for access").await;
     browser.picture("consent.png").await;
     browser.click("#approve").await;
-    assert_eq!(browser.text("h1").await, "Access is authorized");
+    browser.shows("h1", "Access is authorized").await;
     browser.picture("authorized.png").await;
     let ended_on = browser.client.current_url().await.expect("an address");
     assert_eq!(ended_on.port(), Some(of_login));
@@ -127,7 +127,7 @@ async fn a_person_who_clicks_deny_ends_the_login_without_a_grant() {
     let browser = Browser::start().await;
     let login = Login::begin(&world.config, "cnb", "pisp");
     browser.open(&login.url).await;
-    assert!(browser.text("h1").await.contains("asks for access"));
+    browser.shows("h1", "asks for access").await;
     browser.picture("consent-cnb.png").await;
     // The redirect URI leads to a host that is not there: the browser still shows its address.
     browser.click("#deny").await;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::oauth::{GrantError, GrantState};
 
-use super::server::{AdminBank, AdminState};
+use super::server::{AdminBank, AdminState, ReloadReport};
 
 /// What `/readyz` says.
 #[derive(Serialize)]
@@ -19,6 +19,9 @@ pub(super) struct Readiness {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
     banks: Vec<BankReadiness>,
+    /// How the last reload went. A failed one takes nothing away: what ran before runs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload: Option<ReloadReport>,
 }
 
 #[derive(Serialize)]
@@ -27,7 +30,22 @@ struct BankReadiness {
     ready: bool,
     /// What is missing, and what to do about it.
     missing: Vec<String>,
+    /// Consents that end soon: nothing is missing yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    consents_ending: Vec<ConsentEnding>,
 }
+
+#[derive(Serialize)]
+struct ConsentEnding {
+    grant: String,
+    consent_until: String,
+    days_left: u64,
+    /// What to do about it.
+    remedy: String,
+}
+
+/// How many consents are told of for each bank.
+const MOST_CONSENTS: usize = 20;
 
 /// It answers, so it lives.
 pub(super) async fn live() -> &'static str {
@@ -37,17 +55,33 @@ pub(super) async fn live() -> &'static str {
 /// 200 where every bank has a usable certificate and the grants that requests use which name none.
 pub(super) async fn ready(State(state): State<Arc<AdminState>>) -> (StatusCode, Json<Readiness>) {
     let mut banks = Vec::new();
-    for bank in &state.banks {
+    let view = state.view.load_full();
+    for bank in &view.banks {
         let missing = missing(bank, &state).await;
-        banks.push(BankReadiness { bank: bank.bank.name.to_string(), ready: missing.is_empty(), missing });
+        let consents_ending = consents_ending(bank).await;
+        let name = bank.bank.name.to_string();
+        banks.push(BankReadiness { bank: name, ready: missing.is_empty(), missing, consents_ending });
     }
     let draining = state.drain.is_cancelled();
     let ready = !draining && banks.iter().all(|bank| bank.ready);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, reason: draining.then_some("the sidecar is ending"), banks }))
+    let reason = draining.then_some("the sidecar is ending");
+    (status, Json(Readiness { ready, reason, banks, reload: view.reload.clone() }))
 }
 
-async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
+/// Consents that end soon, the first one first. A store that fails shows in what is missing.
+async fn consents_ending(bank: &AdminBank) -> Vec<ConsentEnding> {
+    let ending = bank.tokens.ending_consents(MOST_CONSENTS).await.unwrap_or_default();
+    let shown = ending.into_iter().map(|consent| ConsentEnding {
+        remedy: format!("run `bankside login {} {}`", bank.bank.name, consent.grant),
+        grant: consent.grant.to_string(),
+        consent_until: consent.until.to_string(),
+        days_left: consent.days_left,
+    });
+    shown.collect()
+}
+
+pub(super) async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String> {
     let now = state.clock.now();
     let identity = bank.tls.identity().into_iter();
     let findings = identity.flat_map(|identity| identity.problems_at(now));

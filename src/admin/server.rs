@@ -1,31 +1,38 @@
-//! The operator's listener: routes, and the rule that no web page of another origin may ask.
+//! The operator's listener and its routes.
 
 use std::io;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::{HeaderMap, StatusCode, header};
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{MethodRouter, delete, get, post};
+use serde::Serialize;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Bank, Listen};
-use crate::inbound::access::Host;
 use crate::inbound::listen::Listener;
 use crate::oauth::Tokens;
 use crate::telemetry::Metrics;
 use crate::upstream::TlsClient;
 use crate::words::Clock;
 
-use super::health;
+use super::guard::guard;
+use super::{api, health, page, scrape};
+
+/// The page for people.
+pub(super) const PAGE: &str = "/";
+/// Where a browser comes back to from a bank.
+pub(super) const CALLBACK: &str = "/callback";
+/// The longest content that is read: a pasted address.
+const LONGEST_CONTENT: usize = 64 * 1024;
 
 /// What the operator's side tells of.
 pub struct AdminState {
-    /// The banks.
-    pub banks: Vec<AdminBank>,
+    /// The banks, and how the last reload went.
+    pub view: Arc<ArcSwap<View>>,
     /// The metrics.
     pub metrics: Metrics,
     /// The time.
@@ -36,7 +43,28 @@ pub struct AdminState {
     pub listen: Listen,
 }
 
+/// What a reload changes.
+#[derive(Clone, Default)]
+pub struct View {
+    /// The banks.
+    pub banks: Vec<AdminBank>,
+    /// How the last reload went, if there was one.
+    pub reload: Option<ReloadReport>,
+}
+
+/// How a reload went.
+#[derive(Clone, Serialize)]
+pub struct ReloadReport {
+    /// `ok`, or `failed`: then everything goes on as it was before.
+    pub outcome: &'static str,
+    /// When it was, as RFC 3339 has it.
+    pub at: String,
+    /// Why it failed.
+    pub problems: Vec<String>,
+}
+
 /// A bank, as the operator sees it.
+#[derive(Clone)]
 pub struct AdminBank {
     /// The bank.
     pub bank: Arc<Bank>,
@@ -46,14 +74,42 @@ pub struct AdminBank {
     pub tokens: Arc<Tokens>,
 }
 
+impl AdminState {
+    /// The banks of this moment.
+    pub(super) fn banks(&self) -> Vec<AdminBank> {
+        self.view.load().banks.clone()
+    }
+}
+
+/// Every route. What is for programs is described in `openapi.json`, which a test compares with this.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<AdminState>>)> {
+    vec![
+        (PAGE, get(page::page)),
+        ("/page.css", get(page::css)),
+        ("/page.js", get(page::js)),
+        ("/icon.svg", get(page::icon)),
+        (CALLBACK, get(api::come_back)),
+        ("/livez", get(health::live)),
+        ("/readyz", get(health::ready)),
+        ("/metrics", get(scrape::metrics)),
+        ("/api/openapi.json", get(api::openapi)),
+        ("/api/banks", get(api::banks)),
+        ("/api/banks/{bank}/callback", post(api::paste)),
+        ("/api/banks/{bank}/grants/{grant}", delete(api::remove)),
+        ("/api/banks/{bank}/grants/{grant}/authorize", post(api::authorize)),
+        ("/api/banks/{bank}/grants/{grant}/renew", post(api::renew)),
+    ]
+}
+
 /// Serves the operator's side until `stop`.
 pub async fn serve(listener: Listener, state: AdminState, stop: CancellationToken) -> io::Result<()> {
     let state = Arc::new(state);
-    let routes = Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics))
-        .layer(middleware::from_fn_with_state(Arc::clone(&state), only_own_hosts))
+    let routes = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+        .fallback(api::nothing)
+        .layer(DefaultBodyLimit::max(LONGEST_CONTENT))
+        .layer(middleware::from_fn_with_state(Arc::clone(&state), guard))
         .with_state(state);
     let stopped = stop.cancelled_owned();
     match listener {
@@ -66,42 +122,21 @@ pub async fn serve(listener: Listener, state: AdminState, stop: CancellationToke
     }
 }
 
-/// Lets through what no web page can send: one that rebinds its own name to this address sends that name as `Host`.
-async fn only_own_hosts(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST);
-    let host =
-        host.map_or_else(|| request.uri().authority().map(|a| a.as_str().as_bytes()), |host| Some(host.as_bytes()));
-    let is_own = host.and_then(Host::parse).is_some_and(|host| is_own(&host, &state.listen));
-    if !is_own {
-        return (StatusCode::MISDIRECTED_REQUEST, "the Host is not this sidecar's\n").into_response();
-    }
-    if is_cross_site(request.headers()) {
-        return (StatusCode::FORBIDDEN, "a web page of another origin must not ask\n").into_response();
-    }
-    next.run(request).await
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
 
-/// Over a unix socket no web page comes. An address that is listened on as a wildcard has many names, but a web page
-/// can rebind only a name, never an address.
-fn is_own(host: &Host<'_>, listen: &Listen) -> bool {
-    match listen {
-        Listen::Unix(_) => true,
-        Listen::Tcp(address) => {
-            let is_wildcard = address.ip().is_unspecified();
-            host.is_loopback() || host.is_address(address.ip()) || (is_wildcard && host.is_any_address())
-        }
-    }
-}
+    use super::*;
 
-/// What a browser says of a request that a page of another site makes (Fetch Metadata).
-fn is_cross_site(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin")
-}
-
-async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
-    const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match state.metrics.encode() {
-        Ok(text) => ([(header::CONTENT_TYPE, TYPE)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    #[test]
+    fn the_document_describes_every_route_but_the_pages_own_resources() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("openapi.json")).expect("the document is JSON");
+        let described: BTreeSet<&str> =
+            document["paths"].as_object().expect("paths").keys().map(String::as_str).collect();
+        let resources = ["/page.css", "/page.js", "/icon.svg"];
+        let served: BTreeSet<&str> =
+            routes().iter().map(|(path, _)| *path).filter(|path| !resources.contains(path)).collect();
+        assert_eq!(described, served);
     }
 }

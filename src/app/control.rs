@@ -1,64 +1,75 @@
-//! The control thread: store, renewals, the operator's side, accepting. Nothing of it is in a request's way.
+//! The control thread: store, renewals, the operator's side, accepting, reloading. Nothing of it is in a request's way.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admin::{self, AdminBank, AdminState};
 use crate::config::Listen;
-use crate::inbound::ServeSettings;
-use crate::inbound::listen::{Listener, bind};
-use crate::inbound::spread::{Spread, accept, spread};
-use crate::proxy::{InFlight, Shared};
-use crate::telemetry::Metrics;
-use crate::upstream::ConnectionLimit;
+use crate::inbound::spread::spread;
 
-use super::office::{BankDesk, Office, client_settings, drain_bound};
-use super::worker::{Front, FrontIndex, Worker};
+use super::doors::{Doors, Unbound};
+use super::fronts::{Fronts, wait_a_moment};
+use super::office::Office;
+use super::operator::Operator;
+use super::reload::Reloader;
+use super::running::{Addresses, Phase};
 use super::{App, StartError};
 
 /// Connections of apps, of all banks together. Beyond, they wait in the kernel.
 const MOST_CONNECTIONS: usize = 16_384;
+/// How long renewals that are under way at the end are waited for. No call takes that long; what may is a store that does
+/// not take the bank's answer, and whoever manages the process kills it after half a minute or so.
+const LAST_RENEWALS: Duration = Duration::from_secs(25);
 
 /// What the control thread runs.
 pub(super) struct Control {
     pub(super) app: App,
     pub(super) drain: CancellationToken,
-    /// The operator's side goes last: it tells of the drain.
-    pub(super) stop_admin: CancellationToken,
+    /// Somebody asks for a reload.
+    pub(super) asked: Arc<Notify>,
+    pub(super) addresses: Addresses,
 }
 
-/// What is listened on, or why nothing is.
-type Ready = Result<Vec<(String, Listen)>, StartError>;
+/// How the start went.
+type Ready = Result<(), StartError>;
 
 /// Everything that was bound and started.
-struct Started {
-    listeners: Vec<(String, Listen)>,
-    tasks: TaskTracker,
-    workers: Vec<oneshot::Receiver<()>>,
+pub(super) struct Sidecar {
+    pub(super) office: Office,
+    pub(super) fronts: Fronts,
+    pub(super) doors: Doors,
+    pub(super) operator: Operator,
+    /// Ends the schedule of the tokens of this generation.
+    pub(super) schedule: CancellationToken,
+    accepting: TaskTracker,
+    addresses: Addresses,
 }
 
 /// Runs the sidecar to its end. `ready` hears how the start went.
-pub(super) fn run(control: &Control, ready: &SyncSender<Ready>) {
+pub(super) fn run(control: Control, ready: &SyncSender<Ready>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return tell(ready, Err(error.into())),
     };
+    let drain = control.drain.clone();
     runtime.block_on(async {
+        let observer = Arc::clone(&control.app.observer);
         match control.start().await {
             Err(error) => {
                 // What had started before the failure ends.
-                control.drain.cancel();
+                drain.cancel();
                 tell(ready, Err(error));
             }
-            Ok(started) => {
-                tell(ready, Ok(started.listeners.clone()));
-                started.until_ended(control).await;
+            Ok((mut sidecar, mut reloader)) => {
+                tell(ready, Ok(()));
+                observer(Phase::Ready, &sidecar.status());
+                reloader.until_drain(&mut sidecar).await;
+                observer(Phase::Ending, "finishing the requests that are under way");
+                sidecar.end().await;
             }
         }
     });
@@ -72,115 +83,66 @@ fn tell(ready: &SyncSender<Ready>, outcome: Ready) {
 }
 
 impl Control {
-    async fn start(&self) -> Result<Started, StartError> {
+    async fn start(mut self) -> Result<(Sidecar, Reloader), StartError> {
+        let config = Arc::clone(&self.app.checked.config);
+        let metrics = self.app.metrics.clone();
+        let (spread, connections) = spread(config.workers, MOST_CONNECTIONS);
+        let accepting = TaskTracker::new();
+        let mut doors = Doors::new(spread, accepting.clone(), self.drain.clone());
+        let mut operator = Operator::new(metrics.clone(), self.app.clock.clone(), self.drain.clone());
         // Addresses first: what is taken by another process is the likeliest failure, and nothing is touched by then.
-        let bound = self.bind()?;
+        let opening = doors.plan(&config, &mut self.app.inherited).map_err(|Unbound { error, .. }| error)?;
+        let moving = operator.plan(config.admin.as_ref(), &mut self.app.inherited)?;
+        for address in self.app.inherited.left() {
+            tracing::warn!(%address, "a socket of the service manager is for no address of the configuration");
+        }
         let office = self.app.open().await?;
-        let metrics = Metrics::default();
-        let (spread, receivers) = spread(self.app.config.workers, MOST_CONNECTIONS);
-        let fronts: Vec<Front> = office.banks().iter().map(|desk| self.front(desk, &metrics)).collect();
-        let bound_of_drain = drain_bound(office.banks());
-        let mut workers = Vec::new();
-        for (number, connections) in receivers.into_iter().enumerate() {
-            let worker =
-                Worker { fronts: fronts.clone(), connections, drain: self.drain.clone(), bound: bound_of_drain };
-            workers.push(worker.start(number)?);
-        }
-        for desk in office.banks() {
-            desk.tokens.start(self.drain.clone());
-        }
-        let tasks = TaskTracker::new();
-        let mut listeners = Vec::new();
-        for (name, bank, listener) in bound {
-            let address = listener.address()?;
-            tracing::info!(name, %address, "listening");
-            listeners.push((name, address.clone()));
-            match bank {
-                Some(front) => self.accept(&tasks, listener, front, spread.clone()),
-                None => self.serve_admin(&tasks, listener, address, &office, &metrics),
-            }
-        }
-        Ok(Started { listeners, tasks, workers })
-    }
-
-    /// Binds every address: the banks', and the operator's, which has no front.
-    fn bind(&self) -> Result<Vec<(String, Option<FrontIndex>, Listener)>, StartError> {
-        let config = &self.app.config;
-        let banks = config.banks.iter().enumerate();
-        let of_banks = banks.flat_map(|(front, bank)| {
-            bank.listen.iter().map(move |listen| (bank.name.to_string(), Some(front), listen))
-        });
-        let of_admin = config.admin.iter().map(|listen| ("admin".to_owned(), None, listen));
-        of_banks.chain(of_admin).map(|(name, front, listen)| Ok((name, front, bind(listen)?))).collect()
-    }
-
-    fn front(&self, desk: &BankDesk, metrics: &Metrics) -> Front {
-        let bank = &desk.bank;
-        let (limits, timeouts) = (&bank.limits, &bank.timeouts);
-        let connections = Arc::new(ConnectionLimit::new(limits.connections));
-        Front {
-            shared: Shared {
-                bank: Arc::clone(bank),
-                in_flight: InFlight::new(limits.in_flight, limits.queue),
-                tokens: Arc::clone(&desk.tokens),
-                metrics: Arc::new(metrics.bank(&bank.name)),
-                random: self.app.random.clone(),
-            },
-            tls: Arc::clone(&desk.tls),
-            client: client_settings(bank, connections),
-            serve: ServeSettings { request: timeouts.request, idle: timeouts.idle, ..ServeSettings::default() },
-        }
-    }
-
-    fn accept(&self, tasks: &TaskTracker, listener: Listener, front: FrontIndex, spread: Spread<FrontIndex>) {
-        let drain = self.drain.clone();
-        tasks.spawn(async move {
-            if let Err(error) = accept(listener, front, spread, drain).await {
-                tracing::error!(%error, "a listener failed");
-            }
-        });
-    }
-
-    fn serve_admin(
-        &self,
-        tasks: &TaskTracker,
-        listener: Listener,
-        address: Listen,
-        office: &Office,
-        metrics: &Metrics,
-    ) {
-        let banks = office.banks().iter().map(|desk| AdminBank {
-            bank: Arc::clone(&desk.bank),
-            tls: Arc::clone(&desk.tls),
-            tokens: Arc::clone(&desk.tokens),
-        });
-        let state = AdminState {
-            banks: banks.collect(),
-            metrics: metrics.clone(),
-            clock: self.app.clock.clone(),
-            drain: self.drain.clone(),
-            listen: address,
-        };
-        let stop = self.stop_admin.clone();
-        tasks.spawn(async move {
-            if let Err(error) = admin::serve(listener, state, stop).await {
-                tracing::error!(%error, "the operator's listener failed");
-            }
-        });
+        let mut fronts = Fronts::start(connections, metrics, self.app.random.clone())?;
+        fronts.serve(office.banks()).await;
+        doors.rearrange(opening);
+        operator.show(office.banks());
+        operator.take(moving);
+        let (schedule, addresses) = (self.drain.child_token(), Arc::clone(&self.addresses));
+        let sidecar = Sidecar { office, fronts, doors, operator, schedule, accepting, addresses };
+        sidecar.begin_schedule();
+        sidecar.publish_addresses();
+        let reloader = Reloader::new(self.app, self.drain, self.asked).await;
+        Ok((sidecar, reloader))
     }
 }
 
-impl Started {
-    /// Waits for the drain, then for whatever is still under way; each worker bounds that itself.
-    async fn until_ended(self, control: &Control) {
-        control.drain.cancelled().await;
-        for worker in self.workers {
-            // An error says that the worker's thread is gone, which is an end too.
-            let _ = worker.await;
+impl Sidecar {
+    /// Starts what happens to tokens unasked.
+    pub(super) fn begin_schedule(&self) {
+        for desk in self.office.banks() {
+            desk.tokens.start(self.schedule.clone());
         }
-        control.stop_admin.cancel();
-        self.tasks.close();
-        // Somebody who asks slowly must not hold the end up.
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
+    }
+
+    /// Lets everybody know where it listens.
+    pub(super) fn publish_addresses(&self) {
+        self.addresses.store(Arc::new(self.listeners()));
+    }
+
+    fn listeners(&self) -> Vec<(String, Listen)> {
+        self.doors.addresses().into_iter().chain(self.operator.address()).collect()
+    }
+
+    /// One line for people: who is served.
+    pub(super) fn status(&self) -> String {
+        let banks: Vec<&str> = self.office.banks().iter().map(|desk| desk.bank.name.as_str()).collect();
+        format!("serving {}", banks.join(", "))
+    }
+
+    /// Waits for whatever is still under way; each worker bounds that itself.
+    async fn end(mut self) {
+        // The workers end when nobody can hand them a connection any more.
+        drop(self.doors);
+        wait_a_moment(&self.accepting).await;
+        self.fronts.ended().await;
+        if tokio::time::timeout(LAST_RENEWALS, self.office.settle()).await.is_err() {
+            tracing::error!("a renewal did not end in time and is cut: its grant may need an authorization");
+        }
+        self.operator.end().await;
     }
 }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Bank;
 use crate::oauth::{Edge, Parts, Tokens};
 use crate::store::{Sqlite, Store};
+use crate::telemetry::{Metrics, Towards};
 use crate::upstream::{ClientSettings, ConnectionLimit, TlsClient};
+use crate::words::{Clock, Random};
 
+use super::checked::Checked;
 use super::{App, StartError, UnknownBank};
 
 /// Connections to a bank's token endpoint: calls there are rare, and none may wait for the apps' requests.
@@ -19,6 +23,10 @@ const ENDPOINT_CONNECTIONS: usize = 8;
 pub struct Office {
     store: Arc<dyn Store>,
     banks: Vec<BankDesk>,
+    under_way: TaskTracker,
+    clock: Clock,
+    random: Random,
+    metrics: Metrics,
 }
 
 /// One bank: what it is, how it is reached, and its tokens.
@@ -35,24 +43,18 @@ pub struct BankDesk {
 impl App {
     /// Opens the store. Renewals and calls to token endpoints run on the runtime that this is called on.
     pub async fn open(&self) -> Result<Office, StartError> {
-        let (settings, clock, random) = (self.config.store.clone(), self.clock.clone(), self.random.clone());
+        let (settings, clock, random) = (self.checked.config.store.clone(), self.clock.clone(), self.random.clone());
         let opening = tokio::task::spawn_blocking(move || Sqlite::open(&settings, clock, &random));
         let store: Arc<dyn Store> = opening.await.map_err(|_| StartError::Lost)??;
-        let banks = self.banks().map(|(bank, tls)| self.desk(bank, tls, &store)).collect();
-        Ok(Office { store, banks })
-    }
-
-    fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>, store: &Arc<dyn Store>) -> BankDesk {
-        let settings = client_settings(bank, Arc::new(ConnectionLimit::new(ENDPOINT_CONNECTIONS)));
-        let parts = Parts {
-            store: Arc::clone(store),
-            call: Arc::new(Edge::new(Arc::clone(tls), settings)),
+        let office = Office {
+            store,
+            banks: Vec::new(),
+            under_way: TaskTracker::new(),
             clock: self.clock.clone(),
             random: self.random.clone(),
-            control: Handle::current(),
-            certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
+            metrics: self.metrics.clone(),
         };
-        BankDesk { bank: Arc::clone(bank), tls: Arc::clone(tls), tokens: Tokens::new(Arc::clone(bank), parts) }
+        Ok(office.succeeded_by(&self.checked))
     }
 }
 
@@ -63,6 +65,35 @@ pub(super) fn client_settings(bank: &Bank, connections: Arc<ConnectionLimit>) ->
 }
 
 impl Office {
+    /// The office for these banks, over the same store. Tokens in memory stay, and so do renewals that are under way.
+    pub(super) fn succeeded_by(&self, checked: &Checked) -> Self {
+        let banks = checked.banks().map(|(bank, tls)| self.desk(bank, tls)).collect();
+        let (store, under_way) = (Arc::clone(&self.store), self.under_way.clone());
+        let (clock, random, metrics) = (self.clock.clone(), self.random.clone(), self.metrics.clone());
+        Self { store, banks, under_way, clock, random, metrics }
+    }
+
+    fn desk(&self, bank: &Arc<Bank>, tls: &Arc<TlsClient>) -> BankDesk {
+        let metrics = self.metrics.bank(&bank.name);
+        let limit = ConnectionLimit::counted(ENDPOINT_CONNECTIONS, metrics.connections(Towards::OAuth));
+        let settings = client_settings(bank, Arc::new(limit));
+        let parts = Parts {
+            store: Arc::clone(&self.store),
+            call: Arc::new(Edge::new(Arc::clone(tls), settings)),
+            clock: self.clock.clone(),
+            random: self.random.clone(),
+            control: Handle::current(),
+            under_way: self.under_way.clone(),
+            certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
+            metrics,
+        };
+        let tokens = match self.bank(bank.name.as_str()) {
+            Ok(former) => former.tokens.succeed(Arc::clone(bank), parts),
+            Err(_) => Tokens::new(Arc::clone(bank), parts),
+        };
+        BankDesk { bank: Arc::clone(bank), tls: Arc::clone(tls), tokens }
+    }
+
     /// Every bank, in the order of the configuration.
     pub fn banks(&self) -> &[BankDesk] {
         &self.banks
@@ -80,6 +111,13 @@ impl Office {
     /// The store that all banks share.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// Waits until no renewal or end of a login is under way, those of former offices included, however long the store
+    /// takes to keep the answer: one that is not kept is a consent lost.
+    pub async fn settle(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 }
 

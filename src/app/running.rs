@@ -1,8 +1,10 @@
 //! The handle of a sidecar that runs.
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::watch;
+use arc_swap::ArcSwap;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Listen;
@@ -10,9 +12,24 @@ use crate::config::Listen;
 use super::control::{self, Control};
 use super::{App, StartError};
 
+/// What is listened on, for whom.
+pub(super) type Addresses = Arc<ArcSwap<Vec<(String, Listen)>>>;
+
+/// What the sidecar is about to do, as a service manager wants to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It serves: after the start, and after each reload, whatever came of that.
+    Ready,
+    /// It reads the configuration once more, and serves meanwhile.
+    Reloading,
+    /// It drains.
+    Ending,
+}
+
 /// A sidecar that runs in threads of its own. Dropping the handle ends it as [`drain`](Self::drain) does.
 pub struct Running {
-    listeners: Vec<(String, Listen)>,
+    addresses: Addresses,
+    asked: Arc<Notify>,
     drain: CancellationToken,
     ended: watch::Receiver<bool>,
     control: Option<JoinHandle<()>>,
@@ -21,16 +38,17 @@ pub struct Running {
 impl App {
     /// Starts the sidecar: returns when every listener is bound, or with nothing left behind. It blocks meanwhile.
     pub fn start(self) -> Result<Running, StartError> {
-        let drain = CancellationToken::new();
+        let (drain, asked, addresses) = (CancellationToken::new(), Arc::<Notify>::default(), Addresses::default());
         let (ended_sender, ended) = watch::channel(false);
         let (ready_sender, ready) = std::sync::mpsc::sync_channel(1);
-        let control = Control { app: self, drain: drain.clone(), stop_admin: CancellationToken::new() };
+        let control =
+            Control { app: self, drain: drain.clone(), asked: Arc::clone(&asked), addresses: Arc::clone(&addresses) };
         let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
-            control::run(&control, &ready_sender);
+            control::run(control, &ready_sender);
             ended_sender.send_replace(true);
         })?;
         match ready.recv() {
-            Ok(Ok(listeners)) => Ok(Running { listeners, drain, ended, control: Some(thread) }),
+            Ok(Ok(())) => Ok(Running { addresses, asked, drain, ended, control: Some(thread) }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::Lost),
         }
@@ -39,8 +57,13 @@ impl App {
 
 impl Running {
     /// What is listened on: the bank's name or `admin`, and the address, with the port that was given for port 0.
-    pub fn listeners(&self) -> &[(String, Listen)] {
-        &self.listeners
+    pub fn listeners(&self) -> Vec<(String, Listen)> {
+        self.addresses.load().to_vec()
+    }
+
+    /// Asks for a reload, of which the log, `/readyz` and the metrics tell how it went. It does not wait for that.
+    pub fn reload(&self) {
+        self.asked.notify_one();
     }
 
     /// Begins to end: listeners close, requests under way finish, within the longest response timeout.

@@ -1,18 +1,22 @@
 //! A worker: one thread, one single-threaded runtime, its own connections of apps and its own pools to the banks.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::inbound::ServeSettings;
 use crate::inbound::spread::Accepted;
 use crate::proxy::{Proxy, Shared};
+use crate::telemetry::BankMetrics;
 use crate::upstream::{Client, ClientSettings, Endpoint, TlsClient};
+use crate::words::BankName;
+
+use super::doors::Door;
 
 /// A bank as every worker builds its own proxy of it.
 #[derive(Clone)]
@@ -23,21 +27,45 @@ pub(super) struct Front {
     pub(super) serve: ServeSettings,
 }
 
-/// A bank's place among the fronts: what a connection says of its listener.
-pub(super) type FrontIndex = usize;
+/// What a worker is told.
+pub(super) enum Order {
+    /// Serve these banks so from here on. Others go on as they were: connections may still be led to them.
+    Serve(Generation),
+    /// Nothing leads any more to banks that the last generation does not have.
+    ForgetOthers,
+}
+
+/// The banks as they are to be served.
+pub(super) struct Generation {
+    pub(super) fronts: Vec<Front>,
+    /// How long requests under way may go on when the sidecar ends.
+    pub(super) drain_bound: Duration,
+    /// Hears when the worker has taken it.
+    pub(super) taken: oneshot::Sender<()>,
+}
 
 /// What a worker needs.
 pub(super) struct Worker {
-    pub(super) fronts: Vec<Front>,
-    pub(super) connections: UnboundedReceiver<Accepted<FrontIndex>>,
-    pub(super) drain: CancellationToken,
-    pub(super) bound: Duration,
+    /// Ends when nobody accepts any more.
+    pub(super) connections: UnboundedReceiver<Accepted<Door>>,
+    pub(super) orders: UnboundedReceiver<Order>,
+}
+
+/// What a worker has.
+#[derive(Default)]
+struct Bench {
+    fronts: HashMap<BankName, Served>,
+    /// Those that the last generation does not have.
+    others: Vec<BankName>,
+    drain_bound: Duration,
+    tasks: TaskTracker,
 }
 
 /// A front with this worker's proxy.
 struct Served {
     proxy: Proxy,
     settings: Arc<ServeSettings>,
+    metrics: BankMetrics,
 }
 
 impl Worker {
@@ -53,31 +81,83 @@ impl Worker {
         Ok(end)
     }
 
-    /// Serves connections until the drain, then those that are left, for as long as they may.
+    /// Serves connections as long as any come, then those that are left, for as long as they may.
     async fn run(mut self) {
-        let fronts: Vec<Served> = self.fronts.into_iter().map(Served::new).collect();
-        let tasks = TaskTracker::new();
-        while let Some(accepted) = self.drain.run_until_cancelled(self.connections.recv()).await.flatten() {
-            let front = &fronts[accepted.front];
-            let (proxy, settings, drain) = (front.proxy.clone(), Arc::clone(&front.settings), self.drain.clone());
-            tasks.spawn(async move {
-                if let Err(error) = accepted.connection.serve(proxy, &settings, drain).await {
-                    tracing::debug!(%error, "a connection could not be served");
-                }
-            });
+        let mut bench = Bench::default();
+        loop {
+            tokio::select! {
+                biased;
+                Some(order) = self.orders.recv() => bench.take(order),
+                accepted = self.connections.recv() => match accepted {
+                    Some(accepted) => bench.serve(accepted),
+                    None => break,
+                },
+            }
         }
-        tasks.close();
-        if tokio::time::timeout(self.bound, tasks.wait()).await.is_err() {
-            tracing::warn!(connections = tasks.len(), "requests under way were cut: they took too long");
+        bench.tasks.close();
+        if tokio::time::timeout(bench.drain_bound, bench.tasks.wait()).await.is_err() {
+            tracing::warn!(connections = bench.tasks.len(), "requests under way were cut: they took too long");
         }
+    }
+}
+
+impl Bench {
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Serve(generation) => self.serve_banks(generation),
+            Order::ForgetOthers => self.others.drain(..).for_each(|name| drop(self.fronts.remove(&name))),
+        }
+    }
+
+    /// Connections of apps that are open go on with the banks as they are in this generation.
+    fn serve_banks(&mut self, generation: Generation) {
+        let is_named = |name: &BankName| generation.fronts.iter().any(|front| front.shared.bank.name == *name);
+        self.others = self.fronts.keys().filter(|name| !is_named(name)).cloned().collect();
+        for front in generation.fronts {
+            let name = front.shared.bank.name.clone();
+            let served = match self.fronts.remove(&name) {
+                Some(former) => former.replaced(front),
+                None => Served::new(front),
+            };
+            self.fronts.insert(name, served);
+        }
+        self.drain_bound = generation.drain_bound;
+        // Nobody waits any more only where the control thread is gone.
+        let _ = generation.taken.send(());
+    }
+
+    fn serve(&self, accepted: Accepted<Door>) {
+        let to = accepted.front.load_full();
+        // Doors lead to banks that are served, so there is one.
+        let Some(front) = self.fronts.get(&to.bank) else { return };
+        let (proxy, settings) = (front.proxy.clone(), Arc::clone(&front.settings));
+        let metrics = front.metrics.clone();
+        self.tasks.spawn(async move {
+            let _connected = metrics.app_connected();
+            if let Err(error) = accepted.connection.serve(proxy, &settings, to.drain.clone()).await {
+                tracing::debug!(%error, "a connection could not be served");
+            }
+        });
     }
 }
 
 impl Served {
     fn new(front: Front) -> Self {
-        let base = &front.shared.bank.base_url;
-        let endpoint = Endpoint { host: base.host.clone(), port: base.port };
-        let client = Client::new(endpoint, front.tls, front.client);
-        Self { proxy: Proxy::new(front.shared, client), settings: Arc::new(front.serve) }
+        let client = client(&front);
+        let metrics = BankMetrics::clone(&front.shared.metrics);
+        Self { metrics, proxy: Proxy::new(front.shared, client), settings: Arc::new(front.serve) }
     }
+
+    /// The settings of connections are for those that come; the bank behind is the same for all.
+    fn replaced(self, front: Front) -> Self {
+        let client = client(&front);
+        self.proxy.replace(front.shared, client);
+        Self { settings: Arc::new(front.serve), ..self }
+    }
+}
+
+fn client(front: &Front) -> Client {
+    let base = &front.shared.bank.base_url;
+    let endpoint = Endpoint { host: base.host.clone(), port: base.port };
+    Client::new(endpoint, Arc::clone(&front.tls), front.client.clone())
 }

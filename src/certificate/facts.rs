@@ -133,7 +133,7 @@ impl Facts {
     }
 
     /// The bits of the public key without its algorithm: an RSA key is one key whether it is marked for PSS or not.
-    pub(super) fn public_key(&self) -> &[u8] {
+    pub fn public_key(&self) -> &[u8] {
         &self.public_key
     }
 }

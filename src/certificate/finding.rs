@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::words::Timestamp;
 
-use super::{Facts, QualifiedKind};
+use super::{Facts, QualifiedKind, Role};
 
 /// One thing about a chain that a bank may not like. None of them keeps bankside from trying.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,13 @@ pub enum Finding {
     NotForWeb,
     /// It has no PSD2 statement, so no roles.
     NoPsd2,
+    /// It has PSD2 roles, but not the one that a scope needs.
+    RoleMissing {
+        /// The role.
+        role: Role,
+        /// The scope, as the bank writes it.
+        scope: String,
+    },
     /// The leaf is a certificate authority's.
     Authority,
     /// Certificate `position` is not the issuer of the one before it.
@@ -85,6 +92,12 @@ pub fn of_chain(chain: &[Facts]) -> Vec<Finding> {
     findings
 }
 
+/// What there is to say about a scope that needs a role. A leaf without any role is [`Finding::NoPsd2`] already.
+pub fn of_scope(leaf: &Facts, role: Role, scope: &str) -> Option<Finding> {
+    let is_missing = !leaf.roles.is_empty() && !leaf.roles.contains(&role);
+    is_missing.then(|| Finding::RoleMissing { role, scope: scope.to_owned() })
+}
+
 /// What there is to say at this time. `chain` has the leaf first.
 pub fn of_time(chain: &[Facts], now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -119,6 +132,9 @@ impl Finding {
             }
             Self::NotForWeb => "use the QWAC, not the QSealC",
             Self::NoPsd2 => "use the QWAC that the trust service provider issued for PSD2, unless this is a test",
+            Self::RoleMissing { .. } => {
+                "leave the scope out, or use a QWAC with the role; [roles] says which scope needs which"
+            }
             Self::Authority => "put the leaf first",
             Self::OutOfOrder { .. } => "put each issuer's certificate after the one that it issued",
             Self::IssuerMissing { .. } => "put the issuer's certificate after the leaf: many banks do not have it",
@@ -140,6 +156,9 @@ impl fmt::Display for Finding {
             Self::NoDigitalSignature => f.write_str("the certificate's key may not sign (no digitalSignature)"),
             Self::NotForWeb => f.write_str("the certificate is qualified for signatures or seals, not for TLS"),
             Self::NoPsd2 => f.write_str("the certificate names no PSD2 role"),
+            Self::RoleMissing { role, scope } => {
+                write!(f, "the certificate has no role {role} ({}), which the scope {scope} needs", role.meaning())
+            }
             Self::Authority => f.write_str("the first certificate is a certificate authority's"),
             Self::OutOfOrder { position } => {
                 write!(f, "certificate {position} of the chain did not issue the one before it")

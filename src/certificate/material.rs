@@ -54,6 +54,11 @@ impl Material {
     /// All there is to say about it at this time.
     pub fn report(self, now: Timestamp) -> Report {
         let key_matches = self.key_matches();
+        self.report_with(key_matches, now)
+    }
+
+    /// As [`Material::report`], where others know whether the key matches: it lies in an HSM.
+    pub fn report_with(self, key_matches: Option<bool>, now: Timestamp) -> Report {
         Report::new(self.chain, key_matches, now)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use der::asn1::{Any, BmpString, Ia5StringRef, ObjectIdentifier, PrintableStringRef, TeletexStringRef, Utf8StringRef};
-use der::{Tag, Tagged};
+use der::{Decode, Tag, Tagged};
 use x509_cert::name::Name;
 
 /// `commonName` (RFC 4519, section 2.3).
@@ -37,6 +37,11 @@ const SHORT_NAMES: [(&str, &str); 15] = [
 pub fn readable(name: &Name) -> String {
     let parts: Vec<String> = name.iter_rdn().map(|rdn| join(rdn.iter().map(attribute), "+")).collect();
     join(parts.into_iter().rev(), ", ")
+}
+
+/// A name in DER as [`readable`] has it; a word where it is none.
+pub fn readable_der(der: &[u8]) -> String {
+    Name::from_der(der).map_or_else(|_| "a malformed name".to_owned(), |name| readable(&name))
 }
 
 /// The first value of an attribute, unescaped but printable.

@@ -42,6 +42,11 @@ impl Role {
         }
     }
 
+    /// The role of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+
     /// What it means, for people.
     pub const fn meaning(self) -> &'static str {
         match self {

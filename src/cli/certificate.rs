@@ -8,7 +8,8 @@ use clap::Parser;
 use zeroize::Zeroizing;
 
 use crate::certificate::{Material, Report};
-use crate::config::{Config, FileContent, IdentitySource};
+use crate::config::{self, Config, FileContent, IdentitySource, Problems};
+use crate::upstream::Identity;
 use crate::words::{Clock, Secret};
 
 use super::configured::Configured;
@@ -50,7 +51,7 @@ fn of_config(config: &Config) -> anyhow::Result<Vec<Report>> {
     for identity in config.banks.iter().filter_map(|bank| bank.identity.as_ref()) {
         if !seen.contains(&&identity.place) {
             seen.push(&identity.place);
-            reports.push(of_identity(&identity.source)?.report(Clock::system().now()));
+            reports.push(of_identity(identity)?);
         }
     }
     if reports.is_empty() {
@@ -59,14 +60,22 @@ fn of_config(config: &Config) -> anyhow::Result<Vec<Report>> {
     Ok(reports)
 }
 
-fn of_identity(source: &IdentitySource) -> anyhow::Result<Material> {
-    match source {
+fn of_identity(identity: &config::Identity) -> anyhow::Result<Report> {
+    let now = Clock::system().now();
+    let material = match &identity.source {
         IdentitySource::Pem { certificate, private_key, passphrase } => {
             let with_key = material(certificate, None)?.with_key(&private_key.bytes, passphrase.as_ref());
-            with_key.with_context(|| private_key.path.display().to_string())
+            with_key.with_context(|| private_key.path.display().to_string())?
         }
-        IdentitySource::Pkcs12 { file, passphrase } => material(file, passphrase.as_ref()),
-    }
+        IdentitySource::Pkcs12 { file, passphrase } => material(file, passphrase.as_ref())?,
+        IdentitySource::Pkcs11 { certificate, .. } => {
+            // The HSM is asked for a signature, and the certificate proves it.
+            let proved = Identity::load(identity, &mut Vec::new()).map(|_| true);
+            let proved = proved.map_err(|problems| anyhow!(Problems(problems)))?;
+            return Ok(material(certificate, None)?.report_with(Some(proved), now));
+        }
+    };
+    Ok(material.report(now))
 }
 
 fn material(file: &FileContent, passphrase: Option<&Secret>) -> anyhow::Result<Material> {

@@ -1,5 +1,7 @@
 //! `bankside check`: every problem at once, then what the configuration says.
 
+mod online;
+
 use clap::Parser;
 
 use crate::app::App;
@@ -12,16 +14,20 @@ use super::configured::{Configured, tell};
 use super::{Failed, Outcome, output};
 
 #[derive(Debug, Parser)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Asks the banks, too: names, TLS, certificates, clocks, and a token where that is harmless
+    #[arg(long)]
+    online: bool,
+}
 
-pub(super) fn run(_: &Args, configured: &Configured) -> Outcome {
+pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     let app = configured.checked()?;
     tell(app.findings());
     if !app.is_sound() {
         return Err(Failed::Config);
     }
     output::print(&summary(&app))?;
-    Ok(())
+    if args.online { online::run(&app) } else { Ok(()) }
 }
 
 /// What each bank's identity is, and which listeners open.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::app::App;
-use crate::config::{Config, Problem, Problems, ProcessEnvironment};
+use crate::config::{Config, Problem, Problems, ProcessEnvironment, Reading};
 
 use super::{Failed, output};
 
@@ -35,6 +35,12 @@ impl Configured {
         let app = self.checked()?;
         tell(app.findings());
         Ok(app)
+    }
+
+    /// What reads the configuration again, from where it was found.
+    pub(super) fn reader(&self) -> impl Fn() -> Reading + Send + Sync + use<> {
+        let path = self.path();
+        move || Config::read(&path, &ProcessEnvironment)
     }
 
     /// The configuration's file: the one that is named, else the first default that is there.

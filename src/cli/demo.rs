@@ -12,7 +12,7 @@ use crate::sandbox::{Listens, Options, Sandbox, tour};
 use crate::telemetry;
 use crate::words::GrantName;
 
-use super::run::until_ended;
+use super::run::end;
 use super::signals::EndSignals;
 use super::{Outcome, output};
 
@@ -40,7 +40,8 @@ pub(super) fn run(args: &Args) -> Outcome {
         authorize(&app, &sandbox).await?;
         let running = app.start()?;
         output::print(&tour::invitation(&listens))?;
-        until_ended(running, &mut signals).await;
+        let signal = signals.next().await;
+        end(running, signal, &mut signals).await;
         sandbox.stop().await;
         Ok(())
     })

@@ -1,12 +1,13 @@
 //! `bankside grant`: grants without a running sidecar. A running one sees the change by itself.
 
 use std::io::Read;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::app::App;
+use crate::app::{App, Office};
 use crate::oauth::{GrantReport, Revealed};
 use crate::words::{GrantName, Secret};
 
@@ -15,6 +16,8 @@ use super::{Outcome, output};
 
 /// No bank answers with more.
 const MOST_STDIN: u64 = 1 << 20;
+/// After so long a person is told what is waited for.
+const AT_LENGTH: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Args {
@@ -45,6 +48,9 @@ pub(super) enum Args {
         /// The grant's name
         #[arg(default_value = "default")]
         grant: GrantName,
+        /// Prints what came of it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Renews a grant's token at the bank
     Renew {
@@ -53,6 +59,9 @@ pub(super) enum Args {
         /// The grant's name
         #[arg(default_value = "default")]
         grant: GrantName,
+        /// Prints what came of it as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Removes a grant, and revokes it at the bank
     Remove {
@@ -73,8 +82,8 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
         match args {
             Args::List { json } => list(&app, *json).await,
             Args::Show { bank, grant, json, reveal } => show(&app, bank, grant, *json, *reveal).await,
-            Args::Import { bank, grant } => import(&app, bank, grant).await,
-            Args::Renew { bank, grant } => renew(&app, bank, grant).await,
+            Args::Import { bank, grant, json } => import(&app, bank, grant, *json).await,
+            Args::Renew { bank, grant, json } => renew(&app, bank, grant, *json).await,
             Args::Remove { bank, grant, local } => remove(&app, bank, grant, *local).await,
         }
     })
@@ -86,7 +95,7 @@ async fn list(app: &App, json: bool) -> Outcome {
         reports.extend(bank.tokens.list().await?);
     }
     if json {
-        return Ok(output::print_json(&reports.iter().map(as_json).collect::<Vec<_>>())?);
+        return Ok(output::print_json(&reports.iter().map(GrantReport::json).collect::<Vec<_>>())?);
     }
     let head = ["BANK", "GRANT", "STATE", "EXPIRES", "CONSENT UNTIL", "SCOPES"].map(str::to_owned).to_vec();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(reports.iter().map(as_row)).collect();
@@ -98,7 +107,7 @@ async fn show(app: &App, bank: &str, grant: &GrantName, json: bool, reveal: bool
     let tokens = &office.bank(bank)?.tokens;
     let report = tokens.show(grant).await?;
     let revealed = if reveal { Some(tokens.reveal(grant).await?) } else { None };
-    let mut value = as_json(&report);
+    let mut value = report.json();
     if let (Some(revealed), Value::Object(fields)) = (&revealed, &mut value) {
         fields.insert("access_token".into(), text(revealed.access_token.as_ref()).into());
         fields.insert("refresh_token".into(), text(revealed.refresh_token.as_ref()).into());
@@ -109,20 +118,28 @@ async fn show(app: &App, bank: &str, grant: &GrantName, json: bool, reveal: bool
     Ok(output::print(&for_people(&report, revealed.as_ref()))?)
 }
 
-async fn import(app: &App, bank: &str, grant: &GrantName) -> Outcome {
+async fn import(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome {
     let office = app.open().await?;
     let tokens = &office.bank(bank)?.tokens;
     let mut response = zeroize::Zeroizing::new(Vec::new());
     let read = std::io::stdin().lock().take(MOST_STDIN).read_to_end(&mut response);
     read.context("the token response could not be read from standard input")?;
     let report = tokens.import(grant, &response).await?;
+    if json {
+        return Ok(output::print_json(&report.json())?);
+    }
     output::complain(&format!("The grant {} of {} is {}.", report.grant, report.bank, report.state));
     Ok(())
 }
 
-async fn renew(app: &App, bank: &str, grant: &GrantName) -> Outcome {
+async fn renew(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome {
     let office = app.open().await?;
-    let report = office.bank(bank)?.tokens.renew(grant).await?;
+    let renewed = office.bank(bank)?.tokens.renew(grant).await;
+    settle(&office).await;
+    let report = renewed?;
+    if json {
+        return Ok(output::print_json(&report.json())?);
+    }
     let end =
         report.expires_at.map_or_else(|| "its end is not known".to_owned(), |end| format!("it lasts until {end}"));
     output::complain(&format!("The grant {} of {} has a fresh token: {end}.", report.grant, report.bank));
@@ -131,23 +148,21 @@ async fn renew(app: &App, bank: &str, grant: &GrantName) -> Outcome {
 
 async fn remove(app: &App, bank: &str, grant: &GrantName, local: bool) -> Outcome {
     let office = app.open().await?;
-    office.bank(bank)?.tokens.remove(grant, local).await?;
+    let removed = office.bank(bank)?.tokens.remove(grant, local).await;
+    settle(&office).await;
+    removed?;
     output::complain(&format!("The grant {grant} of {bank} is removed."));
     Ok(())
 }
 
-/// A grant as the contract's JSON object.
-pub(super) fn as_json(report: &GrantReport) -> Value {
-    json!({
-        "bank": report.bank.as_str(),
-        "grant": report.grant.as_str(),
-        "state": report.state.name(),
-        "issued_at": report.issued_at.map(|at| at.to_string()),
-        "expires_at": report.expires_at.map(|at| at.to_string()),
-        "scopes": report.scopes,
-        "consent_until": report.consent_until.map(|at| at.to_string()),
-        "refreshable": report.refreshable,
-    })
+/// Waits for a renewal that goes on after its command: its answer exists in this process only until the store takes it.
+async fn settle(office: &Office) {
+    let settled = office.settle();
+    tokio::pin!(settled);
+    if tokio::time::timeout(AT_LENGTH, &mut settled).await.is_err() {
+        output::complain("Waiting until the store takes the bank's answer: interrupting this may cost the grant.");
+        settled.await;
+    }
 }
 
 fn as_row(report: &GrantReport) -> Vec<String> {

@@ -36,6 +36,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
             Some(url) => office.bank(&args.bank)?.tokens.finish_login(url).await?,
             None => authorize(&office, args).await?,
         };
+        office.settle().await;
         output::complain(&format!("Done: the grant {grant} of {} is in the store.", args.bank));
         Ok(())
     })

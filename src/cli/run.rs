@@ -7,11 +7,13 @@ use anyhow::Context;
 use clap::Parser;
 
 use crate::app::Running;
+use crate::inbound::Inherited;
 use crate::telemetry;
 
 use super::Outcome;
 use super::configured::Configured;
-use super::signals::EndSignals;
+use super::signals::{EndSignals, ReloadSignals};
+use super::supervisor;
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
@@ -21,15 +23,24 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
-    let app = configured.app()?;
+    // While there is no other thread: it changes the environment.
+    let sockets = Inherited::from_environment().context("the service manager's sockets cannot be used")?;
+    let app = configured.app()?.with_sockets(sockets).reloading(configured.reader()).observed(supervisor::tell);
     let log = telemetry::log::start(&app.config().log)?;
     super::block_on(async {
         let mut signals = EndSignals::listen()?;
+        let mut reload_signals = ReloadSignals::listen()?;
         let running = app.start()?;
         if let Some(file) = &args.ready_file {
             fs::write(file, ready_line(&running)).with_context(|| format!("{} cannot be written", file.display()))?;
         }
-        until_ended(running, &mut signals).await;
+        let signal = loop {
+            tokio::select! {
+                signal = signals.next() => break signal,
+                () = reload_signals.next() => running.reload(),
+            }
+        };
+        end(running, signal, &mut signals).await;
         if log.dropped() > 0 {
             tracing::warn!(events = log.dropped(), "log events were dropped because they came too fast");
         }
@@ -37,9 +48,8 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     })
 }
 
-/// Runs until a signal, then drains; a second signal cuts.
-pub(super) async fn until_ended(running: Running, signals: &mut EndSignals) {
-    let signal = signals.next().await;
+/// Drains after this signal; another one cuts.
+pub(super) async fn end(running: Running, signal: &'static str, signals: &mut EndSignals) {
     tracing::info!(signal, "ending: requests under way are finished");
     running.drain();
     tokio::select! {

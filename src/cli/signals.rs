@@ -1,8 +1,23 @@
-//! The signals that end the program.
+//! The signals that end the program, and the one that makes it reload.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGHUP.
+pub(super) struct ReloadSignals(Signal);
+
+impl ReloadSignals {
+    /// From here on the signal no longer kills the process.
+    pub(super) fn listen() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for the next one. Those that come too fast are one.
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
 
 /// SIGINT (Ctrl-C) and SIGTERM.
 pub(super) struct EndSignals {

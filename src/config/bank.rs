@@ -27,6 +27,8 @@ pub struct Bank {
     pub grant_type: GrantType,
     /// Named grants with scopes of their own (`[grants.NAME] scopes`). Not for `fixed`, whose tokens stand in the grant type.
     pub grants: BTreeMap<GrantName, Vec<String>>,
+    /// The PSD2 roles that scopes need.
+    pub roles: Vec<ScopeRole>,
     /// How the app is registered at the bank, where that can be done by a request.
     pub registration: Option<Registration>,
     /// What happens to field lines on the way to the bank.
@@ -69,6 +71,13 @@ impl Bank {
         }
     }
 
+    /// The roles that the scopes of any grant need.
+    pub fn needed_roles(&self) -> impl Iterator<Item = &ScopeRole> {
+        let grants: BTreeSet<_> = self.required_grants().into_iter().chain(self.grants.keys().cloned()).collect();
+        let is_asked_for = move |scope: &String| grants.iter().any(|grant| self.scopes(grant).contains(scope));
+        self.roles.iter().filter(move |needed| is_asked_for(&needed.scope))
+    }
+
     /// The scopes that a grant asks for.
     pub fn scopes(&self, grant: &GrantName) -> &[String] {
         let common: &[String] = match &self.grant_type {
@@ -80,7 +89,18 @@ impl Bank {
     }
 }
 
-/// What happens to field lines on the way to the bank. Names are valid tokens in lower case.
+/// What the QWAC must name for a scope to be had.
+#[derive(Clone, Debug)]
+pub struct ScopeRole {
+    /// The key of `[roles]`.
+    pub place: Place,
+    /// The scope, as the bank writes it.
+    pub scope: String,
+    /// The role's name in ETSI TS 119 495, section 5.1: `PSP_AI`.
+    pub role: &'static str,
+}
+
+/// What happens to field lines on the way to the bank. Names are valid tokens, spelt as they will be sent.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderRules {
     /// Put in place of whatever the app sent.

@@ -16,6 +16,17 @@ pub(super) enum RawGrantType {
     Fixed,
 }
 
+/// A PSD2 role by its name in ETSI TS 119 495, section 5.1.
+#[derive(Clone, Copy)]
+pub(super) struct RoleName(pub(super) &'static str);
+
+choice!(RoleName {
+    "PSP_AS" => Self("PSP_AS"),
+    "PSP_PI" => Self("PSP_PI"),
+    "PSP_AI" => Self("PSP_AI"),
+    "PSP_IC" => Self("PSP_IC"),
+});
+
 /// How the client authenticates.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum RawClientAuth {

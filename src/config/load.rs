@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
+use zeroize::Zeroizing;
 
 use super::file::read_bounded;
 use super::profile::lay_over_profile;
@@ -14,12 +15,35 @@ use super::tree::{Entry, Node, Source, Value};
 use super::valid::settings;
 use super::{Config, Environment, Problem, Problems, Severity};
 
+/// What came of reading a configuration.
+#[derive(Debug)]
+pub struct Reading {
+    /// The configuration, or all that is wrong with it.
+    pub outcome: Result<Config, Problems>,
+    /// The files that were read, or could not be: if one of them changes, another reading may come to something else.
+    pub files: Vec<PathBuf>,
+}
+
 impl Config {
     /// Reads a configuration and every file that it names.
     ///
     /// What somebody should know although it works is in [`Config::warnings`]. Otherwise every problem is returned at
     /// once, the file that cannot be read included.
     pub fn load(path: &Path, environment: &dyn Environment) -> Result<Self, Problems> {
+        Self::read(path, environment).outcome
+    }
+
+    /// As [`Config::load`]; the files that matter are told also where it fails.
+    pub fn read(path: &Path, environment: &dyn Environment) -> Reading {
+        let text = match Self::text(path) {
+            Ok(text) => text,
+            Err(problems) => return Reading { outcome: Err(problems), files: vec![path.to_owned()] },
+        };
+        let base = path.parent().unwrap_or(Path::new(""));
+        Self::read_text(&text, path, base, environment)
+    }
+
+    fn text(path: &Path) -> Result<Zeroizing<String>, Problems> {
         let whole = |reason: String, remedy: &str| {
             let source = Source { file: Arc::new(path.to_owned()), base: PathBuf::new(), built_in: false };
             Problems(vec![Problem::error(&source.place(), reason, remedy)])
@@ -27,12 +51,15 @@ impl Config {
         let bytes = read_bounded(path)
             .map_err(|error| whole(format!("cannot be read: {error}"), "name a file that this user may read"))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| whole("not UTF-8".to_owned(), "save it as UTF-8"))?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        Self::parse(text, path, base, environment)
+        Ok(Zeroizing::new(text.to_owned()))
     }
 
     /// Reads a configuration from a text, as if it stood in `file`. Relative paths in it are relative to `base`.
     pub fn parse(text: &str, file: &Path, base: &Path, environment: &dyn Environment) -> Result<Self, Problems> {
+        Self::read_text(text, file, base, environment).outcome
+    }
+
+    fn read_text(text: &str, file: &Path, base: &Path, environment: &dyn Environment) -> Reading {
         let source = Arc::new(Source { file: Arc::new(file.to_owned()), base: base.to_owned(), built_in: false });
         let mut reader = Reader::new(environment);
         reader.files.insert(file.to_owned());
@@ -43,7 +70,8 @@ impl Config {
         });
         let failed = reader.has_errors();
         let problems = in_order(reader.problems, file);
-        match valid {
+        let files: Vec<PathBuf> = reader.files.into_iter().collect();
+        let outcome = match valid {
             Some(valid) if !failed => Ok(Self {
                 file: file.to_owned(),
                 log: valid.log,
@@ -52,10 +80,11 @@ impl Config {
                 workers: valid.workers,
                 banks: valid.banks,
                 warnings: problems,
-                files: reader.files.into_iter().collect(),
+                files: files.clone(),
             }),
             _ => Err(Problems(problems.into_iter().filter(|one| one.severity == Severity::Error).collect())),
-        }
+        };
+        Reading { outcome, files }
     }
 }
 

@@ -17,7 +17,8 @@ pub struct Place {
 
 impl Place {
     /// The place of a key of the table at this place, in the same line. Odd keys are quoted, as TOML does.
-    pub(super) fn child(&self, key: &str) -> Self {
+    #[must_use]
+    pub fn child(&self, key: &str) -> Self {
         let bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
         let key = if bare { key.to_owned() } else { format!("{key:?}") };
         self.below(&key)

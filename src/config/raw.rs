@@ -10,8 +10,8 @@ use super::reader::{Field, Located, Read, Reader};
 use super::settings::LogFormat;
 use super::table::{choice, table, text};
 use super::tree::{Node, Value};
-use super::{FileContent, Invalid, Listen, Place};
-use crate::words::Secret;
+use super::{FileContent, Invalid, Listen, Pkcs11Key, Place};
+use crate::words::{Secret, Timestamp};
 
 table! {
     /// The configuration of bankside.
@@ -80,8 +80,8 @@ table! {
         module: FilePath,
         /// The token's label.
         token: String,
-        /// The key's label.
-        key: String,
+        /// The key's label, or its id as `id:HEX`.
+        key: Pkcs11Key,
         /// The user's PIN.
         pin: Secret,
     }
@@ -98,6 +98,8 @@ table! {
         passphrase: Secret,
         /// As in identity.
         pkcs12: FileContent,
+        /// As in identity.
+        pkcs11: RawPkcs11,
     }
 }
 
@@ -107,6 +109,7 @@ choice!(LogFormat { "auto" => Self::Auto, "text" => Self::Text, "json" => Self::
 pub(super) struct LogLevel(pub(super) String);
 
 text! {
+    Pkcs11Key, "qwac";
     LogLevel, "info";
     RawStoreUrl, "sqlite:bankside.db";
 }
@@ -224,7 +227,7 @@ impl Read for RawStoreKey {
 }
 
 /// A moment: TOML's own, or text as RFC 3339 has it.
-pub(super) struct Moment;
+pub(super) struct Moment(pub(super) Timestamp);
 
 impl Read for Moment {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
@@ -235,11 +238,11 @@ impl Read for Moment {
             Value::Datetime(text) => text.clone(),
             _ => String::read(node, reader)?,
         };
-        if OffsetDateTime::parse(&text.replace(' ', "T"), &Rfc3339).is_err() {
+        let Ok(moment) = OffsetDateTime::parse(&text.replace(' ', "T"), &Rfc3339) else {
             reader.error(&node.place, "not a moment", "write date, time and zone: \"2027-01-31T00:00:00Z\"");
             return None;
-        }
-        Some(Self)
+        };
+        Some(Self(Timestamp::from_millis(moment.unix_timestamp() * 1000)))
     }
 
     fn schema(_: &mut Map<String, Json>) -> Json {

@@ -1,6 +1,8 @@
 //! What a bank's table, and so a profile, may hold: the one list of keys, with their types and defaults.
 
-use super::bank_words::{Grant, HostName, MethodName, RawClientAuth, RawGrantType, RawRevocation, ServerName};
+use super::bank_words::{
+    Grant, HostName, MethodName, RawClientAuth, RawGrantType, RawRevocation, RoleName, ServerName,
+};
 use super::collection::{JsonObject, Named, OneOrMany};
 use super::file::Roots;
 use super::grants::{BasicEncoding, RegistrationFormat};
@@ -38,6 +40,8 @@ table! {
         redirect_uri: RedirectUri,
         /// What is asked for where a grant has no scopes of its own.
         scopes: Vec<Located<String>> = "[]",
+        /// The PSD2 role that the QWAC must name for a scope, by scope.
+        roles: Named<RoleName>,
         /// The token of a fixed bank's default grant.
         token: Secret,
         /// Named grants.

@@ -141,8 +141,13 @@ fn postgres(rest: &Secret) -> Result<(), (&'static str, &'static str)> {
 
 fn store_key(raw: Located<RawStoreKey>, is_sqlite: bool, reader: &mut Reader<'_>) -> Option<StoreKey> {
     let Located { place, value: RawStoreKey { keys, is_list } } = raw;
-    if is_list {
-        reader.not_built(&place, "a list of keys", "give one key until it is built");
+    if keys.is_empty() {
+        reader.error(
+            &place,
+            "the list of keys is empty",
+            "give the key that seals, and behind it those that only open",
+        );
+        return None;
     }
     let mut secrets = Vec::new();
     for Located { place, value } in keys {

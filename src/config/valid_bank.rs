@@ -1,5 +1,7 @@
 //! From raw to valid: a bank's table after it was laid over its profile.
 
+use super::bank_words::RoleName;
+use super::collection::Named;
 use super::raw::RawIdentity;
 use super::raw_bank::{RawAccess, RawBank, RawLimits, RawRenewal, RawTimeouts, RawTls};
 use super::reader::{Field, Located, Reader};
@@ -8,7 +10,7 @@ use super::valid_headers::{header_rules, is_field_value};
 use super::valid_identity::{Supply, identity};
 use super::valid_registration::registration;
 use super::valid_routes::routes;
-use super::{Access, Bank, Identity, Limits, Listen, Place, Renewal, Timeouts, Tls};
+use super::{Access, Bank, Identity, Limits, Listen, Place, Renewal, ScopeRole, Timeouts, Tls};
 use crate::words::BankName;
 
 /// A bank, and all that is wrong with it noted. `global` is the identity of banks that bring none.
@@ -60,6 +62,7 @@ pub(super) fn bank(
         base_url: base_url?,
         grant_type: grants.grant_type,
         grants: grants.named,
+        roles: roles(raw.roles),
         registration,
         headers,
         tls: tls?,
@@ -98,6 +101,11 @@ fn bank_identity(
         }
         (Supply::Bad, _) | (_, Supply::Bad) => None,
     }
+}
+
+fn roles(raw: Field<Named<RoleName>>) -> Vec<ScopeRole> {
+    let named = raw.take().map(|named| named.0).unwrap_or_default();
+    named.into_iter().map(|(scope, Located { place, value })| ScopeRole { place, scope, role: value.0 }).collect()
 }
 
 fn access(raw: RawAccess, listen: &[Located<Listen>], reader: &mut Reader<'_>) -> Access {

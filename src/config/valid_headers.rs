@@ -80,7 +80,8 @@ fn field_name(text: &str) -> Result<String, Invalid> {
     if OWN.contains(&name.as_str()) {
         return Err(Invalid::new("this field is the sidecar's own", "leave it out"));
     }
-    Ok(name.as_str().to_owned())
+    // As written: towards a bank that speaks HTTP/1.1 the spelling is kept.
+    Ok(text.to_owned())
 }
 
 /// The rules of a bank. A name stands in one of them only: else it would depend on their order what happens.
@@ -93,7 +94,7 @@ pub(super) fn header_rules(raw: RawHeaders, reader: &mut Reader<'_>) -> HeaderRu
     let given = set.iter().chain(&default).map(|(name, value)| (name, &value.place));
     let mut seen: Vec<&str> = Vec::new();
     for (name, place) in removed.chain(given) {
-        if seen.contains(&name.as_str()) {
+        if seen.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             let reason = format!("the field `{name}` has more than one rule");
             reader.error(place, reason, "keep one of them (`remove = []` undoes a profile's)");
         }
@@ -114,7 +115,7 @@ pub(super) fn token_headers(raw: Field<Named<HeaderValue>>, reader: &mut Reader<
     let named = fields(raw, reader);
     let mut seen: Vec<&str> = vec!["content-type"];
     for (name, value) in &named {
-        if seen.contains(&name.as_str()) {
+        if seen.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             let reason = format!("the field `{name}` is there already");
             reader.error(&value.place, reason, "leave it out");
         }
@@ -162,6 +163,6 @@ mod tests {
         for bad in ["Host", "authorization", "Content-Length", "Bankside-Key", "a b", "", "x:"] {
             assert!(field_name(bad).is_err(), "{bad}");
         }
-        assert_eq!(field_name("X-Api-Key").as_deref(), Ok("x-api-key"));
+        assert_eq!(field_name("X-Api-Key").as_deref(), Ok("X-Api-Key"));
     }
 }

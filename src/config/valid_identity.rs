@@ -3,7 +3,7 @@
 use super::file::warn_if_open_to_all;
 use super::raw::{RawIdentity, RawNextIdentity, RawPkcs11};
 use super::reader::{Field, Located, Reader};
-use super::{FileContent, Identity, IdentitySource, Place};
+use super::{FileContent, Identity, IdentitySource, NextIdentity, Pkcs11, Place};
 use crate::words::Secret;
 
 /// What a table gives.
@@ -21,33 +21,55 @@ const REMEDY: &str = "name `certificate` and `private_key`, or `pkcs12`";
 /// An identity.
 pub(super) fn identity(table: Located<RawIdentity>, reader: &mut Reader<'_>) -> Supply<Identity> {
     let Located { place, value: raw } = table;
-    if let Field::Given(next) = raw.next {
-        next_identity(next, reader);
-    }
-    let source = match raw.pkcs11 {
-        Field::Absent => source(raw.certificate, raw.private_key, raw.passphrase, raw.pkcs12, &place, reader),
+    let next = match raw.next {
+        Field::Absent => Some(None),
         Field::Bad => None,
-        Field::Given(table) => {
-            pkcs11(table, reader);
-            let others = [raw.private_key.place(), raw.pkcs12.place()];
-            if let Some(place) = others.into_iter().flatten().next() {
-                reader.error(place, "the key is in the HSM (`pkcs11`) already", "keep one of them");
-            }
-            reader.need(raw.certificate, &place, "certificate", "name the PEM file with the certificate and its chain");
-            None
-        }
+        Field::Given(next) => next_identity(next, reader).map(|next| Some(Box::new(next))),
     };
-    source.map_or(Supply::Bad, |source| Supply::Given(Identity { place, source }))
+    let keys = SourceKeys {
+        certificate: raw.certificate,
+        private_key: raw.private_key,
+        passphrase: raw.passphrase,
+        pkcs12: raw.pkcs12,
+    };
+    let source = any_source(keys, raw.pkcs11, &place, reader);
+    match (source, next) {
+        (Some(source), Some(next)) => Supply::Given(Identity { place, source, next }),
+        _ => Supply::Bad,
+    }
 }
 
-fn source(
+/// The keys that name files.
+struct SourceKeys {
     certificate: Field<FileContent>,
     private_key: Field<FileContent>,
     passphrase: Field<Secret>,
     pkcs12: Field<FileContent>,
+}
+
+fn any_source(
+    keys: SourceKeys,
+    hsm: Field<RawPkcs11>,
     place: &Place,
     reader: &mut Reader<'_>,
 ) -> Option<IdentitySource> {
+    let table = match hsm {
+        Field::Absent => return source(keys, place, reader),
+        Field::Bad => return None,
+        Field::Given(table) => table,
+    };
+    let key = pkcs11(table, reader);
+    let others = [keys.private_key.place(), keys.pkcs12.place()];
+    if let Some(place) = others.into_iter().flatten().next() {
+        reader.error(place, "the key is in the HSM (`pkcs11`) already", "keep one of them");
+    }
+    let remedy = "name the PEM file with the certificate and its chain";
+    let certificate = reader.need(keys.certificate, place, "certificate", remedy);
+    certificate.zip(key).map(|(certificate, key)| IdentitySource::Pkcs11 { certificate, key })
+}
+
+fn source(keys: SourceKeys, place: &Place, reader: &mut Reader<'_>) -> Option<IdentitySource> {
+    let SourceKeys { certificate, private_key, passphrase, pkcs12 } = keys;
     let has_no_pem = certificate.is_absent() && private_key.is_absent();
     let no_passphrase = passphrase.is_absent();
     if has_no_pem && pkcs12.is_absent() {
@@ -74,18 +96,28 @@ fn source(
     Some(IdentitySource::Pem { certificate: certificate?, private_key: private_key?, passphrase })
 }
 
-fn pkcs11(table: Located<RawPkcs11>, reader: &mut Reader<'_>) {
+fn pkcs11(table: Located<RawPkcs11>, reader: &mut Reader<'_>) -> Option<Pkcs11> {
     let Located { place, value: raw } = table;
-    reader.need(raw.module, &place, "module", "name the PKCS#11 library");
-    reader.need(raw.token, &place, "token", "name the token's label");
-    reader.need(raw.key, &place, "key", "name the key's label");
-    reader.need(raw.pin, &place, "pin", "give the PIN as a secret");
-    reader.not_built(&place, "a key in an HSM", "use files until it is built");
+    let module = reader.need(raw.module, &place, "module", "name the PKCS#11 library");
+    let token = reader.need(raw.token, &place, "token", "name the token's label");
+    let key = reader.need(raw.key, &place, "key", "name the key's label");
+    let pin = reader.need(raw.pin, &place, "pin", "give the PIN as a secret");
+    if !cfg!(feature = "pkcs11") {
+        reader.not_built(&place, "a key in an HSM", "use a build with the feature pkcs11");
+        return None;
+    }
+    Some(Pkcs11 { place, module: module?.0, token: token?, key: key?, pin: pin? })
 }
 
-fn next_identity(table: Located<RawNextIdentity>, reader: &mut Reader<'_>) {
+fn next_identity(table: Located<RawNextIdentity>, reader: &mut Reader<'_>) -> Option<NextIdentity> {
     let Located { place, value: raw } = table;
-    reader.need(raw.from, &place, "from", "say from when it is used");
-    source(raw.certificate, raw.private_key, raw.passphrase, raw.pkcs12, &place, reader);
-    reader.not_built(&place, "an identity that follows", "replace the files on the day until it is built");
+    let from = reader.need(raw.from, &place, "from", "say from when it is used: \"2027-01-31T00:00:00Z\"");
+    let keys = SourceKeys {
+        certificate: raw.certificate,
+        private_key: raw.private_key,
+        passphrase: raw.passphrase,
+        pkcs12: raw.pkcs12,
+    };
+    let source = any_source(keys, raw.pkcs11, &place, reader);
+    Some(NextIdentity { from: from?.0, identity: Identity { place, source: source?, next: None } })
 }

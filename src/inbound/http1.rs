@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::message::http1::{HeadScan, RequestHead, persists, request_framing};
 use crate::message::{Request, Response};
 
+use super::serve::close_at_rest;
 use super::timer::Deadline;
 use super::{Caller, Malformed, ServeSettings, Service, Stream};
 
@@ -81,7 +82,7 @@ pub(super) async fn serve<S: Stream, V: Service>(
     drain: &CancellationToken,
 ) {
     let mut connection = Connection::new(io, received, settings, drain);
-    let mut draining = Box::pin(drain.cancelled());
+    let mut draining = Box::pin(close_at_rest(drain));
     loop {
         let head = match poll_fn(|cx| connection.poll_head(draining.as_mut(), cx)).await {
             Arrival::Head(head) => head,

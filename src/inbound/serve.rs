@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -16,9 +17,19 @@ use super::{Caller, ServeSettings, Service, Stream, http1, http2};
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// When we drain, a connection that rests is still read for so long: what an app has sent by then, because it could
+/// not know better, is answered, and told that the connection closes.
+pub(super) const LAST_REQUESTS: Duration = Duration::from_millis(500);
+
+/// Comes when a connection that rests is to be closed.
+pub(super) async fn close_at_rest(drain: &CancellationToken) {
+    drain.cancelled().await;
+    tokio::time::sleep(LAST_REQUESTS).await;
+}
+
 /// Serves one connection until the app or we close it: HTTP/2 with prior knowledge, or HTTP/1.1.
 ///
-/// When `drain` is cancelled, a connection that rests closes at once, and one with requests under way after their
+/// When `drain` is cancelled, a connection that rests closes soon, and one with requests under way after their
 /// answers. Dropping the future cuts everything off.
 pub async fn serve<S: Stream, V: Service>(
     mut io: S,
@@ -49,7 +60,7 @@ async fn sniff<S: Stream>(
     drain: &CancellationToken,
 ) -> Option<Protocol> {
     let mut deadline = Deadline::new();
-    let mut draining = pin!(drain.cancelled());
+    let mut draining = pin!(close_at_rest(drain));
     deadline.set(settings.keep_alive);
     let mut has_begun = false;
     poll_fn(|cx| {

@@ -10,20 +10,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use crate::config::HttpsUrl;
 use crate::message::{Fields, Request};
 use crate::store::BoxFuture;
-use crate::upstream::{Client, ClientSettings, Endpoint, Progress, TlsClient};
+use crate::upstream::{Client, ClientSettings, Endpoint, Progress, SendError, TlsClient};
 
 /// The longest answer that is read: tokens with many claims are some kilobytes.
 const LONGEST_ANSWER: usize = 256 * 1024;
+/// What an answer's content gets at least, however late its head came.
+const LEAST_FOR_CONTENT: Duration = Duration::from_secs(1);
 
 /// Sends one request to one of the bank's endpoints, over mutual TLS. Redirects are answers like any other.
 pub trait BankCall: Send + Sync {
-    /// Sends it once. The request has all its field lines but is in origin-form; `limit` bounds the time to the
-    /// answer's head from when the request was sent.
+    /// Sends it once. The request has all its field lines but is in origin-form; `limit` bounds the time from when the
+    /// request was sent to the end of the answer. What comes before the sending is bounded apart from that, and its
+    /// failure leaves no doubt.
     fn call<'a>(
         &'a self,
         url: &'a HttpsUrl,
@@ -62,42 +66,43 @@ pub struct CallError {
     pub source: Box<dyn Error + Send + Sync>,
 }
 
+/// A connection that was never had, or a request that HTTP/2 says it did not touch, leaves no doubt.
+impl From<SendError> for CallError {
+    fn from(error: SendError) -> Self {
+        Self { sent: error.progress == Progress::MayHaveArrived, status: None, source: error.into() }
+    }
+}
+
 /// The answer is longer than any token answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer is longer than {LONGEST_ANSWER} bytes")]
 struct TooLong;
 
-/// The real edge: a client for each host that the bank's endpoints live on.
+/// The real edge: a client for each host that the bank's endpoints live on, under one identity.
 pub struct Edge {
-    settings: ClientSettings,
-    clients: Mutex<Generation>,
-}
-
-/// The clients under one identity.
-struct Generation {
     tls: Arc<TlsClient>,
-    by_endpoint: HashMap<Endpoint, Arc<Client>>,
+    settings: ClientSettings,
+    clients: Mutex<HashMap<Endpoint, Arc<Client>>>,
 }
 
 impl Edge {
     /// An edge without connections yet. Its calls belong on the control thread, as their connections do.
     pub fn new(tls: Arc<TlsClient>, settings: ClientSettings) -> Self {
-        Self { settings, clients: Mutex::new(Generation { tls, by_endpoint: HashMap::new() }) }
+        Self { tls, settings, clients: Mutex::default() }
     }
 
-    /// Takes another identity: calls from here on use connections of their own under it.
-    pub fn replace_tls(&self, tls: Arc<TlsClient>) {
-        *self.clients.lock().unwrap_or_else(PoisonError::into_inner) = Generation { tls, by_endpoint: HashMap::new() };
+    /// Longer than all that bounds itself below: only what is bounded nowhere meets this.
+    fn longest(&self, limit: Duration) -> Duration {
+        self.settings.queue + 3 * self.settings.connect + self.settings.idle + limit
     }
 
     fn client(&self, url: &HttpsUrl) -> Arc<Client> {
         let endpoint = Endpoint { host: url.host.clone(), port: url.port };
-        let mut generation = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let tls = Arc::clone(&generation.tls);
-        let client = generation
-            .by_endpoint
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tls, settings) = (&self.tls, &self.settings);
+        let client = clients
             .entry(endpoint)
-            .or_insert_with_key(|endpoint| Arc::new(Client::new(endpoint.clone(), tls, self.settings.clone())));
+            .or_insert_with_key(|endpoint| Arc::new(Client::new(endpoint.clone(), Arc::clone(tls), settings.clone())));
         Arc::clone(client)
     }
 }
@@ -110,14 +115,14 @@ impl BankCall for Edge {
         limit: Duration,
     ) -> BoxFuture<'a, Result<CallAnswer, CallError>> {
         Box::pin(async move {
-            let response = self.client(url).send(request, limit).await.map_err(|error| CallError {
-                sent: error.progress == Progress::MayHaveArrived,
-                status: None,
-                source: error.into(),
-            })?;
+            let began = Instant::now();
+            let sending = timeout(self.longest(limit), self.client(url).send(request, limit)).await;
+            let response = sending.map_err(|late| CallError { sent: true, status: None, source: late.into() })?;
+            let response = response.map_err(CallError::from)?;
             let status = response.status;
             let cut = |source| CallError { sent: true, status: Some(status), source };
-            let body = tokio::time::timeout(limit, response.body.collect(LONGEST_ANSWER)).await;
+            let left = limit.saturating_sub(began.elapsed()).max(LEAST_FOR_CONTENT);
+            let body = timeout(left, response.body.collect(LONGEST_ANSWER)).await;
             let body = body.map_err(|late| cut(late.into()))?.map_err(|error| cut(error.into()))?;
             let body = body.ok_or_else(|| cut(TooLong.into()))?;
             Ok(CallAnswer { status, fields: response.fields, body: Zeroizing::new(body) })

@@ -11,12 +11,11 @@ use crate::config::GrantType;
 use crate::store::{Facts, Grant, Standing, StoreError};
 use crate::words::{GrantName, Secret};
 
+use super::foretell::DAY;
 use super::{GrantReport, GrantState, TokenError, Tokens, answer};
 
 /// How long a person waits for a renewal: longer than any call takes, and than a dead leader's lease.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// A day.
-const DAY: Duration = Duration::from_hours(24);
 
 /// A grant's tokens, for a person who insists.
 #[derive(Clone, Debug)]

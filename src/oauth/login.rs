@@ -96,12 +96,17 @@ impl Tokens {
         self.on_control(async move { tokens.finish(callback).await }).await
     }
 
+    /// The bank of the login that a callback belongs to, whichever of the store's banks that is. Nothing is used up.
+    pub async fn bank_of_callback(&self, callback: &str) -> Result<BankName, LoginError> {
+        bank_of_callback(&*self.parts.store, callback).await
+    }
+
     /// Runs it in a task of the control thread, which its connections belong to and no hang-up cuts.
     async fn on_control<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, LoginError>> + Send + 'static,
     ) -> Result<T, LoginError> {
-        self.parts.control.spawn(work).await.map_err(|_| StoreError::Closing)?
+        self.parts.control.spawn(self.parts.under_way.track_future(work)).await.map_err(|_| StoreError::Closing)?
     }
 
     fn by_code(&self) -> Result<&AuthorizationCode, LoginError> {
@@ -174,6 +179,7 @@ impl Tokens {
             Err(error) => Err(error),
         };
         let (bank, grant) = (&self.bank.name, &attempt.grant);
+        self.parts.metrics.login(result.is_ok());
         match result {
             Ok(()) => info!(%bank, %grant, outcome = "authorized", "token"),
             Err(ref error) => warn!(%bank, %grant, outcome = "not_authorized", reason = chain(error), "token"),

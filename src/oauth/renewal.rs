@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{GrantType, TokenEndpoint};
@@ -35,8 +35,9 @@ const LONGEST_CALL: Duration = Duration::from_secs(8);
 const STORE_WAIT: Duration = Duration::from_secs(1);
 /// After an answer without a token that can be used.
 const USELESS_WAIT: Duration = Duration::from_secs(5);
-/// Between tries to keep an answer, at first and at most.
-const KEEP_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+/// Between tries to keep an answer, at first and at most: when the store is well again, the answer must be in it before
+/// another process looks for what is due.
+const KEEP_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 impl Tokens {
     /// Sees to it that the slot has a valid token of a version above `older_than`.
@@ -133,20 +134,15 @@ impl Tokens {
                 let undecided = unanswered || grant.facts.sent_at.is_some();
                 self.warn(slot, if undecided { "unknown_outcome" } else { "not_now" }, &reason, wait);
                 let postponed = self.parts.store.postpone(&slot.key, version, &self.holder, wait, undecided).await;
-                postponed.map_err(|error| self.store_failed(slot, &error))?;
+                postponed.map_err(|error| self.store_failed(slot, &error).after(wait.max(STORE_WAIT)))?;
                 Err(TokenError::Unavailable { retry_after: wait })
             }
         }
     }
 
-    /// One call to an endpoint, bounded as a whole.
+    /// One call to an endpoint.
     pub(super) async fn call(&self, endpoint: &TokenEndpoint, request: Request) -> Result<CallAnswer, CallError> {
-        let limit = self.call_limit();
-        let call = self.parts.call.call(&endpoint.url, request, limit);
-        let whole = limit + self.bank.timeouts.connect;
-        timeout(whole, call)
-            .await
-            .unwrap_or_else(|late| Err(CallError { sent: true, status: None, source: late.into() }))
+        self.parts.call.call(&endpoint.url, request, self.call_limit()).await
     }
 
     /// How long an endpoint may take for its answer.
@@ -207,7 +203,9 @@ impl Tokens {
     /// The bank said that the grant is over: so it is, unless the row is newer than what we asked with.
     async fn end(&self, slot: &Slot, version: u64) -> Result<(), TokenError> {
         let settled = self.parts.store.end(&slot.key, version).await;
-        self.publish(slot, settled.map_err(|error| self.store_failed(slot, &error))?, "over")
+        // The bank would say it again each time that it is asked.
+        let settled = settled.map_err(|error| self.store_failed(slot, &error).after(USELESS_WAIT))?;
+        self.publish(slot, settled, "over")
     }
 
     fn publish(&self, slot: &Slot, settled: Settled, outcome: &'static str) -> Result<(), TokenError> {
@@ -220,6 +218,7 @@ impl Tokens {
             }
         };
         slot.adopt(&grant);
+        self.parts.metrics.renewal(outcome);
         let (bank, name) = (&slot.key.bank, &slot.key.grant);
         let expires_at = grant.facts.expires_at.map(|end| end.to_string());
         info!(%bank, grant = %name, outcome, version = grant.facts.version, expires_at, "token");
@@ -231,6 +230,7 @@ impl Tokens {
     }
 
     fn warn(&self, slot: &Slot, outcome: &'static str, reason: &str, retry_after: Duration) {
+        self.parts.metrics.renewal(outcome);
         let (bank, grant) = (&self.bank.name, &slot.key.grant);
         let retry_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
         warn!(%bank, %grant, outcome, reason, retry_ms, "token");

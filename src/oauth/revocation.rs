@@ -1,5 +1,7 @@
 //! Telling the bank that a grant is not wanted any more.
 
+use std::sync::Arc;
+
 use http::{Method, StatusCode};
 
 use crate::config::{HttpsUrl, Revocation, TokenEndpoint};
@@ -9,11 +11,11 @@ use crate::words::Secret;
 
 use super::failure::chain;
 use super::request::{Form, add_headers, bare, post};
-use super::{GrantError, Tokens, client};
+use super::{GrantError, TokenError, Tokens, client};
 
 impl Tokens {
     /// Revokes the grant at the bank, where the bank can do that.
-    pub(super) async fn revoke(&self, grant: &Grant) -> Result<(), GrantError> {
+    pub(super) async fn revoke(self: &Arc<Self>, grant: &Grant) -> Result<(), GrantError> {
         let Some(endpoint) = self.bank.grant_type.token_endpoint() else { return Ok(()) };
         match &endpoint.revocation {
             None => Ok(()),
@@ -24,7 +26,7 @@ impl Tokens {
                 self.send_revocation(url, request, StatusCode::is_success).await
             }
             Some(Revocation::Delete(url)) => {
-                let Some(token) = &grant.access else { return Ok(()) };
+                let Some(token) = &self.living_access(grant).await? else { return Ok(()) };
                 let mut request = bare(Method::DELETE, url);
                 request.fields.push("Authorization", bearer(token).expose());
                 add_headers(&mut request.fields, &endpoint.token_headers, &self.parts.random);
@@ -32,6 +34,20 @@ impl Tokens {
                 let gone = [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::GONE];
                 self.send_revocation(url, request, |status| status.is_success() || gone.contains(status)).await
             }
+        }
+    }
+
+    /// The access token that names the grant to the bank. One that has ended names nothing, while the grant lives on by
+    /// its refresh token: so it is renewed for this.
+    async fn living_access(self: &Arc<Self>, grant: &Grant) -> Result<Option<Secret>, GrantError> {
+        let ended = grant.facts.expires_at.is_some_and(|end| end <= self.parts.clock.now());
+        if grant.access.is_some() && !(ended && grant.refresh.is_some()) {
+            return Ok(grant.access.clone());
+        }
+        match self.renew(&grant.facts.key.grant).await {
+            Ok(_) => Ok(self.parts.store.load(&grant.facts.key).await?.and_then(|grant| grant.access)),
+            Err(GrantError::Token(TokenError::NeedsAuthorization)) => Ok(None),
+            Err(error) => Err(GrantError::NotRevoked(chain(&error))),
         }
     }
 

@@ -37,6 +37,7 @@ impl Tokens {
         if self.is_fixed() {
             return;
         }
+        self.foretell(stop.clone());
         let tokens = Arc::clone(self);
         self.parts.control.spawn(async move {
             let mut watch = Watch { mark: None, permits: Arc::new(Semaphore::new(AT_ONCE)), failing: false };

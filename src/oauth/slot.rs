@@ -44,6 +44,10 @@ struct Known {
     flight: Option<Landing>,
     /// An answer is at hand and the store does not take it.
     unstored: bool,
+    /// The certificate that the newest version was issued under, as far as that is known.
+    certificate: Option<String>,
+    /// What failed so far may work under the configuration of now: the next attempt waits for nothing.
+    is_urgent: bool,
     /// When 401s caused renewals.
     forced: VecDeque<Timestamp>,
     /// When a 401 last made us look into the store.
@@ -61,12 +65,13 @@ pub(super) enum Boarding {
 }
 
 impl Slot {
-    pub(super) fn new(key: GrantKey, now: Timestamp) -> Self {
+    /// A grant of which nothing is known, and which nobody has used.
+    pub(super) fn new(key: GrantKey) -> Self {
         Self {
             key,
             token: ArcSwapOption::empty(),
-            used_at: AtomicI64::new(now.millis()),
-            kept_use: AtomicI64::new(now.millis()),
+            used_at: AtomicI64::new(0),
+            kept_use: AtomicI64::new(0),
             known: Mutex::default(),
         }
     }
@@ -110,8 +115,10 @@ impl Slot {
             return;
         }
         known.over = grant.facts.standing == Standing::Over;
+        self.kept_use.fetch_max(grant.facts.used_at.millis(), Ordering::Relaxed);
         if grant.facts.version > known.version {
             (known.version, known.blocked) = (grant.facts.version, None);
+            known.certificate.clone_from(&grant.facts.certificate);
             let (version, issued, expires) = (grant.facts.version, grant.facts.issued_at, grant.facts.expires_at);
             let token = grant.access.as_ref().map(|access| Token::bearer(access, version, issued, expires));
             self.token.store(token.map(Arc::new));
@@ -129,6 +136,26 @@ impl Slot {
         let mut known = self.known();
         known.over = false;
         self.token.store(None);
+    }
+
+    /// Whether this version's token was issued under another certificate than this one: then the bank may have bound it
+    /// to that (RFC 8705, section 3).
+    pub(super) fn is_of_another_certificate(&self, version: u64, certificate: Option<&str>) -> bool {
+        let known = self.known();
+        let issued_under = known.certificate.as_deref().filter(|_| known.version == version);
+        issued_under.is_some_and(|former| certificate != Some(former))
+    }
+
+    /// The configuration has changed: what could not work before is tried again at once, once.
+    pub(super) fn try_anew(&self) {
+        let mut known = self.known();
+        let is_under_way = known.flight.as_ref().is_some_and(is_under_way);
+        known.is_urgent = known.blocked.take().is_some() || is_under_way;
+    }
+
+    /// Whether this attempt is the one that waits for nothing.
+    pub(super) fn take_urgency(&self) -> bool {
+        std::mem::take(&mut self.known().is_urgent)
     }
 
     /// The bank takes this version's token no more, and there will be no other.
@@ -168,7 +195,8 @@ impl Slot {
     pub(super) fn land(&self, pilot: &Pilot, result: Result<(), TokenError>, now: Timestamp) {
         let mut known = self.known();
         (known.flight, known.unstored) = (None, false);
-        known.blocked = result.as_ref().err().map(|error| (now.plus(error.retry_after()), error.clone()));
+        let error = result.as_ref().err().filter(|_| !known.is_urgent);
+        known.blocked = error.map(|error| (now.plus(error.retry_after()), error.clone()));
         drop(known);
         pilot.send_replace(Some(result));
     }
@@ -217,7 +245,7 @@ mod tests {
 
     fn slot() -> Slot {
         let bank = "examplebank".parse().unwrap();
-        Slot::new(GrantKey { bank, grant: "default".parse().unwrap() }, NOW)
+        Slot::new(GrantKey { bank, grant: "default".parse().unwrap() })
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
 use crate::store::{Facts, Standing};
 use crate::words::{BankName, GrantName, Timestamp};
 
@@ -74,6 +76,23 @@ pub struct GrantReport {
     pub expires_at: Option<Timestamp>,
     /// When the consent is foretold to end: `consent_days` after the person gave it.
     pub consent_until: Option<Timestamp>,
+}
+
+impl GrantReport {
+    /// The machine's form.
+    pub fn json(&self) -> Value {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        json!({
+            "bank": self.bank.as_str(),
+            "grant": self.grant.as_str(),
+            "state": self.state.name(),
+            "issued_at": time(self.issued_at),
+            "expires_at": time(self.expires_at),
+            "scopes": self.scopes,
+            "consent_until": time(self.consent_until),
+            "refreshable": self.refreshable,
+        })
+    }
 }
 
 #[cfg(test)]

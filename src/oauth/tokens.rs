@@ -8,9 +8,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::task::TaskTracker;
 
 use crate::config::{Bank, GrantType};
 use crate::store::{GrantKey, Store};
+use crate::telemetry::BankMetrics;
 use crate::words::{Clock, GrantName, Random, Token};
 
 use super::slot::{Boarding, Landing, Pilot, Slot};
@@ -40,8 +42,12 @@ pub struct Parts {
     pub random: Random,
     /// The control thread, which renewals run on.
     pub control: Handle,
+    /// What must not be cut: renewals and the ends of logins. Whoever ends the control thread waits for it before.
+    pub under_way: TaskTracker,
     /// The fingerprint of the certificate that the bank is shown: kept beside the tokens issued under it.
     pub certificate: Option<String>,
+    /// What is counted.
+    pub metrics: BankMetrics,
 }
 
 /// One bank's tokens. Shared by all workers; a valid token is had without waiting.
@@ -51,14 +57,36 @@ pub struct Tokens {
     /// Our name as a leader.
     pub(super) holder: String,
     /// Tells the scheduler that something is due at another time than it thought.
-    pub(super) wake: Notify,
-    slots: RwLock<HashMap<GrantName, Arc<Slot>>>,
+    pub(super) wake: Arc<Notify>,
+    slots: Slots,
 }
+
+/// The grants that are in memory.
+type Slots = Arc<RwLock<HashMap<GrantName, Arc<Slot>>>>;
 
 impl Tokens {
     /// The tokens of this bank. Nothing happens until somebody asks, or [`start`](Self::start).
     pub fn new(bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
-        let tokens = Self { holder: parts.random.uuid(), bank, parts, wake: Notify::new(), slots: RwLock::default() };
+        let (holder, wake) = (parts.random.uuid(), Arc::default());
+        Self { bank, parts, holder, wake, slots: Slots::default() }.with_given()
+    }
+
+    /// The tokens of the same bank as it is configured from here on. The snapshots stay, and an attempt that is under
+    /// way ends as it began: whoever asks here joins it. Who has the former ones may go on to use them.
+    pub fn succeed(&self, bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
+        let (holder, wake) = (self.holder.clone(), Arc::clone(&self.wake));
+        // A token that is given is no snapshot of the store.
+        let is_given = |bank: &Bank| matches!(bank.grant_type, GrantType::Fixed(_));
+        let slots = if is_given(&self.bank) || is_given(&bank) { Slots::default() } else { Arc::clone(&self.slots) };
+        let tokens = Self { bank, parts, holder, wake, slots };
+        tokens.slots.write().unwrap_or_else(PoisonError::into_inner).retain(|grant, _| tokens.is_known(grant));
+        tokens.all_held().iter().for_each(|slot| slot.try_anew());
+        tokens.with_given()
+    }
+
+    /// With the tokens that the configuration gives.
+    fn with_given(self) -> Arc<Self> {
+        let tokens = self;
         if let GrantType::Fixed(given) = &tokens.bank.grant_type {
             for (grant, token) in given {
                 let now = tokens.parts.clock.now();
@@ -80,7 +108,8 @@ impl Tokens {
     ///
     /// A newer token than `sent`, or one that is being made, is taken. Else `sent` is renewed if the bank had accepted
     /// it before or it is older than 3 s, and the answer did not say `insufficient_scope`; at most 3 renewals for this
-    /// cause per grant and minute, since banks answer 401 for faults of their own. Never for `fixed`.
+    /// cause per grant and minute, since banks answer 401 for faults of their own. A token that was issued under a
+    /// former certificate is renewed in any case: once, since its successor is of this one. Never for `fixed`.
     pub async fn after_unauthorized(
         self: &Arc<Self>,
         grant: &GrantName,
@@ -111,11 +140,10 @@ impl Tokens {
     async fn renew_rejected(self: &Arc<Self>, slot: &Arc<Slot>, sent: &Token, unscoped: bool, deadline: Instant) {
         let now = self.parts.clock.now();
         let was_good = sent.was_accepted() || now.since(sent.issued_at()) > SETTLED;
-        if !unscoped && was_good && slot.take_forced(now) {
-            if let Boarding::Lead(pilot, landing) = slot.board(now, false) {
-                self.fly(slot, pilot, sent.version(), false);
-                let _ = arrive(landing, deadline).await;
-            }
+        let is_bound = slot.is_of_another_certificate(sent.version(), self.parts.certificate.as_deref());
+        if !unscoped && (is_bound || was_good && slot.take_forced(now)) {
+            // Whatever comes of it: what counts is whether there is a newer token then.
+            let _ = self.attempt(slot, sent.version(), false, deadline).await;
         } else if slot.may_look(now, LOOK_EVERY)
             && let Ok(Some(grant)) = self.parts.store.load(&slot.key).await
         {
@@ -170,11 +198,13 @@ impl Tokens {
     /// Runs an attempt in a task of its own, on the control thread: no caller's hang-up can cut it.
     pub(super) fn fly(self: &Arc<Self>, slot: &Arc<Slot>, pilot: Pilot, older_than: u64, despite_wait: bool) {
         let (tokens, slot) = (Arc::clone(self), Arc::clone(slot));
-        self.parts.control.spawn(async move {
+        let despite_wait = despite_wait || slot.take_urgency();
+        let flight = async move {
             let result = tokens.obtain(&slot, older_than, despite_wait).await;
             slot.land(&pilot, result, tokens.parts.clock.now());
             tokens.wake.notify_one();
-        });
+        };
+        self.parts.control.spawn(self.parts.under_way.track_future(flight));
     }
 
     pub(super) fn is_fixed(&self) -> bool {
@@ -218,7 +248,7 @@ impl Tokens {
         if slots.len() >= SLOTS {
             make_room(&mut slots);
         }
-        let slot = || Arc::new(Slot::new(self.key(grant), self.parts.clock.now()));
+        let slot = || Arc::new(Slot::new(self.key(grant)));
         Arc::clone(slots.entry(grant.clone()).or_insert_with(slot))
     }
 }
@@ -229,7 +259,8 @@ fn make_room(slots: &mut HashMap<GrantName, Arc<Slot>>) {
     let tenth = uses.len() / 10;
     let (_, limit, _) = uses.select_nth_unstable(tenth);
     let limit = *limit;
-    slots.retain(|_, slot| slot.used_at() > limit || slot.flight().is_some());
+    // Somebody who holds a slot may be about to begin an attempt, of which there must be one for a grant.
+    slots.retain(|_, slot| slot.used_at() > limit || slot.flight().is_some() || Arc::strong_count(slot) > 1);
 }
 
 /// Whether the next try is near enough for a caller to wait for.
@@ -249,5 +280,30 @@ async fn arrive(mut landing: Landing, deadline: Instant) -> Result<(), TokenErro
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").field("bank", &self.bank.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Timestamp;
+
+    #[test]
+    fn what_was_unused_longest_leaves_memory_but_nothing_that_somebody_holds_or_waits_for() {
+        let at = |second: usize| Timestamp::from_millis(1_000_000 * i64::try_from(second).unwrap());
+        let names: Vec<GrantName> = (1..=100).map(|number| format!("grant-{number}").parse().unwrap()).collect();
+        let mut slots: HashMap<_, _> = HashMap::new();
+        for (number, grant) in names.iter().enumerate() {
+            let slot = Slot::new(GrantKey { bank: "examplebank".parse().unwrap(), grant: grant.clone() });
+            slot.note_use(at(number + 1));
+            slots.insert(grant.clone(), Arc::new(slot));
+        }
+        let held = Arc::clone(&slots[&names[0]]);
+        let Boarding::Lead(_pilot, _landing) = slots[&names[1]].board(at(1), false) else { panic!("it is the first") };
+        make_room(&mut slots);
+        assert!(Arc::ptr_eq(&held, &slots[&names[0]]), "somebody holds it");
+        assert!(slots.contains_key(&names[1]), "an attempt is under way");
+        assert!(!slots.contains_key(&names[2]), "nobody needs it");
+        assert!((80..=95).contains(&slots.len()) && slots.contains_key(&names[99]), "{}", slots.len());
     }
 }

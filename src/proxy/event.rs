@@ -41,7 +41,7 @@ struct RequestLine {
 
 impl Event {
     pub(super) fn begin(bank: &BankName, metrics: &Arc<BankMetrics>, request: &Request) -> Self {
-        metrics.in_flight.inc();
+        metrics.begun();
         let wanted = tracing::enabled!(target: "bankside::access", tracing::Level::INFO);
         Self {
             bank: bank.clone(),
@@ -72,6 +72,17 @@ impl Event {
         }
     }
 
+    /// Counts the content of the request as it goes to the bank.
+    pub(super) fn count(&self, body: Body) -> Body {
+        match body.size() {
+            Size::Exact(length) => {
+                self.metrics.sent(length);
+                body
+            }
+            Size::Unknown => Body::stream(Counted { body, metrics: Arc::clone(&self.metrics) }),
+        }
+    }
+
     /// Hands the answer over, with a body that ends the event, and gives the place back, when it has gone out.
     pub(super) fn until_end_of(mut self, mut answer: Response, place: Option<OwnedSemaphorePermit>) -> Response {
         self.status = Some(answer.status);
@@ -88,7 +99,7 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        self.metrics.in_flight.dec();
+        self.metrics.ended(self.started, self.bytes);
         let Some(request) = &self.request else {
             return;
         };
@@ -124,6 +135,26 @@ impl RequestLine {
 fn printable(bytes: &[u8]) -> String {
     const MOST: usize = 256;
     bytes[..bytes.len().min(MOST)].escape_ascii().to_string()
+}
+
+/// A request's body of unknown length.
+struct Counted {
+    body: Body,
+    metrics: Arc<BankMetrics>,
+}
+
+impl BodyStream for Counted {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let frame = ready!(self.body.poll_frame(cx));
+        if let Some(Ok(Frame::Data(data))) = &frame {
+            self.metrics.sent(data.len() as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn size(&self) -> Size {
+        self.body.size()
+    }
 }
 
 /// An answer's body that holds the request's place and its event until it has ended.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::telemetry::BankMetrics;
+
 /// A bank's places for requests, shared by all workers. Who waits is served in the order of coming.
 #[derive(Clone, Debug)]
 pub struct InFlight {
@@ -24,10 +26,11 @@ impl InFlight {
     }
 
     /// Takes a place. It is free again when the permit is dropped: at the end of the answer's body.
-    pub(super) async fn enter(&self) -> Result<OwnedSemaphorePermit, Overloaded> {
+    pub(super) async fn enter(&self, metrics: &BankMetrics) -> Result<OwnedSemaphorePermit, Overloaded> {
         if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(permit);
         }
+        let _queued = metrics.queued();
         let turn = tokio::time::timeout(self.queue, Arc::clone(&self.places).acquire_owned());
         match turn.await {
             Ok(Ok(permit)) => Ok(permit),
@@ -43,10 +46,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_waits_for_a_place_no_longer_than_it_may() {
-        let in_flight = InFlight::new(1, Duration::from_secs(5));
-        let first = in_flight.enter().await.expect("a free place");
-        assert_eq!(in_flight.enter().await.err(), Some(Overloaded(Duration::from_secs(5))));
+        let (in_flight, metrics) = (InFlight::new(1, Duration::from_secs(5)), BankMetrics::default());
+        let first = in_flight.enter(&metrics).await.expect("a free place");
+        assert_eq!(in_flight.enter(&metrics).await.err(), Some(Overloaded(Duration::from_secs(5))));
         drop(first);
-        assert!(in_flight.enter().await.is_ok(), "the place is free again");
+        assert!(in_flight.enter(&metrics).await.is_ok(), "the place is free again");
     }
 }

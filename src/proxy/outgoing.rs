@@ -1,5 +1,7 @@
 //! The head as the bank shall see it: its own Host and path, our token, the profile's header rules, nothing of the hop.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::Method;
 use tokio::sync::mpsc::UnboundedSender;
@@ -9,6 +11,7 @@ use crate::message::{Body, Fields, Interim, Request};
 use crate::words::{Random, Token};
 
 use super::replay::Kept;
+use super::trailers;
 
 /// How a bank's requests are rewritten.
 pub(super) struct Rewrite {
@@ -16,6 +19,8 @@ pub(super) struct Rewrite {
     authority: String,
     base_path: Vec<u8>,
     rules: HeaderRules,
+    /// The rules' `remove`, for trailers.
+    removed: Arc<[String]>,
     random: Random,
 }
 
@@ -34,6 +39,7 @@ impl Rewrite {
             authority: authority(&bank.base_url),
             base_path: bank.base_url.path.clone().into_bytes(),
             rules: bank.headers.clone(),
+            removed: bank.headers.remove.clone().into(),
             random,
         }
     }
@@ -53,7 +59,7 @@ impl Rewrite {
         }
         fields.set("Host", &self.authority);
         let target = self.target(path_and_query);
-        let (body, kept) = Kept::tee(request.body, keep);
+        let (body, kept) = Kept::tee(trailers::clean(request.body, &self.removed), keep);
         (Outgoing { method: request.method, target, fields, kept, interim: request.interim }, body)
     }
 
@@ -117,7 +123,7 @@ fn is_hop_by_hop(name: &[u8]) -> bool {
 }
 
 /// The app's words to the sidecar, which are no business of the bank's.
-fn is_ours(name: &[u8]) -> bool {
+pub(super) fn is_ours(name: &[u8]) -> bool {
     const PREFIX: &[u8] = b"bankside-";
     name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }
@@ -134,7 +140,8 @@ mod tests {
 
     fn rewrite(base_path: &str, rules: HeaderRules) -> Rewrite {
         let base = BaseUrl { host: "api.bank.example".into(), port: 443, path: base_path.into() };
-        Rewrite { authority: authority(&base), base_path: base.path.into_bytes(), rules, random: Random::seeded(1) }
+        let (authority, removed) = (authority(&base), rules.remove.clone().into());
+        Rewrite { authority, base_path: base.path.into_bytes(), rules, removed, random: Random::seeded(1) }
     }
 
     fn template(text: &str) -> HeaderTemplate {

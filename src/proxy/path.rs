@@ -24,15 +24,39 @@ pub(super) fn is_ambiguous(path: &[u8]) -> bool {
     false
 }
 
+/// Whether a careless server may take two segments for the same: whatever the case of their letters, escaped or not,
+/// with dots or spaces at their ends.
+pub(super) fn may_be_same(one: &[u8], other: &[u8]) -> bool {
+    one.eq_ignore_ascii_case(other) || folded(one) == folded(other)
+}
+
+fn folded(segment: &[u8]) -> String {
+    let decoded: Vec<u8> = percent_encoding::percent_decode(segment).collect();
+    // First to capitals: some letters beyond ASCII have a capital within it.
+    let folded = String::from_utf8_lossy(&decoded).to_uppercase().to_lowercase();
+    folded.trim_end_matches(['.', ' ']).to_owned()
+}
+
 fn is_ambiguous_segment(segment: &[u8]) -> bool {
-    segment == b"."
-        || segment == b".."
+    is_dots(segment)
+        || !is_utf8_when_decoded(segment)
         || segment.iter().any(|&byte| matches!(byte, b'\\' | b';' | b'#') || !byte.is_ascii_graphic())
         || segment
             .iter()
             .enumerate()
             .filter(|(_, byte)| **byte == b'%')
             .any(|(at, _)| escape(&segment[at + 1..]).is_none_or(is_ambiguous_when_decoded))
+}
+
+/// Whether there is nothing but dots, and spaces, which some servers cut off at the end: `.`, `..`, and what some take
+/// for them.
+fn is_dots(segment: &[u8]) -> bool {
+    !segment.is_empty() && percent_encoding::percent_decode(segment).all(|byte| matches!(byte, b'.' | b' '))
+}
+
+/// Overlong sequences (RFC 3629, section 10) are how slashes and dots got past checks.
+fn is_utf8_when_decoded(segment: &[u8]) -> bool {
+    !segment.contains(&b'%') || percent_encoding::percent_decode(segment).decode_utf8().is_ok()
 }
 
 /// The octet that two hexadecimal digits stand for.
@@ -78,6 +102,9 @@ mod tests {
             "/a/..",
             "/a/../b",
             "/%2e%2e/a",
+            "/.../a",
+            "/a/..%20/b",
+            "/%20/a",
             "/a%2Fb",
             "/a%2fb",
             "/a%5cb",
@@ -93,6 +120,10 @@ mod tests {
             "/a b",
             "/a#b",
             "/\u{e4}",
+            "/a%c0%af",
+            "/%c0%ae%c0%ae/a",
+            "/a%e0%80%af",
+            "/a%ff",
         ] {
             assert!(is_ambiguous(path.as_bytes()), "{path}");
         }

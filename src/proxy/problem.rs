@@ -67,6 +67,11 @@ impl ProxyError {
         }
     }
 
+    /// Whether it says that the bank cannot be reached, or does not answer.
+    pub(super) fn is_of_the_way_to_the_bank(&self) -> bool {
+        matches!(self.kind(), Kind::BankUnreachable | Kind::BankTls | Kind::BankTimeout)
+    }
+
     /// The answer that tells the app.
     pub(super) fn answer(&self, bank: &Bank, grant: Option<&GrantName>) -> Response {
         let told = self.told(bank, grant);
@@ -186,7 +191,7 @@ impl ProxyError {
 
 fn send_kind(failure: &Failure) -> Kind {
     match failure {
-        Failure::TlsRefusedByUs(_) | Failure::TlsRefusedByBank(_) => Kind::BankTls,
+        Failure::TlsRefusedByUs(_) | Failure::TlsRefusedByBank(_) | Failure::NotSigned(_) => Kind::BankTls,
         Failure::ConnectTimeout(_) | Failure::ResponseTimeout(_) => Kind::BankTimeout,
         Failure::Saturated(_) => Kind::Overloaded,
         Failure::RequestBody(_) | Failure::Unsendable(_) => Kind::BadRequest,
@@ -206,6 +211,7 @@ fn send_proxy_error(failure: &Failure) -> &'static str {
         Failure::TlsRefusedByUs(rustls::Error::InvalidCertificate(_)) => "tls_certificate_error",
         Failure::TlsRefusedByUs(_) => "tls_protocol_error",
         Failure::TlsRefusedByBank(_) => "tls_alert_received",
+        Failure::NotSigned(_) => "proxy_internal_error",
         Failure::Saturated(_) => "connection_limit_reached",
         Failure::Closed(_) => "connection_terminated",
         Failure::ResponseTimeout(_) => "http_response_timeout",
@@ -215,23 +221,7 @@ fn send_proxy_error(failure: &Failure) -> &'static str {
 }
 
 fn send_remedy(error: &SendError) -> String {
-    let advice = match &error.failure {
-        Failure::Dns(_) => "Check the name in base_url and this machine's DNS",
-        Failure::Connect(_) => "Check that the bank's address is right and that a firewall lets the connection out",
-        Failure::ConnectTimeout(_) => "Check the network and firewall on the way to the bank",
-        Failure::TlsRefusedByUs(_) => {
-            "Check tls.ca, tls.server_name and tls.min_version; `bankside check` shows what is trusted"
-        }
-        Failure::TlsRefusedByBank(_) => {
-            "Check with `bankside certificate` that the QWAC is valid and is the one that the bank knows"
-        }
-        Failure::Saturated(_) => "Try again later, or raise limits.connections",
-        Failure::Closed(_) | Failure::ResponseTimeout(_) | Failure::Malformed(_) | Failure::Http2(_) => {
-            "Ask the bank, with the time and X-Request-ID of this request"
-        }
-        Failure::RequestBody(_) => "Send the request's body whole",
-        Failure::Unsendable(_) => "Send a target and fields that HTTP/2 can carry, or set tls.alpn to [\"http/1.1\"]",
-    };
+    let advice = error.failure.remedy();
     match error.progress {
         Progress::NothingSent => format!("{advice}. The bank has not received this request"),
         Progress::MayHaveArrived => {

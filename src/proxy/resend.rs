@@ -21,6 +21,26 @@ pub(super) struct Attempt<'a> {
     pub(super) may_have_arrived_before: bool,
 }
 
+/// What became of a request's earlier sendings.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Past {
+    /// Whether one of them may have arrived, and had no answer.
+    pub(super) may_have_arrived: bool,
+    /// Whether the bank has answered one (401).
+    pub(super) was_answered: bool,
+}
+
+impl Past {
+    /// The last sending's failure as the app is to be told it: what the bank has had of the request it has had, even if
+    /// nothing left of the last one.
+    pub(super) fn told_with(self, error: SendError) -> SendError {
+        if self.may_have_arrived || self.was_answered {
+            return SendError { progress: Progress::MayHaveArrived, ..error };
+        }
+        error
+    }
+}
+
 /// The decision, with its reason for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resend {
@@ -73,6 +93,62 @@ mod tests {
 
     fn goes_again(attempt: Attempt<'_>, error: &SendError) -> bool {
         matches!(decide(attempt, error), Resend::Once(_))
+    }
+
+    #[test]
+    fn what_had_arrived_once_is_never_said_not_to_have() {
+        for (may_have_arrived, was_answered) in [(true, false), (false, true), (true, true)] {
+            let past = Past { may_have_arrived, was_answered };
+            assert_eq!(past.told_with(closed(Progress::NothingSent)).progress, Progress::MayHaveArrived);
+        }
+        for progress in [Progress::NothingSent, Progress::MayHaveArrived] {
+            assert_eq!(Past::default().told_with(closed(progress)).progress, progress);
+        }
+    }
+
+    /// Every combination of what is known, against the rule as INTERFACE has it.
+    #[test]
+    fn the_decision_is_the_rule_in_every_case() {
+        let failures: [(fn() -> Failure, bool); 12] = [
+            (|| Failure::Closed(io::ErrorKind::ConnectionReset.into()), true),
+            (|| Failure::Http2(h2::Error::from(h2::Reason::REFUSED_STREAM)), true),
+            (|| Failure::Dns(io::ErrorKind::NotFound.into()), false),
+            (|| Failure::Connect(io::ErrorKind::ConnectionRefused.into()), false),
+            (|| Failure::ConnectTimeout(Duration::ZERO), false),
+            (|| Failure::TlsRefusedByUs(rustls::Error::DecryptError), false),
+            (|| Failure::TlsRefusedByBank(rustls::Error::AlertReceived(rustls::AlertDescription::UnknownCA)), false),
+            (|| Failure::Saturated(Duration::ZERO), false),
+            (|| Failure::ResponseTimeout(Duration::ZERO), false),
+            (|| Failure::Malformed("no"), false),
+            (|| Failure::RequestBody(crate::message::BodyError::Incomplete), false),
+            (|| Failure::Unsendable("no"), false),
+        ];
+        let methods = READING.iter().map(|method| (method, true)).chain(WRITING.iter().map(|method| (method, false)));
+        let (mut cases, both) = (0, [false, true]);
+        for (method, reads) in methods {
+            for (failure, died) in failures {
+                for progress in [Progress::NothingSent, Progress::MayHaveArrived] {
+                    for sent in 1..=MOST_UNSENT + 1 {
+                        for bits in 0_usize..8 {
+                            let flag = |bit: usize| both[bits >> bit & 1];
+                            let (body_kept, route_replay, before) = (flag(0), flag(1), flag(2));
+                            let wanted = died
+                                && body_kept
+                                && match progress {
+                                    Progress::NothingSent => sent < MOST_UNSENT,
+                                    Progress::MayHaveArrived => !before && (reads || route_replay),
+                                };
+                            let attempt =
+                                Attempt { method, body_kept, route_replay, sent, may_have_arrived_before: before };
+                            let error = SendError { failure: failure(), progress };
+                            assert_eq!(goes_again(attempt, &error), wanted, "{attempt:?} {error:?}");
+                            cases += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(cases, 8 * 12 * 2 * 4 * 8);
     }
 
     const READING: [Method; 3] = [Method::GET, Method::HEAD, Method::OPTIONS];

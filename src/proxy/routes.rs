@@ -67,17 +67,22 @@ impl Routes {
 }
 
 fn route_matches(route: &Route, method: &Method, path: &[u8]) -> bool {
-    let method_matches = route.methods.as_ref().is_none_or(|methods| methods.contains(method));
     let is_denial = matches!(route.action, RouteAction::Deny);
-    method_matches
+    let is_method = |own: &Method| own == method || (is_denial && same_word(own, method));
+    route.methods.as_ref().is_none_or(|methods| methods.iter().any(is_method))
         && if is_denial { denial_matches(&route.path, path) } else { pattern_matches(&route.path, path, same) }
 }
 
-/// A denial also holds for other cases of the same letters and for a slash at the end: the bank may not mind either.
+/// Methods mind case (RFC 9110, section 9.1), but the bank may not.
+fn same_word(one: &Method, other: &Method) -> bool {
+    one.as_str().eq_ignore_ascii_case(other.as_str())
+}
+
+/// A denial holds for whatever the bank may take for the same path: other cases of the letters, characters that are
+/// escaped without need, a slash at the end.
 fn denial_matches(pattern: &PathPattern, path: &[u8]) -> bool {
     let without_slash = path.strip_suffix(b"/").unwrap_or(path);
-    pattern_matches(pattern, path, <[u8]>::eq_ignore_ascii_case)
-        || pattern_matches(pattern, without_slash, <[u8]>::eq_ignore_ascii_case)
+    pattern_matches(pattern, path, path::may_be_same) || pattern_matches(pattern, without_slash, path::may_be_same)
 }
 
 fn same(one: &[u8], other: &[u8]) -> bool {
@@ -147,10 +152,40 @@ mod tests {
     }
 
     #[test]
-    fn a_denial_cannot_be_slipped_by_case_or_a_slash_at_the_end() {
-        for path in ["/v1/payments", "/V1/Payments", "/v1/payments/"] {
+    fn a_denial_cannot_be_slipped_by_case_or_escapes_or_what_stands_at_the_end() {
+        for path in [
+            "/v1/payments",
+            "/V1/Payments",
+            "/v1/payments/",
+            "/v1/payments.",
+            "/v1/payments%20",
+            "/v1/payment%C5%BF",
+            "/v1/payment%c5%bf/",
+        ] {
             assert!(denial_matches(&pattern("/v1/payments"), path.as_bytes()), "{path}");
         }
+    }
+
+    #[test]
+    fn a_denial_holds_for_escapes_of_what_its_pattern_spells() {
+        for path in ["/a:b@c", "/a%3Ab@c", "/a%3ab%40c", "/A%3AB%40C"] {
+            assert!(denial_matches(&pattern("/a:b@c"), path.as_bytes()), "{path}");
+            assert!(denial_matches(&pattern("/a%3Ab@c"), path.as_bytes()), "{path}");
+        }
+        assert!(!denial_matches(&pattern("/a:b@c"), b"/a%3Bb@c"));
+    }
+
+    #[test]
+    fn a_denial_holds_for_its_methods_in_any_case_and_an_allowance_does_not() {
+        let file = Arc::new(std::path::PathBuf::from("bankside.toml"));
+        let place = crate::config::Place { file, line: 1, key: "routes".into() };
+        let of =
+            |action| Route { place: place.clone(), path: pattern("/x"), methods: Some(vec![Method::POST]), action };
+        let post = Method::from_bytes(b"pOsT").expect("a method");
+        assert!(route_matches(&of(RouteAction::Deny), &post, b"/x"));
+        assert!(!route_matches(&of(RouteAction::Deny), &Method::GET, b"/x"));
+        let allow = RouteAction::Allow { grant: None, timeout: None, replay: false };
+        assert!(!route_matches(&of(allow), &post, b"/x"));
     }
 
     proptest! {

@@ -1,7 +1,9 @@
 //! The way of a request.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -11,19 +13,19 @@ use crate::message::{Body, Request, Response};
 use crate::oauth::Tokens;
 use crate::telemetry::BankMetrics;
 use crate::upstream::{Client, Progress, SendError};
-use crate::words::{GrantName, Random, Token};
+use crate::words::{GrantName, Kind, Random, Token};
 
 use super::event::Event;
 use super::limits::InFlight;
 use super::outgoing::{Outgoing, Rewrite};
 use super::problem::ProxyError;
-use super::resend::{self, Attempt, Resend};
+use super::resend::{self, Attempt, Past, Resend};
 use super::routes::{Passage, Routes};
 use super::{incoming, path};
 
-/// One bank as one worker serves it: a [`Service`] for the door.
+/// One bank as one worker serves it: a [`Service`] for the door. Clones serve alike, also after [`Proxy::replace`].
 #[derive(Clone)]
-pub struct Proxy(Arc<Parts>);
+pub struct Proxy(Arc<ArcSwap<Parts>>);
 
 /// What a bank's proxies share, whichever worker they serve on.
 #[derive(Clone)]
@@ -50,32 +52,47 @@ struct Parts {
 impl Proxy {
     /// Serves a bank through a client that is this worker's own.
     pub fn new(shared: Shared, client: Client) -> Self {
-        let routes = Routes::new(Arc::clone(&shared.bank));
-        let rewrite = Rewrite::new(&shared.bank, shared.random.clone());
-        Self(Arc::new(Parts { shared, routes, rewrite, client }))
+        Self(Arc::new(ArcSwap::from_pointee(Parts::new(shared, client))))
+    }
+
+    /// Serves the bank as it is from here on. What was sent already ends on the former client, which goes with its
+    /// last request; what waits for a token or a place is sent with this one.
+    pub fn replace(&self, shared: Shared, client: Client) {
+        self.0.store(Arc::new(Parts::new(shared, client)));
     }
 }
 
 impl Service for Proxy {
     async fn call(&self, request: Request, caller: &Caller) -> Response {
-        let mut event = Event::begin(&self.0.shared.bank.name, &self.0.shared.metrics, &request);
-        match self.0.pass(request, caller, &mut event).await {
+        let parts = self.0.load_full();
+        let mut event = Event::begin(&parts.shared.bank.name, &parts.shared.metrics, &request);
+        match parts.pass(request, caller, &self.0, &mut event).await {
             Ok((answer, place)) => event.until_end_of(answer, Some(place)),
-            Err(error) => self.0.tell(&error, event),
+            Err(error) => parts.tell(&error, event),
         }
     }
 
     fn refuse(&self, malformed: &Malformed, _: &Caller) -> Response {
-        ProxyError::from(malformed.clone()).answer(&self.0.shared.bank, None)
+        let parts = self.0.load();
+        let answer = ProxyError::from(malformed.clone()).answer(&parts.shared.bank, None);
+        parts.shared.metrics.answered(answer.status, Some(Kind::BadRequest));
+        answer
     }
 }
 
 impl Parts {
+    fn new(shared: Shared, client: Client) -> Self {
+        let routes = Routes::new(Arc::clone(&shared.bank));
+        let rewrite = Rewrite::new(&shared.bank, shared.random.clone());
+        Self { shared, routes, rewrite, client }
+    }
+
     /// A request's way to the bank and back. The place it takes is held to the end of the answer's body.
     async fn pass(
         &self,
         request: Request,
         caller: &Caller,
+        newest: &ArcSwap<Self>,
         event: &mut Event,
     ) -> Result<(Response, OwnedSemaphorePermit), ProxyError> {
         access::check(&self.shared.bank.access, &request, caller)?;
@@ -87,19 +104,41 @@ impl Parts {
             passage.route.clone_into(&mut event.route);
         }
 
-        let place = self.shared.in_flight.enter().await?;
-        let token = self.shared.tokens.get(&grant).await?;
+        let place = self.shared.in_flight.enter(&self.shared.metrics).await?;
+        let (parts, token) = Self::token(newest, &grant).await?;
         let host = request.fields.get("Host").map(<[u8]>::to_vec);
-        let (outgoing, body) = self.rewrite.rewrite(request, &target, self.shared.bank.limits.replay_body);
+        let (outgoing, body) = parts.rewrite.rewrite(request, &target, parts.shared.bank.limits.replay_body);
+        let body = event.count(body);
         event.identify(&outgoing.fields, &self.shared.random);
 
-        let answer = self.send(&outgoing, body, &token, &passage, event).await?;
-        let mut answer = self.once_more_if_unauthorized(answer, &outgoing, &grant, &token, &passage, event).await?;
-        incoming::rewrite(&mut answer, &self.shared.bank.base_url, host.as_deref());
+        let mut past = Past::default();
+        let answer = parts.send(&outgoing, body, &token, &passage, &mut past, event).await?;
+        // A token that the bank has bound to a former certificate is replaced under the newest one.
+        let parts = newest.load_full().if_for_the_same_bank_as(parts);
+        let mut answer =
+            parts.once_more_if_unauthorized(answer, &outgoing, &grant, &token, &passage, past, event).await?;
+        incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
         Ok((answer, place))
     }
 
+    /// The grant's token, with what it is to be sent by: after a wait, that may be newer than what the request began with.
+    async fn token(newest: &ArcSwap<Self>, grant: &GrantName) -> Result<(Arc<Self>, Arc<Token>), ProxyError> {
+        loop {
+            let parts = newest.load_full();
+            let token = parts.shared.tokens.get(grant).await?;
+            if Arc::ptr_eq(&parts, &newest.load()) {
+                return Ok((parts, token));
+            }
+        }
+    }
+
+    /// These, or `former` if requests that were made for that one must not go out by these.
+    fn if_for_the_same_bank_as(self: Arc<Self>, former: Arc<Self>) -> Arc<Self> {
+        if self.shared.bank.base_url == former.shared.bank.base_url { self } else { former }
+    }
+
     /// A 401 for a token that is not the best one, or that can be renewed: the request goes once more, never a third time.
+    #[expect(clippy::too_many_arguments, reason = "all of them are what is known of the first time")]
     async fn once_more_if_unauthorized(
         &self,
         answer: Response,
@@ -107,6 +146,7 @@ impl Parts {
         grant: &GrantName,
         sent: &Token,
         passage: &Passage<'_>,
+        mut past: Past,
         event: &mut Event,
     ) -> Result<Response, ProxyError> {
         if answer.status != StatusCode::UNAUTHORIZED {
@@ -124,7 +164,8 @@ impl Parts {
         };
         drop(answer);
         event.retried += 1;
-        let answer = self.send(outgoing, body, &better, passage, event).await?;
+        past.was_answered = true;
+        let answer = self.send(outgoing, body, &better, passage, &mut past, event).await?;
         if answer.status.is_success() {
             better.mark_accepted();
         }
@@ -138,14 +179,18 @@ impl Parts {
         mut body: Body,
         token: &Token,
         passage: &Passage<'_>,
+        past: &mut Past,
         event: &mut Event,
     ) -> Result<Response, SendError> {
         let timeout = passage.timeout.unwrap_or(self.shared.bank.timeouts.response);
         let mut sent = 1;
-        let mut may_have_arrived_before = false;
         loop {
+            let sent_at = Instant::now();
             let error = match self.client.send(outgoing.request(body, token), timeout).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.shared.metrics.bank_answered(sent_at);
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             let again = outgoing.kept.again();
@@ -154,22 +199,25 @@ impl Parts {
                 body_kept: again.is_some(),
                 route_replay: passage.replay,
                 sent,
-                may_have_arrived_before,
+                may_have_arrived_before: past.may_have_arrived,
             };
             let decision = resend::decide(attempt, &error);
             tracing::debug!(bank = %self.shared.bank.name, %error, ?decision, "a request's connection failed");
             match (decision, again) {
                 (Resend::Once(_), Some(kept)) => body = kept,
-                _ => return Err(error),
+                _ => return Err(past.told_with(error)),
             }
             sent += 1;
             event.retried += 1;
-            may_have_arrived_before |= error.progress == Progress::MayHaveArrived;
+            past.may_have_arrived |= error.progress == Progress::MayHaveArrived;
         }
     }
 
     fn tell(&self, error: &ProxyError, mut event: Event) -> Response {
         event.kind = Some(error.kind());
+        if error.is_of_the_way_to_the_bank() {
+            self.shared.metrics.bank_failed(error.detail());
+        }
         if error.kind().status().is_server_error() {
             tracing::warn!(bank = %self.shared.bank.name, kind = error.kind().name(), detail = error.detail(), "no answer from the bank");
         }

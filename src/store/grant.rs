@@ -150,6 +150,28 @@ pub struct Due {
     pub next: Option<Duration>,
 }
 
+/// What one step of sealing anew did.
+#[derive(Clone, Debug, Default)]
+pub struct Resealed {
+    /// How many grants it looked at.
+    pub looked_at: usize,
+    /// How many values it sealed anew.
+    pub resealed: usize,
+    /// Where the next step goes on; `None` at the end.
+    pub last: Option<GrantKey>,
+}
+
+/// Under which keys values stand.
+#[derive(Clone, Debug)]
+pub struct KeysInUse {
+    /// The id of the sealing key.
+    pub sealing: String,
+    /// How many values stand under it.
+    pub values: usize,
+    /// The ids of other keys, and how many values stand under each.
+    pub others: Vec<(String, usize)>,
+}
+
 /// A client that was registered at the bank.
 #[derive(Clone, Debug)]
 pub struct RegisteredClient {

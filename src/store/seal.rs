@@ -76,6 +76,16 @@ impl Sealer {
         self.keys.iter().map(|(id, _)| *id)
     }
 
+    /// The id of the sealing key.
+    pub fn sealing_id(&self) -> KeyId {
+        self.keys[0].0
+    }
+
+    /// Whether a value stands under the sealing key, by what it says of itself.
+    pub fn is_under_sealing_key(&self, sealed: &[u8]) -> bool {
+        sealed.get(1..=ID).is_some_and(|id| id == self.sealing_id().0)
+    }
+
     /// Seals a value.
     pub fn seal(&self, bound: Bound<'_>, secret: &Secret) -> Result<Vec<u8>, StoreError> {
         let (id, key) = &self.keys[0];

@@ -5,6 +5,7 @@
 
 mod grants;
 mod kept;
+mod keys;
 mod open;
 mod renewal;
 mod rows;
@@ -24,8 +25,8 @@ use crate::words::{BankName, Clock, Random, Timestamp};
 
 use super::seal::Sealer;
 use super::{
-    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, NewTokens, RegisteredClient, Settled, Store,
-    StoreError,
+    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, RegisteredClient, Resealed,
+    Settled, Store, StoreError,
 };
 
 /// Grants in a SQLite file.
@@ -152,6 +153,20 @@ impl Store for Sqlite {
     fn changes(&self, bank: &BankName, mark: Option<u64>) -> Answer<'_, (u64, Vec<GrantKey>)> {
         let bank = bank.clone();
         self.read(move |work| grants::changes(work, &bank, mark))
+    }
+
+    fn consents(&self, bank: &BankName, before: Timestamp, limit: usize) -> Answer<'_, Vec<(GrantKey, Timestamp)>> {
+        let bank = bank.clone();
+        self.read(move |work| grants::consents(work, &bank, before, limit))
+    }
+
+    fn reseal(&self, after: Option<&GrantKey>, limit: usize) -> Answer<'_, Resealed> {
+        let after = after.cloned();
+        self.write(move |work| keys::reseal(work, after.as_ref(), limit))
+    }
+
+    fn retire_keys(&self) -> Answer<'_, KeysInUse> {
+        self.write(keys::retire)
     }
 
     fn clients(&self, bank: &BankName) -> Answer<'_, Vec<RegisteredClient>> {

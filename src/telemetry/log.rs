@@ -1,6 +1,7 @@
 //! The log: text for people, JSON for machines, written off the threads that serve.
 
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -8,6 +9,14 @@ use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
+
+/// The counter of the process's one log, where it has been started.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// How many events the process's log has dropped because they came faster than they could be written.
+pub fn dropped() -> u64 {
+    DROPPED.get().map_or(0, |counter| u64::try_from(counter.dropped_lines()).unwrap_or(u64::MAX))
+}
 
 /// Keeps the log going; what is still in its queue is written when this is dropped.
 #[derive(Debug)]
@@ -48,6 +57,8 @@ pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
             builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?;
         }
     }
+    // A process has one log only: whoever comes second has failed above.
+    let _ = DROPPED.set(dropped.clone());
     Ok(LogGuard { dropped, _writer: guard })
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
@@ -11,6 +12,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::Alpn;
 
+#[cfg(feature = "pkcs11")]
+use super::Identity;
 use super::wire::Wire;
 use super::{Endpoint, Failure, TlsClient, race};
 
@@ -24,6 +27,13 @@ pub struct Connected {
     pub stream: BankStream,
     /// What was negotiated (RFC 7301); HTTP/1.1 where the bank does not negotiate.
     pub protocol: Alpn,
+}
+
+impl Connected {
+    /// Whether the handshake took up a former session (RFC 8446, section 2.2).
+    pub fn is_resumed(&self) -> bool {
+        self.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
 }
 
 /// A connection that carries nothing is asked for a sign of life after this long, and as often again.
@@ -45,12 +55,22 @@ async fn connect_at_leisure(endpoint: &Endpoint, tls: &TlsClient) -> Result<Conn
     let addresses = resolve(endpoint).await.map_err(Failure::Dns)?;
     let tcp = race::first_to_connect(addresses, TcpStream::connect).await.map_err(Failure::Connect)?;
     prepare(&tcp).map_err(Failure::Connect)?;
-    let stream = tls.connector().connect(name, Wire::new(tcp)).await.map_err(handshake_failure)?;
+    let stream = shake_hands(tls, name, Wire::new(tcp, tls.life().clone())).await.map_err(handshake_failure)?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Alpn::H2,
         _ => Alpn::Http11,
     };
     Ok(Connected { stream, protocol })
+}
+
+/// The handshake, here, or where the identity wants it to run.
+async fn shake_hands(tls: &TlsClient, name: ServerName<'static>, wire: Wire) -> io::Result<BankStream> {
+    let handshake = tls.connector().connect(name, wire);
+    #[cfg(feature = "pkcs11")]
+    if let Some(handshakes) = tls.identity().and_then(Identity::handshakes) {
+        return handshakes.run(handshake).await;
+    }
+    handshake.await
 }
 
 /// The name that the bank's certificate must have.
@@ -62,7 +82,8 @@ fn server_name(endpoint: &Endpoint, tls: &TlsClient) -> Result<ServerName<'stati
     }
 }
 
-async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+/// Every address that the endpoint's name stands for; at least one.
+pub(super) async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
     let addresses: Vec<_> = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect();
     if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
@@ -81,6 +102,7 @@ fn prepare(tcp: &TcpStream) -> io::Result<()> {
 fn handshake_failure(error: io::Error) -> Failure {
     match (refusal(&error), tls_error(&error)) {
         (Some(refusal), _) => refusal,
+        (None, Some(rustls::Error::Other(key))) => Failure::NotSigned(key.clone()),
         (None, Some(ours)) => Failure::TlsRefusedByUs(ours.clone()),
         (None, None) => Failure::Connect(error),
     }

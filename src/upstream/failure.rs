@@ -43,6 +43,9 @@ pub enum Failure {
     /// The bank did not accept ours: an alert, in the handshake or on the first read after it (TLS 1.3).
     #[error("the bank refused our certificate or TLS: {0}")]
     TlsRefusedByBank(#[source] rustls::Error),
+    /// Our own key did not sign: it lies in an HSM, which says why.
+    #[error("our own key did not sign the handshake: {0}")]
+    NotSigned(#[source] rustls::OtherError),
     /// As many connections as may be are in use, and none came free in time.
     #[error("all connections to the bank were in use for {} ms", .0.as_millis())]
     Saturated(Duration),
@@ -67,6 +70,28 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What to do about it, without a full stop.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Dns(_) => "Check the name in base_url and this machine's DNS",
+            Self::Connect(_) => "Check that the bank's address is right and that a firewall lets the connection out",
+            Self::ConnectTimeout(_) => "Check the network and firewall on the way to the bank",
+            Self::TlsRefusedByUs(_) => {
+                "Check tls.ca, tls.server_name and tls.min_version; `bankside check` shows what is trusted"
+            }
+            Self::TlsRefusedByBank(_) => {
+                "Check with `bankside certificate` that the QWAC is valid and is the one that the bank knows"
+            }
+            Self::NotSigned(_) => "Look at the HSM: `bankside check` tries its token, PIN and key",
+            Self::Saturated(_) => "Try again later, or raise limits.connections",
+            Self::Closed(_) | Self::ResponseTimeout(_) | Self::Malformed(_) | Self::Http2(_) => {
+                "Ask the bank, with the time and X-Request-ID of this request"
+            }
+            Self::RequestBody(_) => "Send the request's body whole",
+            Self::Unsendable(_) => "Send a target and fields that HTTP/2 can carry, or set tls.alpn to [\"http/1.1\"]",
+        }
+    }
+
     /// This failure of a connection attempt once more, for another of those who waited for it.
     pub(super) fn for_another(&self) -> Self {
         match self {
@@ -74,6 +99,7 @@ impl Failure {
             Self::ConnectTimeout(patience) => Self::ConnectTimeout(*patience),
             Self::TlsRefusedByUs(error) => Self::TlsRefusedByUs(error.clone()),
             Self::TlsRefusedByBank(error) => Self::TlsRefusedByBank(error.clone()),
+            Self::NotSigned(error) => Self::NotSigned(error.clone()),
             Self::Saturated(patience) => Self::Saturated(*patience),
             Self::Connect(error) => Self::Connect(same_error(error)),
             Self::Closed(error) => Self::Closed(same_error(error)),

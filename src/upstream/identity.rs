@@ -10,6 +10,9 @@ use crate::certificate::{CertificateError, Facts, Finding, PrivateKey, finding, 
 use crate::config::{self, FileContent, IdentitySource, Place, Problem};
 use crate::words::{Secret, Timestamp};
 
+#[cfg(feature = "pkcs11")]
+use super::hsm::Handshakes;
+
 /// Who we are to a bank: a certificate chain, the key that it was made for, and what it says.
 ///
 /// The key is behind `SigningKey`: whether it lies in memory or elsewhere is nobody's concern past this file.
@@ -18,6 +21,8 @@ pub struct Identity {
     place: Place,
     key: Arc<CertifiedKey>,
     chain: Arc<[Facts]>,
+    #[cfg(feature = "pkcs11")]
+    handshakes: Option<Arc<Handshakes>>,
 }
 
 impl Identity {
@@ -29,12 +34,20 @@ impl Identity {
                 from_pem(certificate, private_key, passphrase.as_ref(), warnings)
             }
             IdentitySource::Pkcs12 { file, passphrase } => from_pkcs12(file, passphrase.as_ref()),
+            IdentitySource::Pkcs11 { certificate, key } => from_pkcs11(certificate, key),
         };
-        let Loaded { place, certificates, chain, key } = loaded.map_err(|problem| vec![problem])?;
+        let loaded = loaded.map_err(|problem| vec![problem])?;
+        let Loaded { place, certificates, chain, key, .. } = loaded;
         for finding in finding::of_chain(&chain) {
             warnings.push(Problem::warning(&place, finding.to_string(), finding.remedy()));
         }
-        Ok(Self { place, key: Arc::new(CertifiedKey::new(certificates, key)), chain: chain.into() })
+        Ok(Self {
+            place,
+            key: Arc::new(CertifiedKey::new(certificates, key)),
+            chain: chain.into(),
+            #[cfg(feature = "pkcs11")]
+            handshakes: loaded.handshakes,
+        })
     }
 
     /// What the leaf says.
@@ -67,6 +80,12 @@ impl Identity {
         &self.facts().fingerprint
     }
 
+    /// Where its handshakes run, if not where they are asked for: with a key in an HSM, signing takes time.
+    #[cfg(feature = "pkcs11")]
+    pub(super) fn handshakes(&self) -> Option<&Arc<Handshakes>> {
+        self.handshakes.as_ref()
+    }
+
     /// What TLS needs.
     pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.key)
@@ -86,6 +105,27 @@ struct Loaded {
     certificates: Vec<CertificateDer<'static>>,
     chain: Vec<Facts>,
     key: Arc<dyn SigningKey>,
+    #[cfg(feature = "pkcs11")]
+    handshakes: Option<Arc<Handshakes>>,
+}
+
+impl Loaded {
+    /// With a key in memory.
+    fn in_memory(
+        place: &Place,
+        certificates: Vec<CertificateDer<'static>>,
+        chain: Vec<Facts>,
+        key: Arc<dyn SigningKey>,
+    ) -> Self {
+        Self {
+            place: place.clone(),
+            certificates,
+            chain,
+            key,
+            #[cfg(feature = "pkcs11")]
+            handshakes: None,
+        }
+    }
 }
 
 fn from_pem(
@@ -106,7 +146,7 @@ fn from_pem(
         let both = format!("{} and {}: {error}", certificate.path.display(), private_key.path.display());
         Problem::error(&private_key.place, both, error.remedy())
     })?;
-    Ok(Loaded { place: certificate.place.clone(), certificates, chain, key })
+    Ok(Loaded::in_memory(&certificate.place, certificates, chain, key))
 }
 
 #[cfg(feature = "pkcs12")]
@@ -115,13 +155,29 @@ fn from_pkcs12(file: &FileContent, passphrase: Option<&Secret>) -> Result<Loaded
     let (certificates, key) = read.map_err(|error| problem(file, &error))?;
     let chain = facts(file, &certificates)?;
     let key = key.signing_key().map_err(|error| problem(file, &error))?;
-    Ok(Loaded { place: file.place.clone(), certificates, chain, key })
+    Ok(Loaded::in_memory(&file.place, certificates, chain, key))
 }
 
 #[cfg(not(feature = "pkcs12"))]
 fn from_pkcs12(file: &FileContent, _passphrase: Option<&Secret>) -> Result<Loaded, Problem> {
     let remedy = "use a build with the feature pkcs12, or convert it to PEM with openssl pkcs12";
     Err(Problem::error(&file.place, "this build of bankside does not read PKCS#12", remedy))
+}
+
+#[cfg(feature = "pkcs11")]
+fn from_pkcs11(certificate: &FileContent, key: &config::Pkcs11) -> Result<Loaded, Problem> {
+    let certificates = pem::chain(&certificate.bytes).map_err(|error| problem(certificate, &error))?;
+    let chain = facts(certificate, &certificates)?;
+    let key = super::hsm::open(key, &chain)
+        .map_err(|error| Problem::error(&key.place, format!("{}: {error}", key.module.display()), error.remedy()))?;
+    let handshakes = Some(Arc::clone(key.handshakes()));
+    Ok(Loaded { place: certificate.place.clone(), certificates, chain, key: Arc::new(key), handshakes })
+}
+
+#[cfg(not(feature = "pkcs11"))]
+fn from_pkcs11(_certificate: &FileContent, key: &config::Pkcs11) -> Result<Loaded, Problem> {
+    let remedy = "use a build with the feature pkcs11";
+    Err(Problem::error(&key.place, "this build of bankside does not speak PKCS#11", remedy))
 }
 
 fn facts(file: &FileContent, certificates: &[CertificateDer<'static>]) -> Result<Vec<Facts>, Problem> {

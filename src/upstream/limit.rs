@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
+use crate::telemetry::ConnectionMetrics;
+
 use super::Failure;
 use super::pool::Pool;
 
@@ -19,17 +21,44 @@ pub struct ConnectionLimit {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
     pools: Mutex<Vec<Weak<Pool>>>,
+    metrics: ConnectionMetrics,
 }
 
 /// The right to one open connection. It lasts as long as the connection.
 #[derive(Debug)]
-pub(super) struct Permit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+pub(super) struct Permit {
+    _permit: OwnedSemaphorePermit,
+    metrics: ConnectionMetrics,
+}
+
+impl Permit {
+    fn new(permit: OwnedSemaphorePermit, metrics: &ConnectionMetrics) -> Self {
+        metrics.opened();
+        Self { _permit: permit, metrics: metrics.clone() }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.metrics.closed();
+    }
+}
 
 impl ConnectionLimit {
-    /// At most `most` connections.
+    /// At most `most` connections, which nobody counts.
     pub fn new(most: usize) -> Self {
+        Self::counted(most, ConnectionMetrics::default())
+    }
+
+    /// At most `most` connections, which are counted here.
+    pub fn counted(most: usize, metrics: ConnectionMetrics) -> Self {
         let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { permits, waiting: AtomicUsize::new(0), pools: Mutex::new(Vec::new()) }
+        Self { permits, waiting: AtomicUsize::new(0), pools: Mutex::new(Vec::new()), metrics }
+    }
+
+    /// What connections are counted by.
+    pub(super) fn metrics(&self) -> &ConnectionMetrics {
+        &self.metrics
     }
 
     /// How many requests wait for a permit.
@@ -47,12 +76,12 @@ impl ConnectionLimit {
     /// A permit, if there is one before `deadline`. `queue` is what the error tells.
     pub(super) async fn acquire(&self, deadline: Instant, queue: Duration) -> Result<Permit, Failure> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
-            return Ok(Permit(permit));
+            return Ok(Permit::new(permit, &self.metrics));
         }
         let _waiting = Waiting::new(&self.waiting);
         self.close_one_idle();
         match timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Permit(permit)),
+            Ok(Ok(permit)) => Ok(Permit::new(permit, &self.metrics)),
             Ok(Err(_)) | Err(_) => Err(Failure::Saturated(queue)),
         }
     }

@@ -3,18 +3,20 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio_rustls::TlsConnector;
 
-use crate::certificate::Facts;
+use crate::certificate::{Facts, Role, finding};
 use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 
 use super::identity::Identity;
+use super::probe::witness::{Resolver, Verifier, Witness};
 use super::roots;
+use super::wire::Life;
 
 /// TLS towards one bank: who we are, whom we trust, which versions and protocols.
 ///
@@ -23,6 +25,9 @@ pub struct TlsClient {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
     identity: Option<Identity>,
+    /// Whom we trust.
+    roots: Arc<RootCertStore>,
+    life: Life,
 }
 
 /// How many sessions are kept. The library takes 8 for each name, and a client talks to a few: API, OAuth.
@@ -31,7 +36,9 @@ const SESSIONS: usize = 4 * 8;
 impl TlsClient {
     /// Reads and checks the bank's identity and roots as a whole. What is only worth knowing is added to `warnings`.
     pub fn build(bank: &Bank, warnings: &mut Vec<Problem>) -> Result<Self, Vec<Problem>> {
-        Self::new(&bank.tls, bank.identity.as_ref(), warnings)
+        let client = Self::new(&bank.tls, bank.identity.as_ref(), warnings)?;
+        warnings.extend(client.facts().into_iter().flat_map(|leaf| missing_roles(bank, leaf)));
+        Ok(client)
     }
 
     /// As [`TlsClient::build`], from the parts of a bank that matter. An identity is not shown where
@@ -57,10 +64,10 @@ impl TlsClient {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let config = client_config(tls, roots, identity.as_ref()).map_err(|error| {
+        let config = client_config(tls, Arc::clone(&roots), identity.as_ref()).map_err(|error| {
             vec![Problem::error(&tls.place, format!("TLS cannot be set up: {error}"), "see tls.min_version")]
         })?;
-        Ok(Self { config: Arc::new(config), server_name, identity })
+        Ok(Self { config: Arc::new(config), server_name, identity, roots, life: Life::default() })
     }
 
     /// Who we are to this bank, if we say so at all.
@@ -76,6 +83,32 @@ impl TlsClient {
     /// SHA-256 of our leaf: a changed one means that tokens bound to the former are of no use (RFC 8705, section 3).
     pub fn leaf_fingerprint(&self) -> Option<&[u8; 32]> {
         self.identity.as_ref().map(Identity::leaf_fingerprint)
+    }
+
+    /// The same, with somebody who notes what banks show and ask for, and with no sessions to resume.
+    pub(super) fn observed(&self, witness: &Arc<Witness>) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        let resolver = Resolver { inner: Arc::clone(&config.client_auth_cert_resolver), witness: Arc::clone(witness) };
+        config.client_auth_cert_resolver = Arc::new(resolver);
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::clone(&self.roots), provider()).build();
+        // It fails without roots only, which `new` refuses.
+        if let Ok(inner) = verifier {
+            let verifier = Verifier { inner, witness: Arc::clone(witness) };
+            config.dangerous().set_certificate_verifier(Arc::new(verifier));
+        }
+        Self {
+            config: Arc::new(config),
+            server_name: self.server_name.clone(),
+            identity: self.identity.clone(),
+            roots: Arc::clone(&self.roots),
+            life: Life::default(),
+        }
+    }
+
+    /// What its connections live by, also when it is gone itself.
+    pub fn life(&self) -> &Life {
+        &self.life
     }
 
     /// What makes TLS connections with this configuration.
@@ -98,6 +131,15 @@ impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsClient").field("server_name", &self.server_name).finish_non_exhaustive()
     }
+}
+
+/// The scopes that the bank is asked for, and that the certificate has no role for.
+fn missing_roles(bank: &Bank, leaf: &Facts) -> Vec<Problem> {
+    let findings = bank.needed_roles().filter_map(|needed| {
+        let finding = finding::of_scope(leaf, Role::named(needed.role)?, &needed.scope)?;
+        Some(Problem::warning(&bank.place.child("scopes"), finding.to_string(), finding.remedy()))
+    });
+    findings.collect()
 }
 
 fn client_config(

@@ -134,7 +134,7 @@ pub(super) fn pem_identity(certificate: &str, private_key: &str, passphrase: Opt
         private_key: file("qwac-key.pem", private_key),
         passphrase: passphrase.map(Secret::from),
     };
-    config::Identity { place: place("identity"), source }
+    config::Identity { place: place("identity"), source, next: None }
 }
 
 /// TLS that trusts `root` alone.

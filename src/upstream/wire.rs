@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -27,7 +28,28 @@ pub struct Wire {
     ahead: Vec<u8>,
     taken: usize,
     much_is_coming: bool,
+    life: Life,
 }
+
+/// How long the connections of one TLS client may go on. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Life(Arc<AtomicBool>);
+
+impl Life {
+    /// The connections fail the next time that something is read or written.
+    pub fn end(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(io::Error::new(io::ErrorKind::TimedOut, Outlived)) } else { Ok(()) }
+    }
+}
+
+/// Why a connection of a former configuration was cut.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration that the connection was made under was replaced long ago")]
+struct Outlived;
 
 /// How many bytes the socket has taken. If that is what it was before a request, nothing of the request has left,
 /// whatever lies in the buffers above.
@@ -49,14 +71,19 @@ impl Written {
 }
 
 impl Wire {
-    /// Takes a connection over.
-    pub fn new(tcp: TcpStream) -> Self {
-        Self { tcp, written: Written::default(), ahead: Vec::new(), taken: 0, much_is_coming: false }
+    /// Takes a connection over, for as long as it may live.
+    pub fn new(tcp: TcpStream, life: Life) -> Self {
+        Self { tcp, written: Written::default(), ahead: Vec::new(), taken: 0, much_is_coming: false, life }
     }
 
     /// The counter of bytes written.
     pub fn written(&self) -> &Written {
         &self.written
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.tcp.peer_addr().ok()
     }
 
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -78,6 +105,7 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.taken == self.ahead.len() {
+            self.life.check()?;
             if !self.much_is_coming {
                 let outcome = Pin::new(&mut self.tcp).poll_read(cx, buf);
                 self.much_is_coming = outcome.is_ready() && buf.remaining() == 0;
@@ -94,6 +122,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.life.check()?;
         let outcome = Pin::new(&mut self.tcp).poll_write(cx, buf);
         self.written.add(&outcome);
         outcome
@@ -104,6 +133,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.life.check()?;
         let outcome = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
         self.written.add(&outcome);
         outcome
@@ -119,5 +149,29 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_ends_with_the_life_that_it_was_given() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut bank, _) = listener.accept().await.unwrap();
+        let life = Life::default();
+        let mut wire = Wire::new(tcp, life.clone());
+        wire.write_all(b"a").await.unwrap();
+        bank.write_all(b"b").await.unwrap();
+        assert_eq!(wire.read_u8().await.unwrap(), b'b');
+        life.end();
+        bank.write_all(b"c").await.unwrap();
+        assert_eq!(wire.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(wire.write_all(b"d").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

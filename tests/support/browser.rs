@@ -1,6 +1,6 @@
 //! A real browser without a screen: chromium, driven by chromedriver.
 
-#![allow(unreachable_pub, reason = "as in the rest of the support")]
+#![allow(dead_code, unreachable_pub, reason = "as in the rest of the support")]
 
 use std::process::{Child, Command, Stdio};
 
@@ -9,7 +9,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::wait::{HANG, unless_it_hangs, until_found};
+use crate::support::http::send;
+use crate::support::wait::{unless_it_hangs, until_found};
 use crate::support::world::free_port;
 
 /// A browser with a profile of its own. Ended when it is dropped.
@@ -17,12 +18,18 @@ pub struct Browser {
     /// What drives it.
     pub client: Client,
     driver: Child,
+    port: u16,
     _profile: TempDir,
 }
 
 impl Browser {
     /// Starts one.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`start`](Self::start), with more arguments.
+    pub async fn start_with(more: &[&str]) -> Self {
         let port = free_port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -31,8 +38,8 @@ impl Browser {
             .spawn()
             .expect("chromedriver starts");
         let profile = tempfile::tempdir().expect("a temporary folder");
-        let client = until_found("chromedriver", async || connect(port, &profile).await).await;
-        Self { client, driver, _profile: profile }
+        let client = until_found("chromedriver", async || connect(port, &profile, more).await).await;
+        Self { client, driver, port, _profile: profile }
     }
 
     /// Opens an address.
@@ -40,10 +47,13 @@ impl Browser {
         unless_it_hangs("the browser", self.client.goto(url)).await.expect("the page opens");
     }
 
-    /// The text of what a CSS selector finds.
-    pub async fn text(&self, selector: &str) -> String {
-        let found = self.client.wait().at_most(HANG).for_element(Locator::Css(selector)).await;
-        found.expect("it is on the page").text().await.expect("it has a text")
+    /// Waits until what a CSS selector finds has this text within: the page before may still be there, or just going.
+    pub async fn shows(&self, selector: &str, text: &str) {
+        until_found(&format!("{text:?} in the browser"), async || {
+            let element = self.client.find(Locator::Css(selector)).await.ok()?;
+            element.text().await.ok()?.contains(text).then_some(())
+        })
+        .await;
     }
 
     /// Clicks on what a CSS selector finds.
@@ -60,6 +70,15 @@ impl Browser {
         }
     }
 
+    /// A command of the browser's developer protocol.
+    pub async fn devtools(&self, command: &str, parameters: serde_json::Value) {
+        let session = self.client.session_id().await.expect("a session").expect("a session");
+        let path = format!("/session/{session}/goog/cdp/execute");
+        let content = json!({ "cmd": command, "params": parameters }).to_string();
+        let headers = [("content-type", "application/json")];
+        send(([127, 0, 0, 1], self.port).into(), "POST", &path, &headers, content).await.with(200);
+    }
+
     /// Closes it in good order.
     pub async fn close(self) {
         let _ = self.client.clone().close().await;
@@ -74,7 +93,7 @@ impl Drop for Browser {
 }
 
 /// `None` while chromedriver does not listen yet.
-async fn connect(port: u16, profile: &TempDir) -> Option<Client> {
+async fn connect(port: u16, profile: &TempDir, more: &[&str]) -> Option<Client> {
     tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let data = format!("--user-data-dir={}", profile.path().display());
     let arguments = [
@@ -89,6 +108,7 @@ async fn connect(port: u16, profile: &TempDir) -> Option<Client> {
         "--disable-sync",
         &data,
     ];
+    let arguments = [&arguments[..], more].concat();
     let wanted = json!({
         "acceptInsecureCerts": true,
         "goog:chromeOptions": { "args": arguments },

@@ -5,8 +5,20 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each target uses its own part of this")]
 
+pub mod chance;
+pub mod desk;
+pub mod fault_proxy;
+pub mod front;
 pub mod http;
+pub mod load;
+pub mod narrow;
 pub mod parts;
+pub mod pki;
 pub mod program;
+pub mod scripted;
+pub mod seen;
+pub mod softhsm;
+pub mod tls_bank;
+pub mod tools;
 pub mod wait;
 pub mod world;

@@ -5,6 +5,30 @@ use std::time::Duration;
 use super::*;
 
 #[test]
+fn the_identity_that_follows_is_used_from_its_moment_on() {
+    let next = "[identity.next]\nfrom = 2027-01-31T00:00:00+01:00\npkcs12 = \"client-secret\"\n";
+    let config = load(&format!("{IDENTITY}{next}{BANK}")).expect("a configuration");
+    let identity = config.banks[0].identity.as_ref().expect("an identity");
+    let from = identity.next.as_ref().expect("one that follows").from;
+    assert_eq!(from.to_string(), "2027-01-30T23:00:00Z");
+    let just_before = crate::words::Timestamp::from_millis(from.millis() - 1);
+    assert!(matches!(identity.at(just_before).source, IdentitySource::Pem { .. }));
+    assert!(matches!(identity.at(from).source, IdentitySource::Pkcs12 { .. }));
+    assert!(config.files.iter().any(|file| file.ends_with("client-secret")), "it is watched, too");
+}
+
+#[test]
+fn files_that_matter_are_told_of_a_configuration_that_is_wrong() {
+    let directory = directory();
+    write(directory.path(), "bankside.toml", &format!("{IDENTITY}{BANK}").replace("qwac.pem", "missing.pem"));
+    let reading = Config::read(&directory.path().join("bankside.toml"), &nothing);
+    assert!(reading.outcome.is_err());
+    for name in ["bankside.toml", "missing.pem", "qwac-key.pem", "secret"] {
+        assert!(reading.files.contains(&directory.path().join(name)), "{name}: {:?}", reading.files);
+    }
+}
+
+#[test]
 fn what_is_left_out_has_the_defaults_of_the_contract() {
     let directory = directory();
     let config = load_in(directory.path(), &format!("{IDENTITY}{BANK}")).expect("it is valid");
@@ -47,7 +71,7 @@ fn a_profile_in_a_file_lies_below_the_bank_and_its_paths_are_its_own() {
     let bank = &config.banks[0];
     assert_eq!(bank.title, "Theirs");
     assert_eq!(bank.listen, ["127.0.0.1:2".parse().expect("an address")]);
-    assert_eq!(bank.headers.set.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-b", "x-a"]);
+    assert_eq!(bank.headers.set.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["X-B", "X-A"]);
     let GrantType::Fixed(tokens) = &bank.grant_type else { panic!("fixed tokens") };
     assert!(tokens["default"].matches(b"theirs"));
     assert!(!bank.tls.system_roots);

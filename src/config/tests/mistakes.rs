@@ -124,18 +124,38 @@ fn what_is_not_built_yet_is_said_so_after_it_was_checked() {
             format!("[store]\nurl = \"postgres://u@h/d\"\nkey = {{ file = \"none\" }}\n{IDENTITY}{BANK}"),
             vec!["store.url", "store.key.file"],
         ),
-        (format!("[store]\nkey = [{{ file = \"secret\" }}]\n{IDENTITY}{BANK}"), vec!["store.key", "store.key[0]"]),
-        (
-            identity("pkcs11 = { module = \"m\", token = \"t\", key = \"k\" }"),
-            vec!["identity.pkcs11", "identity.pkcs11.pin"],
-        ),
         (
             identity("private_key = \"qwac-key.pem\"\nnext = { from = \"soon\", pkcs12 = \"secret\" }"),
-            vec!["identity.next", "identity.next.from"],
+            vec!["identity.next.from"],
         ),
     ] {
         assert_eq!(wrong_keys(&text), keys, "{text}");
     }
+}
+
+#[test]
+fn a_key_in_an_hsm_is_named_whole_and_stands_beside_a_certificate() {
+    let with = |more: &str| wrong_keys(&format!("[identity]\n{more}\n{BANK}"));
+    let whole = "pkcs11 = { module = \"m\", token = \"t\", key = \"k\", pin = { file = \"secret\" } }";
+    if cfg!(not(feature = "pkcs11")) {
+        assert_eq!(with(&format!("certificate = \"qwac.pem\"\n{whole}")), ["identity.pkcs11"]);
+        return;
+    }
+    let text = format!("[identity]\ncertificate = \"qwac.pem\"\n{whole}\n{BANK}");
+    let identity = loaded(&text).banks[0].identity.clone().expect("an identity");
+    let IdentitySource::Pkcs11 { key, .. } = identity.source else { panic!("{identity:?}") };
+    assert!(key.module.is_absolute() && key.module.ends_with("m"), "{key:?}");
+    assert_eq!((key.token.as_str(), key.key.to_string()), ("t", "k".to_owned()));
+    assert!(!format!("{key:?}").contains("from-a-file"));
+    assert_eq!(with(whole), ["identity.certificate"]);
+    assert_eq!(
+        with(&format!("certificate = \"qwac.pem\"\nprivate_key = \"qwac-key.pem\"\n{whole}")),
+        ["identity.private_key"]
+    );
+    assert_eq!(
+        with("certificate = \"qwac.pem\"\npkcs11 = { key = \"id:x\" }"),
+        ["identity.pkcs11.key", "identity.pkcs11.module", "identity.pkcs11.pin", "identity.pkcs11.token"]
+    );
 }
 
 #[test]

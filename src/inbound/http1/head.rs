@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http::StatusCode;
-use tokio_util::sync::WaitForCancellationFuture;
 
 use crate::inbound::{Malformed, Stream};
 use crate::message::http1::{RequestHead, parse_request_head};
@@ -24,7 +23,7 @@ pub(super) enum Arrival {
 impl<S: Stream> Connection<'_, S> {
     pub(super) fn poll_head(
         &mut self,
-        draining: Pin<&mut WaitForCancellationFuture<'_>>,
+        draining: Pin<&mut impl Future<Output = ()>>,
         cx: &mut Context<'_>,
     ) -> Poll<Arrival> {
         if let Poll::Ready(arrival) = self.poll_read_head(cx) {
@@ -50,7 +49,7 @@ impl<S: Stream> Connection<'_, S> {
     }
 
     /// What time and drain have to say while nothing comes.
-    fn poll_rest(&mut self, draining: Pin<&mut WaitForCancellationFuture<'_>>, cx: &mut Context<'_>) -> Poll<Arrival> {
+    fn poll_rest(&mut self, draining: Pin<&mut impl Future<Output = ()>>, cx: &mut Context<'_>) -> Poll<Arrival> {
         let mut wire = self.wire.lock();
         let has_begun = !wire.received.is_empty();
         if has_begun != self.has_begun || !self.deadline.is_set() {

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::support::{Bench, Reply, bank, by_code, default, sent};
 use crate::config::GrantType;
 use crate::oauth::TokenError;
+use crate::store::Store;
 
 #[tokio::test(start_paused = true)]
 async fn tokens_of_two_seconds_are_renewed_ahead_so_that_nobody_waits() {
@@ -95,4 +96,21 @@ async fn after_the_stop_nothing_happens_unasked() {
     stop.cancel();
     sleep(Duration::from_mins(1)).await;
     assert_eq!(bench.script.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_use_after_a_start_counts_as_one() {
+    let mut brief = bank(GrantType::AuthorizationCode(Box::new(by_code())));
+    brief.renewal.idle = Duration::from_secs(10);
+    let bench = Bench::with(brief);
+    bench.import(86_400).await;
+    sleep(Duration::from_mins(1)).await;
+    let (tokens, _) = bench.another();
+    let stop = CancellationToken::new();
+    tokens.get(&default()).await.unwrap();
+    tokens.start(stop.clone());
+    sleep(Duration::from_secs(2)).await;
+    let facts = &bench.store.list(&bench.bank.name).await.unwrap()[0];
+    assert!(bench.clock.now().since(facts.used_at) < Duration::from_secs(10), "the store knows of it");
+    stop.cancel();
 }

@@ -9,6 +9,7 @@ use http::StatusCode;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
 use crate::config::{
@@ -18,6 +19,7 @@ use crate::config::{
 use crate::message::{Fields, Request};
 use crate::oauth::{BankCall, CallAnswer, CallError, Parts, Tokens};
 use crate::store::{BoxFuture, Sqlite};
+use crate::telemetry::BankMetrics;
 use crate::words::{Clock, GrantName, Random, Secret, Timestamp, Token};
 
 pub(in crate::oauth) const START: Timestamp = Timestamp::from_millis(1_795_000_000_000);
@@ -70,6 +72,7 @@ pub(in crate::oauth) fn bank(grant_type: GrantType) -> Bank {
         base_url: BaseUrl { host: "bank.example".into(), port: 443, path: String::new() },
         grant_type,
         grants: BTreeMap::new(),
+        roles: Vec::new(),
         registration: None,
         headers: HeaderRules::default(),
         tls: Tls {
@@ -293,7 +296,9 @@ fn tokens(bank: &Arc<Bank>, store: &Arc<Sqlite>, script: &Arc<Script>, clock: &C
         clock: clock.clone(),
         random: Random::seeded(seed),
         control: Handle::current(),
+        under_way: TaskTracker::new(),
         certificate: Some("fingerprint".into()),
+        metrics: BankMetrics::default(),
     };
     Tokens::new(Arc::clone(bank), parts)
 }

@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, params};
 use crate::store::{Due, Facts, Grant, GrantKey, NewTokens, StoreError};
 use crate::words::{BankName, GrantName, Timestamp};
 
-use super::Work;
-use super::rows::{COLUMNS, Stored, moment, seal};
+use super::rows::{COLUMNS, FARTHEST, Stored, moment, seal};
+use super::{Work, keys};
 
 /// The number of a change: writers hold the one write lock, so numbers become visible in their order.
 pub(super) const NEXT_CHANGE: &str = "(SELECT coalesce(max(change), 0) + 1 FROM grants)";
@@ -42,6 +42,7 @@ pub(super) fn write(
     consent_at: Option<Timestamp>,
     used_at: Timestamp,
 ) -> Result<(), StoreError> {
+    keys::note(&work.transaction, work.sealer)?;
     let access = seal(work, "access", key, version, tokens.access.as_ref())?;
     let refresh = seal(work, "refresh", key, version, tokens.refresh.as_ref())?;
     let scopes = serde_json::Value::from(tokens.scopes.clone().unwrap_or_default()).to_string();
@@ -100,10 +101,12 @@ pub(super) fn due(
 ) -> Result<(Due, Vec<String>), StoreError> {
     let now = work.now.millis();
     let mut select = work.transaction.prepare_cached(
-        "SELECT name, version, used_at FROM grants WHERE bank = ?1 AND renew_at <= ?2 AND lease_until <= ?2 \
-         AND retry_at <= ?2 AND standing = 'active' ORDER BY renew_at LIMIT ?3",
+        "SELECT name, version, used_at FROM grants WHERE bank = ?1 AND renew_at <= ?2 \
+         AND (lease_until <= ?2 OR lease_until > ?4) AND (retry_at <= ?2 OR retry_at > ?4) AND standing = 'active' \
+         ORDER BY renew_at LIMIT ?3",
     )?;
-    let mut rows = select.query(params![bank.as_str(), now, limit + SET_ASIDE])?;
+    let wrong_clock = work.now.plus(FARTHEST).millis();
+    let mut rows = select.query(params![bank.as_str(), now, limit + SET_ASIDE, wrong_clock])?;
     let (mut due, mut idle_ones) = (Due::default(), Vec::new());
     while let Some(row) = rows.next()? {
         let (name, version): (String, u64) = (row.get(0)?, row.get(1)?);
@@ -121,6 +124,26 @@ pub(super) fn due(
         work.transaction.query_row(next, params![bank.as_str(), now], |row| row.get(0)).optional()?;
     due.next = next.map(|at| moment(at).since(work.now));
     Ok((due, idle_ones))
+}
+
+/// The grants whose person consented before that, the earliest first.
+pub(super) fn consents(
+    work: &Work<'_>,
+    bank: &BankName,
+    before: Timestamp,
+    limit: usize,
+) -> Result<Vec<(GrantKey, Timestamp)>, StoreError> {
+    let select = "SELECT name, consent_at FROM grants WHERE bank = ?1 AND consent_at < ?2 AND standing = 'active' \
+                  ORDER BY consent_at LIMIT ?3";
+    let mut select = work.transaction.prepare_cached(select)?;
+    let mut rows = select.query(params![bank.as_str(), before.millis(), limit])?;
+    let mut consents = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Ok(grant) = row.get::<_, String>(0)?.parse::<GrantName>() {
+            consents.push((GrantKey { bank: bank.clone(), grant }, moment(row.get(1)?)));
+        }
+    }
+    Ok(consents)
 }
 
 /// Takes idle grants out of the index, which would else be read through with each look. A renewal on use brings them

@@ -9,8 +9,8 @@ use crate::store::seal::Bound;
 use crate::store::{Attempt, RegisteredClient, StoreError};
 use crate::words::{BankName, GrantName, Secret, Timestamp};
 
-use super::Work;
 use super::rows::moment;
+use super::{Work, keys};
 
 /// The sealed part of a client.
 #[derive(Serialize, Deserialize)]
@@ -123,6 +123,7 @@ fn text(secret: &Secret) -> String {
 }
 
 fn seal(work: &Work<'_>, bound: Bound<'_>, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    keys::note(&work.transaction, work.sealer)?;
     let json = serde_json::to_vec(value).map_err(|_| StoreError::Damaged { what: bound.purpose })?;
     work.sealer.seal(bound, &Secret::new(json))
 }

@@ -7,21 +7,19 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::config::{self, StoreKey, StoreUrl};
-use crate::store::seal::{Bound, Sealer};
+use crate::store::seal::Sealer;
 use crate::store::{StoreError, key};
-use crate::words::{Random, Secret};
+use crate::words::Random;
 
-use super::schema;
+use super::{keys, schema};
 
 /// How long a writer waits for the others'.
 const BUSY: Duration = Duration::from_secs(5);
 /// How long it takes to ask again where SQLite does not wait by itself.
 const AGAIN: Duration = Duration::from_millis(20);
-/// What is sealed to tell a right key from a wrong one.
-const CHECK: &str = "bankside";
 
 pub(super) fn open(settings: &config::Store, random: &Random) -> Result<(Connection, Sealer), StoreError> {
     let StoreUrl::Sqlite(path) = &settings.url;
@@ -62,11 +60,11 @@ fn use_wal(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// The keys, once they are known to be those under which the store was sealed.
-fn fit_keys(connection: &mut Connection, keys: &StoreKey, random: &Random) -> Result<Sealer, StoreError> {
+fn fit_keys(connection: &mut Connection, given: &StoreKey, random: &Random) -> Result<Sealer, StoreError> {
     // Under the write lock: of two processes that open an empty store, the second one finds the first one's key.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let checks = checks(&transaction)?;
-    let sealer = match keys {
+    let checks = keys::checks(&transaction)?;
+    let sealer = match given {
         StoreKey::Given(keys) => Sealer::new(keys)?,
         StoreKey::Make(path) => Sealer::new(&[match (key::read(path)?, checks.first()) {
             (Some(key), _) => key,
@@ -74,27 +72,8 @@ fn fit_keys(connection: &mut Connection, keys: &StoreKey, random: &Random) -> Re
             (None, None) => key::make(path, random)?,
         }])?,
     };
-    for (id, value) in &checks {
-        sealer.open(bound(id), value)?;
-    }
-    if let Some(id) = sealer.ids().next().map(|id| id.to_string())
-        && checks.iter().all(|(known, _)| *known != id)
-    {
-        let value = sealer.seal(bound(&id), &Secret::from(CHECK))?;
-        let insert = "INSERT INTO kept (kind, bank, name, value, made_at) VALUES ('key', '', ?1, ?2, 0)";
-        transaction.execute(insert, params![id, value])?;
-    }
+    keys::fit(&sealer, &checks)?;
+    keys::note(&transaction, &sealer)?;
     transaction.commit()?;
     Ok(sealer)
-}
-
-fn bound(id: &str) -> Bound<'_> {
-    Bound { purpose: "key", bank: "", name: id, version: 0 }
-}
-
-/// The ids of the keys under which the store was sealed, with the value that each must open.
-fn checks(transaction: &Transaction<'_>) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let mut select = transaction.prepare("SELECT name, value FROM kept WHERE kind = 'key' ORDER BY name")?;
-    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

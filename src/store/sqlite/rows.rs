@@ -15,7 +15,7 @@ pub(super) const COLUMNS: &str = "name, version, standing, access, refresh, scop
      used_at, renew_at, certificate, lease_holder, lease_until, sent_at, failures, retry_at";
 
 /// No lease or wait is that long: one that ends later was written by a clock that was wrong, and does not count.
-const FARTHEST: Duration = Duration::from_hours(1);
+pub(super) const FARTHEST: Duration = Duration::from_hours(1);
 
 /// A row as it is, its tokens still sealed. `facts` of a removed grant have the standing of an empty one.
 pub(super) struct Stored {

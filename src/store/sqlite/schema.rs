@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::StoreError;
 
 /// What each version adds to the one before.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
 CREATE TABLE grants (
     bank         TEXT    NOT NULL,
     name         TEXT    NOT NULL,
@@ -44,7 +45,11 @@ CREATE TABLE kept (
     PRIMARY KEY (kind, bank, name)
 ) STRICT;
 CREATE INDEX kept_name ON kept (kind, name);
-"];
+",
+    "
+CREATE INDEX grants_consent ON grants (bank, consent_at) WHERE consent_at IS NOT NULL;
+",
+];
 
 /// Brings the database up to this release's version. Of several processes, the first one does it.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {

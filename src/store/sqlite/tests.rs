@@ -1,6 +1,7 @@
 //! Rules of the store, with several handles on one file as several processes have them.
 
 mod kept;
+mod keys;
 mod opening;
 mod renewal;
 mod rows;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, header};
 
-use crate::message::http1::framing::may_have_content;
+use crate::message::http1::framing::{is_forbidden_trailer, may_have_content};
 use crate::message::{Body, BodyError, BodyStream, Fields, Frame, Response, Size};
 use crate::upstream::deadline::Deadline;
 
@@ -113,7 +113,9 @@ impl Answer {
         }
         match under_way.stream.poll_trailers(cx) {
             Poll::Ready(Ok(Some(trailers))) if self.size == Size::Unknown => {
-                Poll::Ready(Ok(Some(Frame::Trailers(Fields::from(&trailers)))))
+                let mut fields = Fields::from(&trailers);
+                fields.retain(|name, _| !is_forbidden_trailer(name));
+                Poll::Ready(Ok((!fields.is_empty()).then_some(Frame::Trailers(fields))))
             }
             Poll::Ready(Ok(_)) => Poll::Ready(Ok(None)),
             Poll::Ready(Err(error)) => Poll::Ready(at_error(error).map(|()| None)),

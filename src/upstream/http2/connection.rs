@@ -50,6 +50,8 @@ pub(in crate::upstream) struct Status {
     is_settled: AtomicBool,
     /// Whether it takes no more requests.
     is_over: AtomicBool,
+    /// Whether nothing can be written to it any more.
+    is_gone: AtomicBool,
     has_been_used: AtomicBool,
     idle_sweeps: AtomicU32,
 }
@@ -89,6 +91,7 @@ pub(in crate::upstream) async fn open(
         held: AtomicUsize::new(0),
         is_settled: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
+        is_gone: AtomicBool::new(false),
         has_been_used: AtomicBool::new(false),
         idle_sweeps: AtomicU32::new(0),
     });
@@ -153,6 +156,17 @@ impl Status {
         let failure = (!self.is_settled.load(Relaxed))
             .then(|| self.watch.refusal().unwrap_or(Failure::Closed(io::ErrorKind::UnexpectedEof.into())));
         self.tell_pool(|pool| pool.forget(self, failure.as_ref()));
+    }
+
+    /// The connection's task has ended: what lies in its buffers never leaves.
+    pub(super) fn be_gone(&self) {
+        self.is_gone.store(true, Relaxed);
+        self.end();
+    }
+
+    /// Whether the connection's task has ended. As long as it runs, what was handed to it may still leave.
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone.load(Relaxed)
     }
 
     /// What an error of the library means here.

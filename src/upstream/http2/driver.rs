@@ -92,6 +92,6 @@ impl Future for Driver {
 /// However it ends: streams that are open fail with the connection.
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.status.end();
+        self.status.be_gone();
     }
 }

@@ -117,7 +117,8 @@ impl Exchange {
     }
 
     fn into_broken(self, failure: Failure) -> Broken {
-        let is_untouched = self.lease.status().watch.written() == self.written;
+        let status = self.lease.status();
+        let is_untouched = status.is_gone() && status.watch.written() == self.written;
         if !is_untouched && !is_refused(&failure) {
             return Broken { failure, progress: Progress::MayHaveArrived, unsent: None };
         }

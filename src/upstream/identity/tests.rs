@@ -99,6 +99,7 @@ fn pkcs_12_is_taken_and_a_wrong_passphrase_is_not_told() {
     let identity = |passphrase: &str| config::Identity {
         place: place("identity"),
         source: IdentitySource::Pkcs12 { file: file("qwac.p12", content.clone()), passphrase: Some(passphrase.into()) },
+        next: None,
     };
     assert_eq!(load(&identity("correct-horse")).0.expect("an identity").facts().serial, "abcde");
     let problems = load(&identity("hunter2-wrong")).0.expect_err("a wrong passphrase");

@@ -24,7 +24,9 @@ impl Dial {
     pub(super) fn start(self, permit: Permit) {
         tokio::spawn(async move {
             let pool = &self.pool;
-            match connect(&pool.endpoint, &pool.tls, pool.settings.connect).await {
+            let connected = connect(&pool.endpoint, &pool.tls, pool.settings.connect).await;
+            pool.count(&connected);
+            match connected {
                 Ok(Connected { stream, protocol: Alpn::Http11 }) => {
                     pool.connected_http1(http1::Connection::new(stream, permit, pool));
                 }
@@ -49,6 +51,14 @@ impl Drop for Dial {
 }
 
 impl Pool {
+    fn count(&self, connected: &Result<Connected, Failure>) {
+        let metrics = self.settings.connections.metrics();
+        match connected {
+            Ok(connected) => metrics.connected(connected.is_resumed()),
+            Err(failure) => metrics.failed(failure.to_string()),
+        }
+    }
+
     fn connected_http1(self: &Arc<Self>, connection: Box<http1::Connection>) {
         let mut state = self.state();
         let is_news = state.protocol.replace(Alpn::Http11) != Some(Alpn::Http11);

@@ -80,6 +80,38 @@ async fn streams_beyond_the_last_that_goaway_names_were_not_processed() {
     assert!(matches!(&refused.failure, Failure::Http2(error) if error.is_go_away()), "{refused:?}");
 }
 
+/// Nothing of it has left, but it lies with the connection's task, and would leave when the bank reads again.
+#[tokio::test]
+async fn a_request_behind_a_bank_that_does_not_read_may_still_arrive() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let peer = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
+        // Windows as large as they can be, so that nothing but the socket is full.
+        peer.say(raw::frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff])).await;
+        peer.say(raw::frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes())).await;
+        raw::requests(&mut peer, 1).await;
+        let _ = ended.await;
+        drop(peer);
+    });
+    let large = client.send(post(Body::full(vec![0; 64 * 1024 * 1024])), LONG);
+    let small = async {
+        // The large one fills what there is of buffers on the way.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        client.send(post(Body::absent()), SHORT).await.unwrap_err()
+    };
+    let small = tokio::select! {
+        small = small => small,
+        large = large => panic!("{large:?}"),
+    };
+    assert!(matches!(small.failure, Failure::ResponseTimeout(_)), "{small:?}");
+    assert_eq!(small.progress, Progress::MayHaveArrived);
+    drop(end);
+    peer.await.unwrap();
+}
+
 #[tokio::test]
 async fn every_request_of_a_burst_is_told_that_the_bank_hangs_up() {
     let bank = Bank::http2().await;

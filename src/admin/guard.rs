@@ -1,0 +1,170 @@
+//! Who may ask: no web page of another origin, whatever it sends, and nobody who does not mean to change something.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+
+use crate::config::Listen;
+use crate::inbound::access::Host;
+use crate::words::Kind;
+
+use super::problem::Problem;
+use super::server::{AdminState, CALLBACK, PAGE};
+
+/// Every answer has these. The page is made of its own resources only, and nobody may frame it.
+const HEADERS: [(&str, &str); 6] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("cache-control", "no-store"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
+/// Lets through what no web page of another origin can send.
+pub(super) async fn guard(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {
+    let mut answer = match check(&request, &state.listen) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    for (name, value) in HEADERS {
+        answer.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    answer
+}
+
+fn check(request: &Request, listen: &Listen) -> Result<(), Problem> {
+    let headers = request.headers();
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes()));
+    let host = host.and_then(Host::parse).filter(|host| is_own(host, listen)).ok_or_else(wrong_host)?;
+    // The browser comes from the bank here: `state` is what guards it.
+    if request.uri().path() == CALLBACK {
+        return Ok(());
+    }
+    let origin = headers.get(header::ORIGIN).map(|origin| is_same_origin(origin, &host));
+    if origin == Some(false) || (is_cross_site(headers) && !is_visit(request)) {
+        return Err(refused("a web page of another origin must not ask"));
+    }
+    let is_meant = headers.get("bankside-admin").is_some_and(|value| value == "1") || origin == Some(true);
+    if is_change(request.method()) && !is_meant {
+        return Err(refused("a change needs the header `Bankside-Admin: 1`, or comes from this sidecar's own page"));
+    }
+    Ok(())
+}
+
+fn is_change(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// A person who follows a link of another site to the page. It shows no secret, and cannot be framed.
+fn is_visit(request: &Request) -> bool {
+    let says = |name, value| request.headers().get(name).is_some_and(|found| found == value);
+    request.uri().path() == PAGE && says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document")
+}
+
+/// Over a unix socket no web page comes. An address that is listened on as a wildcard has many names, but a web page
+/// can rebind only a name, never an address.
+fn is_own(host: &Host<'_>, listen: &Listen) -> bool {
+    match listen {
+        Listen::Unix(_) => true,
+        Listen::Tcp(address) => {
+            let is_wildcard = address.ip().is_unspecified();
+            host.is_loopback() || host.is_address(address.ip()) || (is_wildcard && host.is_any_address())
+        }
+    }
+}
+
+/// Whether a page of this very address asks (RFC 6454, section 7).
+fn is_same_origin(origin: &HeaderValue, host: &Host<'_>) -> bool {
+    let origin = origin.as_bytes();
+    let authority = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
+    authority.and_then(Host::parse).is_some_and(|origin| origin == *host)
+}
+
+/// What a browser says of a request that a page of another site makes (Fetch Metadata).
+fn is_cross_site(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin")
+}
+
+fn wrong_host() -> Problem {
+    Problem::new(Kind::WrongHost, "the Host is not this sidecar's", "Use localhost, or the address that is listened on")
+}
+
+fn refused(detail: &'static str) -> Problem {
+    Problem::new(
+        Kind::CallerRefused,
+        detail,
+        "Ask from the sidecar's own page, or from a program with `Bankside-Admin: 1`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(method: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let request = Request::builder().method(method).uri(path);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(axum::body::Body::empty()).expect("a request");
+        let listen = Listen::Tcp("127.0.0.1:9090".parse().expect("an address"));
+        check(&request, &listen).map_or_else(|problem| problem.status().as_u16(), |()| 200)
+    }
+
+    const HOST: (&str, &str) = ("host", "localhost:9090");
+
+    #[test]
+    fn reading_needs_the_right_host_and_nothing_else() {
+        assert_eq!(judged("GET", "/api/banks", &[HOST]), 200);
+        assert_eq!(judged("GET", "/api/banks", &[("host", "127.0.0.1:9090"), ("bankside-admin", "1")]), 200);
+        for host in ["evil.example:9090", "", "10.0.0.1:9090", "a b"] {
+            assert_eq!(judged("GET", "/", &[("host", host)]), 421, "{host}");
+        }
+        assert_eq!(judged("GET", "/callback", &[("host", "evil.example")]), 421);
+    }
+
+    #[test]
+    fn a_change_must_be_meant() {
+        for method in ["POST", "DELETE", "PUT", "OPTIONS"] {
+            assert_eq!(judged(method, "/api/x", &[HOST]), 403, "{method}");
+            assert_eq!(judged(method, "/api/x", &[HOST, ("bankside-admin", "0")]), 403, "{method}");
+            assert_eq!(judged(method, "/api/x", &[HOST, ("bankside-admin", "1")]), 200, "{method}");
+            assert_eq!(judged(method, "/api/x", &[HOST, ("origin", "http://localhost:9090")]), 200, "{method}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_origins_are_refused_even_with_the_header() {
+        let meant = ("bankside-admin", "1");
+        for origin in
+            ["http://evil.example", "null", "http://localhost:3000", "http://127.0.0.1:9090", "localhost:9090"]
+        {
+            assert_eq!(judged("POST", "/api/x", &[HOST, meant, ("origin", origin)]), 403, "{origin}");
+            assert_eq!(judged("GET", "/api/banks", &[HOST, ("origin", origin)]), 403, "{origin}");
+        }
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(judged("POST", "/api/x", &[HOST, meant, ("sec-fetch-site", site)]), 403);
+            assert_eq!(judged("GET", "/", &[HOST, ("sec-fetch-site", site)]), 403);
+            assert_eq!(judged("GET", "/callback?state=x", &[HOST, ("sec-fetch-site", site)]), 200);
+        }
+    }
+
+    #[test]
+    fn a_link_of_another_site_leads_to_the_page_and_to_nothing_else() {
+        let followed =
+            [HOST, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
+        assert_eq!(judged("GET", "/", &followed), 200);
+        assert_eq!(judged("GET", "/api/banks", &followed), 403);
+        assert_eq!(judged("POST", "/", &followed), 403);
+        let framed =
+            [HOST, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
+        assert_eq!(judged("GET", "/", &framed), 403);
+    }
+}

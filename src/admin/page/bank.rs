@@ -1,0 +1,208 @@
+//! One bank on the page.
+
+use crate::admin::html::Html;
+use crate::admin::view::{BankView, CertificateView};
+use crate::oauth::GrantReport;
+use crate::telemetry::Reach;
+use crate::words::Timestamp;
+
+use super::words;
+
+/// Days before a certificate's or consent's end from which it is worth a colour.
+const SOON: i64 = 30;
+
+/// The bank's section. What is marked `data-live` is replaced as a whole when it has changed.
+pub(super) fn section(html: &mut Html, view: &BankView, now: Timestamp) {
+    html.put(
+        "<section class=\"bank\" aria-labelledby=\"{}-title\"><div id=\"{}-live\" data-live>",
+        &[&view.name, &view.name],
+    );
+    html.put("<div class=\"title\"><h2 id=\"{}-title\">{}</h2>", &[&view.name, &view.title]);
+    if view.missing.is_empty() {
+        html.put("<span class=\"badge good\">ready</span></div>", &[]);
+    } else {
+        html.put("<span class=\"badge bad\">not ready</span></div><ul class=\"note bad\">", &[]);
+        for missing in &view.missing {
+            html.put("<li>{}</li>", &[missing]);
+        }
+        html.put("</ul>", &[]);
+    }
+    facts(html, view, now);
+    html.put("<h3 id=\"{}-grants\">Grants</h3>", &[&view.name]);
+    grants(html, view, now);
+    html.put("</div>", &[]);
+    if is_by_person(view) {
+        another(html, view);
+    }
+    html.put("</section>", &[]);
+}
+
+fn is_by_person(view: &BankView) -> bool {
+    view.grant_type == "authorization_code"
+}
+
+fn facts(html: &mut Html, view: &BankView, now: Timestamp) {
+    html.put("<dl class=\"facts\"><div><dt>Apps call</dt><dd>", &[]);
+    for (index, listen) in view.listens.iter().enumerate() {
+        html.put(if index > 0 { ", <code>{}</code>" } else { "<code>{}</code>" }, &[listen]);
+    }
+    html.put("</dd></div><div><dt>The bank</dt><dd><code>{}</code></dd></div>", &[&view.base_url]);
+    html.put("<div><dt>Reachability</dt><dd>", &[]);
+    reach(html, view);
+    html.put("</dd></div><div><dt>Certificate</dt><dd>", &[]);
+    match &view.certificate {
+        Some(shown) => certificate(html, shown, now),
+        None => _ = html.put("none is shown to this bank", &[]),
+    }
+    html.put("</dd></div></dl>", &[]);
+}
+
+fn reach(html: &mut Html, view: &BankView) {
+    match &view.reach {
+        Reach::Untried => _ = html.put("<span class=\"dot\"></span>not tried since the start", &[]),
+        Reach::Reached(ago) => {
+            html.put("<span class=\"dot good\"></span>reached {} ago", &[&words::span(*ago)]);
+        }
+        Reach::Failed { ago, reason } => {
+            html.put(
+                "<span class=\"dot bad\"></span><strong>not reached</strong> {} ago: {}",
+                &[&words::span(*ago), reason],
+            );
+        }
+    }
+    match view.connections {
+        0 => {}
+        1 => _ = html.put("; 1 connection open", &[]),
+        more => _ = html.put("; {} connections open", &[&more]),
+    }
+}
+
+fn certificate(html: &mut Html, shown: &CertificateView, now: Timestamp) {
+    let facts = &shown.facts;
+    let holder = facts.organization.as_ref().or(facts.common_name.as_ref()).unwrap_or(&facts.subject);
+    html.put("<strong>{}</strong>", &[holder]);
+    if let Some(identifier) = &facts.organization_identifier {
+        html.put(" <code>{}</code>", &[identifier]);
+    }
+    html.put("<br>", &[]);
+    for role in &facts.roles {
+        html.put("<span class=\"role\" title=\"{}\">{}</span> ", &[&role.meaning(), role]);
+    }
+    if facts.roles.is_empty() {
+        html.put("<span class=\"role\">no PSD2 role</span> ", &[]);
+    }
+    let mark = if shown.days_left < 0 || facts.is_early(now) {
+        "bad"
+    } else if shown.days_left < SOON {
+        "watch"
+    } else {
+        "good"
+    };
+    html.put("<br><span class=\"dot {}\"></span>", &[&mark]);
+    match shown.days_left {
+        ..0 => html.put("<strong>ended</strong> on ", &[]),
+        0 => html.put("<strong>ends today</strong>, ", &[]),
+        1 => html.put("<strong>1 day</strong> left, to ", &[]),
+        days => html.put("<strong>{} days</strong> left, to ", &[&days]),
+    };
+    html.put("<time datetime=\"{}\">{}</time>", &[&facts.not_after, &day(facts.not_after)]);
+    if !shown.findings.is_empty() {
+        html.put("<ul class=\"note watch\">", &[]);
+        for finding in &shown.findings {
+            html.put("<li>{}</li>", &[finding]);
+        }
+        html.put("</ul>", &[]);
+    }
+}
+
+fn grants(html: &mut Html, view: &BankView, now: Timestamp) {
+    let grants = match &view.grants {
+        Ok(grants) if grants.is_empty() => {
+            html.put("<p>There are none yet.</p>", &[]);
+            return;
+        }
+        Ok(grants) => grants,
+        Err(error) => {
+            html.put("<p class=\"note bad\">The grants cannot be shown: {}</p>", &[error]);
+            return;
+        }
+    };
+    html.put("<table aria-labelledby=\"{}-grants\"><thead><tr><th scope=\"col\">Name</th>", &[&view.name]);
+    html.put("<th scope=\"col\">State</th><th scope=\"col\">Token ends</th><th scope=\"col\">Consent ends</th>", &[]);
+    html.put(
+        "<th scope=\"col\">Scopes</th><th scope=\"col\"><span class=\"unseen\">Actions</span></th></tr></thead><tbody>",
+        &[],
+    );
+    for grant in grants {
+        row(html, view, grant, now);
+    }
+    html.put("</tbody></table>", &[]);
+}
+
+fn row(html: &mut Html, view: &BankView, grant: &GrantReport, now: Timestamp) {
+    let (state, mark) = (words::state(grant.state), words::mark(grant.state));
+    html.put("<tr data-grant=\"{} of {}\" data-state=\"{}\">", &[&grant.grant, &view.title, &state]);
+    html.put("<th scope=\"row\">{}</th><td data-label=\"State\">", &[&grant.grant]);
+    html.put("<span class=\"badge {}\">{}</span></td><td data-label=\"Token ends\">", &[&mark, &state]);
+    moment(html, grant.expires_at, now);
+    html.put("</td><td data-label=\"Consent ends\">", &[]);
+    moment(html, grant.consent_until, now);
+    html.put("</td><td data-label=\"Scopes\">{}</td><td class=\"actions\">", &[&scopes(grant)]);
+    if view.grant_type != "fixed" {
+        buttons(html, view, grant);
+    }
+    html.put("</td></tr>", &[]);
+}
+
+fn scopes(grant: &GrantReport) -> String {
+    if grant.scopes.is_empty() { "–".into() } else { grant.scopes.join(", ") }
+}
+
+/// Each button has an id, so that the focus stays where it was when the row is replaced.
+fn buttons(html: &mut Html, view: &BankView, grant: &GrantReport) {
+    let is_there = grant.issued_at.is_some();
+    if is_by_person(view) {
+        let (class, word) = if is_there { ("quiet", "Authorize again") } else { ("", "Authorize") };
+        button(html, view, grant, "authorize", class, word);
+    }
+    if grant.refreshable {
+        button(html, view, grant, "renew", "quiet", "Renew");
+    }
+    if is_there {
+        button(html, view, grant, "remove", "quiet", "Remove");
+    }
+}
+
+fn button(html: &mut Html, view: &BankView, grant: &GrantReport, does: &str, class: &str, word: &str) {
+    html.put("<button type=\"button\" class=\"script {}\" id=\"{}/{}/{}\"", &[&class, &view.name, &grant.grant, &does]);
+    html.put(" data-do=\"{}\" data-bank=\"{}\" data-grant-name=\"{}\"", &[&does, &view.name, &grant.grant]);
+    html.put(
+        " data-ends-here=\"{}\" aria-label=\"{} {} of {}\">",
+        &[&view.ends_here, &word, &grant.grant, &view.title],
+    );
+    html.put("{}</button>", &[&word]);
+}
+
+/// A grant of a name that there is none of yet.
+fn another(html: &mut Html, view: &BankView) {
+    html.put("<form class=\"another script\" data-bank=\"{}\" data-ends-here=\"{}\">", &[&view.name, &view.ends_here]);
+    html.put("<label for=\"{}-another\">Another grant</label>", &[&view.name]);
+    html.put("<input id=\"{}-another\" name=\"grant\" required maxlength=\"128\" autocomplete=\"off\" ", &[&view.name]);
+    html.put("autocapitalize=\"none\" spellcheck=\"false\" placeholder=\"name\" pattern=\"[A-Za-z0-9][A-Za-z0-9_.:@+\\-]*\" ", &[]);
+    html.put(
+        "title=\"Letters, digits and -_.:@+\"><button type=\"submit\" class=\"quiet\">Authorize</button></form>",
+        &[],
+    );
+}
+
+fn moment(html: &mut Html, at: Option<Timestamp>, now: Timestamp) {
+    match at {
+        Some(at) => html.put("<time datetime=\"{}\" title=\"{}\">{}</time>", &[&at, &at, &words::distance(at, now)]),
+        None => html.put("–", &[]),
+    };
+}
+
+/// The date alone.
+fn day(at: Timestamp) -> String {
+    at.to_string().split('T').next().unwrap_or_default().to_owned()
+}

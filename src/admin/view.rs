@@ -1,0 +1,196 @@
+//! What there is to tell of the banks at one moment, for the page, the API and the metrics alike.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::config::{Bank, GrantType, Listen};
+use crate::oauth::{GrantReport, GrantState};
+use crate::telemetry::{Reach, Standing};
+use crate::words::{BankName, GrantName, Timestamp};
+
+use super::problem::chain;
+use super::server::{AdminBank, AdminState, CALLBACK};
+use super::{callback, health};
+
+/// One bank.
+pub(super) struct BankView {
+    pub(super) name: BankName,
+    pub(super) title: String,
+    /// Where apps reach it.
+    pub(super) listens: Vec<String>,
+    pub(super) base_url: String,
+    pub(super) grant_type: &'static str,
+    /// Whether the browser comes back to this listener after a login.
+    pub(super) ends_here: bool,
+    /// What keeps it from being ready, and what to do about it.
+    pub(super) missing: Vec<String>,
+    pub(super) reach: Reach,
+    /// How many connections to its API are open.
+    pub(super) connections: u64,
+    pub(super) certificate: Option<CertificateView>,
+    /// Why they cannot be told, where the store fails.
+    pub(super) grants: Result<Vec<GrantReport>, String>,
+}
+
+/// The certificate that a bank is shown.
+pub(super) struct CertificateView {
+    pub(super) facts: crate::certificate::Facts,
+    pub(super) days_left: i64,
+    /// What a bank may not like about it at this time, with what to do.
+    pub(super) findings: Vec<String>,
+}
+
+/// All banks, in the order of the configuration.
+pub(super) async fn banks(state: &AdminState) -> Vec<BankView> {
+    let mut views = Vec::new();
+    for bank in state.banks() {
+        views.push(view(&bank, state).await);
+    }
+    views
+}
+
+async fn view(admin: &AdminBank, state: &AdminState) -> BankView {
+    let (bank, metrics) = (&admin.bank, state.metrics.bank(&admin.bank.name));
+    BankView {
+        name: bank.name.clone(),
+        title: bank.title.clone(),
+        listens: bank.listen.iter().map(Listen::to_string).collect(),
+        base_url: base_url(bank),
+        grant_type: grant_type(bank),
+        ends_here: ends_here(bank, &state.listen),
+        missing: health::missing(admin, state).await,
+        reach: metrics.reach(),
+        connections: metrics.open_connections(),
+        certificate: certificate(admin, state.clock.now()),
+        grants: admin.tokens.list().await.map(|grants| with_required(bank, grants)).map_err(|error| chain(&error)),
+    }
+}
+
+/// With the grants that somebody has to authorize yet, since the configuration speaks of them.
+fn with_required(bank: &Bank, mut grants: Vec<GrantReport>) -> Vec<GrantReport> {
+    if !matches!(bank.grant_type, GrantType::AuthorizationCode(_)) {
+        return grants;
+    }
+    let mut wanted = bank.required_grants();
+    wanted.extend(bank.grants.keys().cloned());
+    for grant in wanted {
+        if !grants.iter().any(|known| known.grant == grant) {
+            grants.push(not_there_yet(bank, grant));
+        }
+    }
+    grants.sort_by(|one, other| one.grant.cmp(&other.grant));
+    grants
+}
+
+fn not_there_yet(bank: &Bank, grant: GrantName) -> GrantReport {
+    GrantReport {
+        bank: bank.name.clone(),
+        state: GrantState::NeedsAuthorization,
+        refreshable: false,
+        scopes: bank.scopes(&grant).to_vec(),
+        issued_at: None,
+        expires_at: None,
+        consent_until: None,
+        grant,
+    }
+}
+
+fn base_url(bank: &Bank) -> String {
+    let base = &bank.base_url;
+    let host = if base.host.contains(':') { format!("[{}]", base.host) } else { base.host.clone() };
+    let port = if base.port == 443 { String::new() } else { format!(":{}", base.port) };
+    format!("https://{host}{port}{}", base.path)
+}
+
+fn grant_type(bank: &Bank) -> &'static str {
+    match bank.grant_type {
+        GrantType::AuthorizationCode(_) => "authorization_code",
+        GrantType::ClientCredentials(_) => "client_credentials",
+        GrantType::Fixed(_) => "fixed",
+    }
+}
+
+fn ends_here(bank: &Bank, listen: &Listen) -> bool {
+    let (GrantType::AuthorizationCode(code), Listen::Tcp(own)) = (&bank.grant_type, listen) else { return false };
+    callback::loopback(&code.redirect_uri).is_some_and(|(address, path)| {
+        let is_heard = own.ip().is_unspecified() || own.ip() == address.ip();
+        is_heard && own.port() == address.port() && path == CALLBACK
+    })
+}
+
+fn certificate(admin: &AdminBank, now: Timestamp) -> Option<CertificateView> {
+    let identity = admin.tls.identity()?;
+    let findings = identity.problems_at(now).into_iter();
+    Some(CertificateView {
+        facts: identity.facts().clone(),
+        days_left: identity.facts().days_left(now),
+        findings: findings.map(|problem| format!("{}; {}", problem.reason, problem.remedy)).collect(),
+    })
+}
+
+impl BankView {
+    /// The API's form.
+    pub(super) fn json(&self) -> Value {
+        json!({
+            "bank": self.name.as_str(),
+            "title": self.title,
+            "ready": self.missing.is_empty(),
+            "missing": self.missing,
+            "listen": self.listens,
+            "base_url": self.base_url,
+            "grant_type": self.grant_type,
+            "callback_ends_here": self.ends_here,
+            "reachability": reach(&self.reach, self.connections),
+            "certificate": self.certificate.as_ref().map(CertificateView::json),
+            "grants": self.grants.as_ref().map(|grants| grants.iter().map(GrantReport::json).collect::<Vec<_>>()).ok(),
+        })
+    }
+
+    /// The metrics' form.
+    pub(super) fn standing(&self) -> Standing {
+        let grants = self.grants.as_deref().unwrap_or_default();
+        let of_state = |state: GrantState| grants.iter().filter(|grant| grant.state == state).count() as u64;
+        let counted = GrantState::ALL.map(|state| (state.name(), of_state(state)));
+        Standing {
+            bank: self.name.clone(),
+            ready: self.missing.is_empty(),
+            grants: if self.grants.is_ok() { counted.to_vec() } else { Vec::new() },
+            consent_end: grants.iter().filter_map(|grant| grant.consent_until).min().map(Timestamp::seconds),
+            certificate_end: self.certificate.as_ref().map(|certificate| certificate.facts.not_after.seconds()),
+        }
+    }
+}
+
+fn reach(reach: &Reach, connections: u64) -> Value {
+    let (state, ago, reason) = match reach {
+        Reach::Untried => ("untried", None, None),
+        Reach::Reached(ago) => ("reached", Some(ago), None),
+        Reach::Failed { ago, reason } => ("failed", Some(ago), Some(reason)),
+    };
+    json!({
+        "last": state,
+        "seconds_ago": ago.map(Duration::as_secs),
+        "reason": reason,
+        "connections": connections,
+    })
+}
+
+impl CertificateView {
+    fn json(&self) -> Value {
+        let facts = &self.facts;
+        json!({
+            "subject": facts.subject,
+            "organization": facts.organization,
+            "organization_identifier": facts.organization_identifier,
+            "roles": facts.roles.iter().map(|role| role.name()).collect::<Vec<_>>(),
+            "nca_id": facts.nca_id,
+            "nca_name": facts.nca_name,
+            "issuer": facts.issuer,
+            "not_before": facts.not_before.to_string(),
+            "not_after": facts.not_after.to_string(),
+            "days_left": self.days_left,
+            "findings": self.findings,
+        })
+    }
+}

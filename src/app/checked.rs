@@ -1,0 +1,111 @@
+//! A configuration that is ready to be served: its identities are read, fit, and are those of this time.
+
+use std::sync::Arc;
+
+use crate::config::{Bank, Config, NextIdentity, Problem, Problems, Severity};
+use crate::upstream::TlsClient;
+use crate::words::Timestamp;
+
+/// A valid configuration with what connects to its banks.
+#[derive(Clone)]
+pub(super) struct Checked {
+    /// An identity whose successor's time has come is replaced in it.
+    pub(super) config: Arc<Config>,
+    /// In the order of the configuration's banks.
+    pub(super) tls: Vec<Arc<TlsClient>>,
+    /// What somebody should know although it works.
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl Checked {
+    /// Reads the identities of this time, and those that follow: one that cannot follow is a problem today.
+    pub(super) fn new(mut config: Config, now: Timestamp) -> Result<Self, Problems> {
+        let (mut problems, mut warnings, mut tls) = (Vec::new(), config.warnings.clone(), Vec::new());
+        for bank in &mut config.banks {
+            take_due_identity(bank, now);
+            match TlsClient::build(bank, &mut warnings) {
+                Ok(client) => tls.push(Arc::new(client)),
+                Err(found) => problems.extend(found),
+            }
+            if let Some(next) = next_identity(bank) {
+                check_next(bank, next, &mut warnings, &mut problems);
+            }
+        }
+        if !problems.is_empty() {
+            return Err(Problems(without_repetitions(problems)));
+        }
+        let identities = tls.iter().filter_map(|client| client.identity());
+        warnings.extend(identities.flat_map(|identity| identity.problems_at(now)));
+        Ok(Self { config: Arc::new(config), tls, warnings: without_repetitions(warnings) })
+    }
+
+    /// The banks with what connects to them.
+    pub(super) fn banks(&self) -> impl Iterator<Item = (&Arc<Bank>, &Arc<TlsClient>)> {
+        self.config.banks.iter().zip(&self.tls)
+    }
+
+    /// When the first of the identities that follow is to be used.
+    pub(super) fn next_switch(&self) -> Option<Timestamp> {
+        self.config.banks.iter().filter_map(|bank| next_identity(bank)).map(|next| next.from).min()
+    }
+
+    /// Why banks would be worse off with this in the place of `former`: a certificate that is over, or not valid yet,
+    /// where there is one that the bank takes. At the start there is no better one, and the bank decides.
+    pub(super) fn worsens(&self, former: &Self, now: Timestamp) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (bank, tls) in self.banks() {
+            let (Some(identity), Some(had)) = (tls.identity(), former.tls_of(bank).and_then(|tls| tls.identity()))
+            else {
+                continue;
+            };
+            let is_other = identity.leaf_fingerprint() != had.leaf_fingerprint();
+            if is_other && errors(had.problems_at(now)).is_empty() {
+                problems.extend(errors(identity.problems_at(now)));
+            }
+        }
+        without_repetitions(problems)
+    }
+
+    fn tls_of(&self, bank: &Bank) -> Option<&Arc<TlsClient>> {
+        self.banks().find(|(other, _)| other.name == bank.name).map(|(_, tls)| tls)
+    }
+}
+
+/// Replaces the bank's identity if its successor's time has come.
+fn take_due_identity(bank: &mut Arc<Bank>, now: Timestamp) {
+    let due = bank.identity.as_ref().filter(|identity| !std::ptr::eq(identity.at(now), *identity));
+    if let Some(identity) = due.map(|identity| identity.at(now).clone()) {
+        *bank = Arc::new(Bank { identity: Some(identity), ..Bank::clone(bank) });
+    }
+}
+
+/// What follows the identity that the bank is shown.
+fn next_identity(bank: &Bank) -> Option<&NextIdentity> {
+    bank.identity.as_ref().filter(|_| bank.tls.client_certificate)?.next.as_deref()
+}
+
+/// Whether it can be used, and will be valid when its time comes.
+fn check_next(bank: &Bank, next: &NextIdentity, warnings: &mut Vec<Problem>, problems: &mut Vec<Problem>) {
+    match TlsClient::new(&bank.tls, Some(&next.identity), warnings) {
+        Ok(client) => {
+            let then = client.identity().map(|identity| identity.problems_at(next.from)).unwrap_or_default();
+            problems.extend(errors(then));
+        }
+        Err(found) => problems.extend(found),
+    }
+}
+
+fn errors(problems: Vec<Problem>) -> Vec<Problem> {
+    problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect()
+}
+
+/// Banks that share an identity share its problems: each is told once.
+fn without_repetitions(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut once: Vec<Problem> = Vec::new();
+    for problem in problems {
+        if !once.contains(&problem) {
+            once.push(problem);
+        }
+    }
+    once
+}

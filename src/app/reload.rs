@@ -1,0 +1,256 @@
+//! Another configuration, certificate, key or secret while requests flow: everything is checked first, then swapped.
+
+use std::fmt;
+use std::future::pending;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Place, Problem, Problems, StoreKey};
+use crate::words::{Clock, Timestamp};
+
+use super::checked::Checked;
+use super::control::Sidecar;
+use super::doors::{Plan, Unbound};
+use super::operator::Move;
+use super::running::Phase;
+use super::watch::Watch;
+use super::{App, Inherited, Observer, ReadAgain};
+
+/// How often the clock is looked at while a moment is waited for: it may be set.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
+
+/// Why there is a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Asked,
+    Files,
+    Date,
+}
+
+/// What the reloads of a sidecar work with.
+pub(super) struct Reloader {
+    /// What runs.
+    current: Checked,
+    /// What the program was started with: some of it lasts until it ends.
+    started: Arc<Config>,
+    read: Option<ReadAgain>,
+    watch: Watch,
+    clock: Clock,
+    observer: Observer,
+    asked: Arc<Notify>,
+    drain: CancellationToken,
+    /// The moment of an identity that could not be taken then.
+    missed: Option<Timestamp>,
+}
+
+/// All that must work before anything is changed.
+struct Next {
+    checked: Checked,
+    doors: Plan,
+    operator: Move,
+}
+
+impl Reloader {
+    pub(super) async fn new(app: App, drain: CancellationToken, asked: Arc<Notify>) -> Self {
+        let App { checked, clock, read_again: read, observer, .. } = app;
+        let files = if read.is_some() { checked.config.files.clone() } else { Vec::new() };
+        let (watch, started) = (Watch::new(files).await, Arc::clone(&checked.config));
+        Self { current: checked, started, read, watch, clock, observer, asked, drain, missed: None }
+    }
+
+    /// Reloads whenever there is reason to.
+    pub(super) async fn until_drain(&mut self, sidecar: &mut Sidecar) {
+        while let Some(cause) = self.cause().await {
+            (self.observer)(Phase::Reloading, "reading the configuration");
+            let status = match self.reload(cause, sidecar).await {
+                Ok(()) => sidecar.status(),
+                Err(_) => format!("{}; the last reload failed", sidecar.status()),
+            };
+            (self.observer)(Phase::Ready, &status);
+        }
+    }
+
+    async fn cause(&mut self) -> Option<Cause> {
+        let switch = self.current.next_switch().filter(|at| Some(*at) != self.missed);
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => None,
+            () = self.asked.notified() => Some(Cause::Asked),
+            () = until(switch, &self.clock) => Some(Cause::Date),
+            () = self.watch.changed() => Some(Cause::Files),
+        }
+    }
+
+    /// Reloads, and tells how it went.
+    async fn reload(&mut self, cause: Cause, sidecar: &mut Sidecar) -> Result<(), Problems> {
+        let started = Instant::now();
+        let outcome = match self.next(cause, sidecar).await {
+            Ok(next) => {
+                self.swap(next, sidecar).await;
+                Ok(())
+            }
+            Err(problems) => Err(problems),
+        };
+        sidecar.operator.show_reload(&outcome);
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match &outcome {
+            Ok(()) => tracing::info!(%cause, outcome = "ok", duration_ms, "reload"),
+            Err(problems) => {
+                for problem in &problems.0 {
+                    tracing::error!(%cause, %problem, "what runs goes on, since a reload found this");
+                }
+                tracing::error!(%cause, outcome = "failed", problems = problems.0.len(), duration_ms, "reload");
+            }
+        }
+        outcome
+    }
+
+    /// The next generation as far as it can fail. Nothing is changed by it.
+    async fn next(&mut self, cause: Cause, sidecar: &Sidecar) -> Result<Next, Problems> {
+        let checked = match cause {
+            Cause::Date => self.at_the_date().await,
+            Cause::Asked | Cause::Files => self.read().await,
+        }?;
+        let worse = checked.worsens(&self.current, self.clock.now());
+        if !worse.is_empty() {
+            return Err(Problems(worse));
+        }
+        let none = &mut Inherited::default();
+        let doors =
+            sidecar.doors.plan(&checked.config, none).map_err(|unbound| not_bound(&checked.config, &unbound))?;
+        let operator = sidecar.operator.plan(checked.config.admin.as_ref(), none);
+        let operator = operator.map_err(|error| problem(&whole(&checked.config), chain(&error)))?;
+        Ok(Next { checked, doors, operator })
+    }
+
+    /// What the files say. Whatever comes of it, those that count are watched from here on.
+    async fn read(&mut self) -> Result<Checked, Problems> {
+        let Some(read) = self.read.clone() else {
+            return Err(problem(&whole(&self.started), "there is no file to read it from".to_owned()));
+        };
+        self.watch.look().await;
+        let now = self.clock.now();
+        let reading = tokio::task::spawn_blocking(move || {
+            let reading = read();
+            (reading.outcome.and_then(|config| Checked::new(config, now)), reading.files)
+        });
+        let Ok((outcome, mut files)) = reading.await else {
+            return Err(problem(&whole(&self.started), "reading it broke off".to_owned()));
+        };
+        if outcome.is_err() {
+            files.extend(self.current.config.files.iter().cloned());
+        }
+        self.watch.follow(in_order(files)).await;
+        outcome
+    }
+
+    /// What runs, with the identities of now. It does not matter what the files say meanwhile.
+    async fn at_the_date(&mut self) -> Result<Checked, Problems> {
+        let (config, now) = (Config::clone(&self.current.config), self.clock.now());
+        self.missed = self.current.next_switch();
+        let checked = tokio::task::spawn_blocking(move || Checked::new(config, now));
+        checked
+            .await
+            .unwrap_or_else(|_| Err(problem(&whole(&self.started), "the next identity could not be read".to_owned())))
+    }
+
+    /// Everything anew at once. Nothing of this can fail.
+    async fn swap(&mut self, next: Next, sidecar: &mut Sidecar) {
+        let Next { checked, doors, operator } = next;
+        self.tell_news(&checked);
+        sidecar.schedule.cancel();
+        sidecar.office = sidecar.office.succeeded_by(&checked);
+        sidecar.fronts.serve(sidecar.office.banks()).await;
+        // New addresses lead to banks that the workers know by now; removed ones close before their banks go.
+        sidecar.doors.rearrange(doors);
+        sidecar.fronts.forget_others();
+        sidecar.operator.show(sidecar.office.banks());
+        sidecar.operator.take(operator);
+        sidecar.schedule = self.drain.child_token();
+        sidecar.begin_schedule();
+        sidecar.publish_addresses();
+        self.current = checked;
+        self.missed = None;
+    }
+
+    /// What is worth knowing that was not told before, and what waits for a restart.
+    fn tell_news(&self, next: &Checked) {
+        for warning in next.warnings.iter().filter(|warning| !self.current.warnings.contains(warning)) {
+            tracing::warn!(%warning, "configuration");
+        }
+        for what in needs_restart(&self.started, &next.config) {
+            tracing::warn!(what, "this change needs a restart; until then it stays as it was at the start");
+        }
+    }
+}
+
+/// What cannot change while the program runs.
+fn needs_restart(started: &Config, next: &Config) -> Vec<&'static str> {
+    let changes = [
+        ("store.url", started.store.url != next.store.url),
+        ("store.key", is_other_key(&started.store.key, &next.store.key)),
+        ("runtime.workers", started.workers != next.workers),
+        ("log", started.log != next.log),
+    ];
+    changes.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
+}
+
+/// A key that was made at the start is found in its file afterwards.
+fn is_other_key(started: &StoreKey, next: &StoreKey) -> bool {
+    match (started, next) {
+        (StoreKey::Given(started), StoreKey::Given(next)) => {
+            started.len() != next.len() || started.iter().zip(next).any(|(one, other)| !one.matches(other.expose()))
+        }
+        (StoreKey::Make(started), StoreKey::Make(next)) => started != next,
+        (StoreKey::Make(_), StoreKey::Given(_)) => false,
+        (StoreKey::Given(_), StoreKey::Make(_)) => true,
+    }
+}
+
+/// Waits for a moment, however the clock is set.
+async fn until(moment: Option<Timestamp>, clock: &Clock) {
+    let Some(moment) = moment else { return pending().await };
+    while clock.now() < moment {
+        sleep(moment.since(clock.now()).min(LOOK_AT_CLOCK)).await;
+    }
+}
+
+fn in_order(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
+    files.sort();
+    files.dedup();
+    files
+}
+
+fn not_bound(config: &Config, unbound: &Unbound) -> Problems {
+    let bank = config.banks.iter().find(|bank| bank.name == unbound.bank);
+    problem(&bank.map_or_else(|| whole(config), |bank| bank.place.clone()), chain(&unbound.error))
+}
+
+fn problem(place: &Place, reason: String) -> Problems {
+    Problems(vec![Problem::error(place, reason, "put it right, or restart the program with it")])
+}
+
+/// The configuration as a whole.
+fn whole(config: &Config) -> Place {
+    Place { file: Arc::new(config.file.clone()), line: 1, key: "".into() }
+}
+
+/// An error with all its sources, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "asked for",
+            Self::Files => "a file changed",
+            Self::Date => "the next identity's time has come",
+        })
+    }
+}

@@ -1,0 +1,286 @@
+//! The app's registration at the bank, by requests that the configuration declares (RFC 7591 in spirit).
+//!
+//! A secret is shown once, and the bank keeps a hash of it: so the store must take a row before anything is asked for,
+//! and an answer is offered to the store until it takes it.
+
+use std::time::Duration;
+
+use http::Method;
+use tokio::time::sleep;
+
+use crate::config::{GrantType, HttpsUrl, Registration};
+use crate::message::Request;
+use crate::store::{Attempt, RegisteredClient, Standing, StoreError};
+use crate::words::{GrantName, Secret};
+
+use super::failure::chain;
+use super::registration_outcome::{RegistrationError, RegistrationReport};
+use super::registration_wire::{Said, applications, filled, refusal, registration_request, said};
+use super::request::{add_headers, bare};
+use super::{CallAnswer, Tokens};
+
+/// Between tries to keep a secret.
+const AGAIN: Duration = Duration::from_millis(500);
+/// How long the row lasts that shows whether the store takes one.
+const PROBE_LIFE: Duration = Duration::from_secs(1);
+
+/// Hears what a person should know while it is done: warnings, and why it takes so long.
+pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+impl Tokens {
+    /// Registers the app under this name: the client id. Its secret is durable by then.
+    pub async fn register(&self, name: &str, tell: Tell<'_>) -> Result<String, RegistrationError> {
+        let registration = self.registration()?;
+        let known = self.parts.store.clients(&self.bank.name).await?;
+        let configured = self.configured_client().0.is_some();
+        if let Some(client) = known.last().filter(|_| !configured) {
+            self.refuse_if_grants_depend(&client.client_id).await?;
+            tell(&format!(
+                "warning: the app is registered as {}; the new registration takes its place",
+                client.client_id
+            ));
+        }
+        self.probe_store().await?;
+        let fields = filled(&registration.fields, name, self.redirect_uri(), &self.wanted_scopes());
+        let mut request = registration_request(&registration.url, registration.format, &fields);
+        self.add_endpoint_headers(&mut request);
+        let advice = "the app may be registered all the same: look with --list before trying again";
+        let answer = self.ask(&registration.url, request, advice).await?;
+        let Said { client_id, client_secret } = said(registration, &answer);
+        let client_id = client_id.ok_or(RegistrationError::Lacking("client id"))?;
+        self.keep_client(&client_id, client_secret, tell).await?;
+        if configured {
+            tell(
+                "warning: `client_id` is configured and wins: take it, and `client_secret`, out of the configuration to use this registration",
+            );
+        }
+        Ok(client_id)
+    }
+
+    /// Gives the client that is in use another secret, which is durable when this returns: the client id.
+    pub async fn renew_secret(&self, tell: Tell<'_>) -> Result<String, RegistrationError> {
+        let registration = self.registration()?;
+        let (method, url) = registration.renew.as_ref().ok_or(RegistrationError::NotOffered("renew_url"))?;
+        let client_id = self.client_in_use().await?.ok_or(RegistrationError::NoClient)?;
+        self.probe_store().await?;
+        tell(
+            "warning: the bank takes the old secret no more from here on; running sidecars take up the stored one by themselves",
+        );
+        let url = with_id(url, &client_id);
+        let mut request = bare(method.clone(), &url);
+        request.fields.push("Content-Length", "0");
+        self.add_endpoint_headers(&mut request);
+        let advice = "the old secret may be void: run this again until it works";
+        let answer = self.ask(&url, request, advice).await?;
+        let secret = said(registration, &answer).client_secret.ok_or(RegistrationError::Lacking("client secret"))?;
+        self.keep_client(&client_id, Some(secret), tell).await?;
+        if self.configured_client().1 {
+            tell(
+                "warning: `client_secret` is configured and wins, but is void by now: take it out of the configuration",
+            );
+        }
+        Ok(client_id)
+    }
+
+    /// The registrations that the store knows, and those that the bank lists to the holder of our certificate.
+    pub async fn registrations(&self, tell: Tell<'_>) -> Result<Vec<RegistrationReport>, RegistrationError> {
+        let registration = self.registration()?;
+        let in_use = self.client_in_use().await?;
+        let stored = self.parts.store.clients(&self.bank.name).await?;
+        let listed = match &registration.list {
+            None => None,
+            Some(url) => {
+                let mut request = bare(Method::GET, url);
+                self.add_endpoint_headers(&mut request);
+                let answer = self.ask(url, request, "try again later").await?;
+                Some(applications(registration, &answer).ok_or(RegistrationError::Lacking("list"))?)
+            }
+        };
+        let reports = merged(stored, listed, in_use.as_deref());
+        self.warn_of_scopes(&reports, tell);
+        Ok(reports)
+    }
+
+    /// Ends a registration at the bank (unless `local`), and forgets it.
+    pub async fn unregister(&self, client_id: &str, local: bool, tell: Tell<'_>) -> Result<(), RegistrationError> {
+        let registration = self.registration()?;
+        let mut was_there = false;
+        if !local {
+            let url = registration.delete.as_ref().ok_or(RegistrationError::NotOffered("delete_url"))?;
+            let url = with_id(url, client_id);
+            let mut request = bare(Method::DELETE, &url);
+            self.add_endpoint_headers(&mut request);
+            match self.ask(&url, request, "it may be deleted all the same: look with --list").await {
+                Ok(_) => was_there = true,
+                Err(RegistrationError::Missing) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        was_there |= self.parts.store.remove_client(&self.bank.name, client_id).await?;
+        if !was_there {
+            return Err(RegistrationError::Missing);
+        }
+        if !local {
+            tell("warning: the bank ends the grants of a client that it deletes; who used them has to authorize again");
+        }
+        Ok(())
+    }
+
+    fn registration(&self) -> Result<&Registration, RegistrationError> {
+        self.bank.registration.as_ref().ok_or(RegistrationError::None)
+    }
+
+    /// The configured client id, and whether a secret is configured.
+    fn configured_client(&self) -> (Option<&str>, bool) {
+        let endpoint = self.bank.grant_type.token_endpoint();
+        endpoint.map_or((None, false), |endpoint| (endpoint.client_id.as_deref(), endpoint.client_secret.is_some()))
+    }
+
+    async fn client_in_use(&self) -> Result<Option<String>, StoreError> {
+        if let (Some(id), _) = self.configured_client() {
+            return Ok(Some(id.to_owned()));
+        }
+        Ok(self.parts.store.clients(&self.bank.name).await?.pop().map(|client| client.client_id))
+    }
+
+    async fn refuse_if_grants_depend(&self, client_id: &str) -> Result<(), RegistrationError> {
+        let grants = self.parts.store.list(&self.bank.name).await?;
+        let grants = grants.iter().filter(|facts| facts.standing == Standing::Active && facts.refreshable).count();
+        let client_id = client_id.to_owned();
+        if grants == 0 { Ok(()) } else { Err(RegistrationError::GrantsDepend { client_id, grants }) }
+    }
+
+    fn redirect_uri(&self) -> &str {
+        match &self.bank.grant_type {
+            GrantType::AuthorizationCode(code) => &code.redirect_uri,
+            GrantType::ClientCredentials(_) | GrantType::Fixed(_) => "",
+        }
+    }
+
+    /// The scopes of the bank and of its named grants, each once.
+    fn wanted_scopes(&self) -> Vec<String> {
+        let default = GrantName::default();
+        let grants = std::iter::once(&default).chain(self.bank.grants.keys());
+        let mut wanted: Vec<String> = Vec::new();
+        for scope in grants.flat_map(|grant| self.bank.scopes(grant)) {
+            if !wanted.contains(scope) {
+                wanted.push(scope.clone());
+            }
+        }
+        wanted
+    }
+
+    fn warn_of_scopes(&self, reports: &[RegistrationReport], tell: Tell<'_>) {
+        let registered = reports.iter().find(|report| report.in_use).and_then(|report| report.scopes.as_ref());
+        let Some(registered) = registered.filter(|scopes| !scopes.is_empty()) else { return };
+        let missing: Vec<String> =
+            self.wanted_scopes().into_iter().filter(|scope| !registered.contains(scope)).collect();
+        if !missing.is_empty() {
+            tell(&format!(
+                "warning: the registration in use lacks the scopes that the configuration asks for: {}. To change a \
+                 registration's scopes ends its grants at the bank",
+                missing.join(" ")
+            ));
+        }
+    }
+
+    fn add_endpoint_headers(&self, request: &mut Request) {
+        if let Some(endpoint) = self.bank.grant_type.token_endpoint() {
+            add_headers(&mut request.fields, &endpoint.token_headers, &self.parts.random);
+        }
+    }
+
+    async fn ask(
+        &self,
+        url: &HttpsUrl,
+        request: Request,
+        advice: &'static str,
+    ) -> Result<CallAnswer, RegistrationError> {
+        let answer = self.parts.call.call(url, request, self.call_limit()).await;
+        let answer = answer.map_err(|error| RegistrationError::Unanswered {
+            reason: chain(&error),
+            advice: if error.sent { advice } else { "nothing was sent: try again" },
+        })?;
+        match answer.status.as_u16() {
+            200..=299 => Ok(answer),
+            404 | 410 => Err(RegistrationError::Missing),
+            _ => Err(RegistrationError::Refused(refusal(&answer))),
+        }
+    }
+
+    /// Whether the store takes a row: the bank tells a secret once.
+    async fn probe_store(&self) -> Result<(), StoreError> {
+        let probe = Attempt {
+            bank: self.bank.name.clone(),
+            grant: GrantName::default(),
+            state_hash: self.parts.random.token(),
+            verifier: None,
+            session: None,
+            client_id: String::new(),
+            redirect_uri: String::new(),
+            scopes: Vec::new(),
+        };
+        let name = probe.state_hash.clone();
+        self.parts.store.put_attempt(probe, PROBE_LIFE).await?;
+        self.parts.store.take_attempt(&self.bank.name, &name).await.map(drop)
+    }
+
+    /// Keeps a client, however long the store takes: its secret exists nowhere else.
+    async fn keep_client(&self, client_id: &str, secret: Option<Secret>, tell: Tell<'_>) -> Result<(), StoreError> {
+        let registered_at = self.parts.clock.now();
+        let client = RegisteredClient { client_id: client_id.to_owned(), client_secret: secret, registered_at };
+        let mut told = false;
+        loop {
+            match self.parts.store.put_client(&self.bank.name, client.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(StoreError::Closing) => return Err(StoreError::Closing),
+                Err(error) if !told => {
+                    tell(&format!(
+                        "the store does not take the credentials of {client_id} ({}). They are lost if this is \
+                         interrupted: mend the store, it is tried again until it works",
+                        chain(&error)
+                    ));
+                    told = true;
+                }
+                Err(_) => {}
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+fn merged(
+    stored: Vec<RegisteredClient>,
+    listed: Option<Vec<RegistrationReport>>,
+    in_use: Option<&str>,
+) -> Vec<RegistrationReport> {
+    let has_list = listed.is_some();
+    let mut reports = listed.unwrap_or_default();
+    for client in stored {
+        let (registered_at, has_secret) = (Some(client.registered_at), client.client_secret.is_some());
+        match reports.iter_mut().find(|report| report.client_id == client.client_id) {
+            Some(report) => (report.registered_at, report.has_secret) = (registered_at, has_secret),
+            None => reports.push(RegistrationReport {
+                client_id: client.client_id,
+                name: None,
+                scopes: None,
+                at_bank: has_list.then_some(false),
+                registered_at,
+                has_secret,
+                in_use: false,
+            }),
+        }
+    }
+    for report in &mut reports {
+        report.in_use = in_use == Some(report.client_id.as_str());
+    }
+    reports
+}
+
+/// The URL with its `{client_id}` filled in; the id may hold anything.
+fn with_id(url: &HttpsUrl, client_id: &str) -> HttpsUrl {
+    let id = percent_encoding::utf8_percent_encode(client_id, percent_encoding::NON_ALPHANUMERIC).to_string();
+    // What RFC 3986 never escapes stays readable: ids are often UUIDs.
+    let id = id.replace("%2D", "-").replace("%2E", ".").replace("%5F", "_").replace("%7E", "~");
+    HttpsUrl { path_and_query: url.path_and_query.replace("{client_id}", &id), ..url.clone() }
+}

@@ -1,0 +1,69 @@
+//! What comes of a registration: the report of one, and why one did not work.
+
+use crate::store::StoreError;
+use crate::words::Timestamp;
+
+/// A registration, as the store and the bank know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationReport {
+    /// The client id.
+    pub client_id: String,
+    /// What the bank calls the app.
+    pub name: Option<String>,
+    /// What the bank lets it ask for.
+    pub scopes: Option<Vec<String>>,
+    /// Whether the bank lists it; `None` where the bank has no list.
+    pub at_bank: Option<bool>,
+    /// When it was stored here, if it was.
+    pub registered_at: Option<Timestamp>,
+    /// Whether its secret is stored here.
+    pub has_secret: bool,
+    /// Whether it is the one that tokens are asked for with.
+    pub in_use: bool,
+}
+
+/// Why a registration did not work. No secret is in it.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationError {
+    /// The configuration has no `[registration]` for this bank.
+    #[error("the configuration has no `registration` for this bank")]
+    None,
+    /// The configuration has no request for it.
+    #[error("the configuration has no `registration.{0}` for this bank")]
+    NotOffered(&'static str),
+    /// There is no registration that this could be about.
+    #[error("no registration is known here: run `bankside register` first")]
+    NoClient,
+    /// Neither the bank nor the store knows it.
+    #[error("there is no registration with this id")]
+    Missing,
+    /// A second client would take the place of the one that grants belong to.
+    #[error(
+        "the app is registered as {client_id}, and {grants} grants belong to it: the bank renews them for that client \
+         only, so a second registration in its place would end them. For another secret use --renew-secret; to begin \
+         anew, remove the grants first"
+    )]
+    GrantsDepend {
+        /// The client that is there.
+        client_id: String,
+        /// How many grants.
+        grants: usize,
+    },
+    /// The bank did not answer.
+    #[error("the bank did not answer ({reason}); {advice}")]
+    Unanswered {
+        /// What happened.
+        reason: String,
+        /// What that means.
+        advice: &'static str,
+    },
+    /// The bank said no.
+    #[error("the bank refused: {0}")]
+    Refused(String),
+    /// The bank's answer lacks what it must have.
+    #[error("the bank's answer has no {0}; `registration.take` says where it is looked for")]
+    Lacking(&'static str),
+    /// The store failed; the bank was not asked.
+    #[error("the store of grants failed, so the bank was not asked")]
+    Store(#[from] StoreError),
+}

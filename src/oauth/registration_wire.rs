@@ -1,0 +1,214 @@
+//! What a registration sends and what it reads, as the configuration declares it.
+
+use bytes::Bytes;
+use http::Method;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::config::{HttpsUrl, Registration, RegistrationFormat};
+use crate::message::{Body, Fields, Request};
+use crate::words::Secret;
+
+use super::CallAnswer;
+use super::answer::is_code;
+use super::registration_outcome::RegistrationReport;
+use super::request::{Form, bare, post};
+
+/// The longest explanation of the bank's that is passed on.
+const LONGEST_WORDS: usize = 200;
+
+/// The credentials in an answer.
+pub(super) struct Said {
+    pub(super) client_id: Option<String>,
+    pub(super) client_secret: Option<Secret>,
+}
+
+/// The fields with their blanks filled in. `{scopes}` has spaces between; where it is all of a list's item, it is an item
+/// for each.
+pub(super) fn filled(
+    fields: &Map<String, Value>,
+    name: &str,
+    redirect_uri: &str,
+    scopes: &[String],
+) -> Map<String, Value> {
+    let blanks = Blanks { name, redirect_uri, scopes };
+    fields.iter().map(|(field, value)| (field.clone(), blanks.fill(value))).collect()
+}
+
+struct Blanks<'a> {
+    name: &'a str,
+    redirect_uri: &'a str,
+    scopes: &'a [String],
+}
+
+impl Blanks<'_> {
+    fn fill(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => self.fill_text(text).into(),
+            Value::Array(items) => items.iter().flat_map(|item| self.fill_item(item)).collect(),
+            Value::Object(fields) => {
+                Value::Object(fields.iter().map(|(name, value)| (name.clone(), self.fill(value))).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn fill_item(&self, item: &Value) -> Vec<Value> {
+        match item {
+            Value::String(text) if text == "{scopes}" => self.scopes.iter().cloned().map(Value::from).collect(),
+            other => vec![self.fill(other)],
+        }
+    }
+
+    /// In one pass: what fills a blank is not looked at again.
+    fn fill_text(&self, text: &str) -> String {
+        let scopes = self.scopes.join(" ");
+        let blanks = [("{name}", self.name), ("{redirect_uri}", self.redirect_uri), ("{scopes}", &scopes)];
+        let (mut out, mut rest) = (String::new(), text);
+        while let Some(start) = rest.find('{') {
+            out.push_str(&rest[..start]);
+            rest = &rest[start..];
+            let (read, filler) = match blanks.iter().find(|(blank, _)| rest.starts_with(blank)) {
+                Some((blank, filler)) => (blank.len(), *filler),
+                None => (1, "{"),
+            };
+            out.push_str(filler);
+            rest = &rest[read..];
+        }
+        out + rest
+    }
+}
+
+/// The request that posts these fields.
+pub(super) fn registration_request(url: &HttpsUrl, format: RegistrationFormat, fields: &Map<String, Value>) -> Request {
+    match format {
+        RegistrationFormat::Form => {
+            let mut form = Form::default();
+            fields.iter().for_each(|(name, value)| form.set(name, &as_form_value(value)));
+            post(url, &form, &Fields::new())
+        }
+        RegistrationFormat::Json => {
+            let body = Bytes::from(Value::Object(fields.clone()).to_string());
+            let mut request = bare(Method::POST, url);
+            request.fields.push("Content-Type", "application/json");
+            request.fields.push("Content-Length", body.len().to_string());
+            request.body = Body::full(body);
+            request
+        }
+    }
+}
+
+/// A form has texts only: a list becomes its items with spaces between.
+fn as_form_value(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(as_form_value).collect::<Vec<_>>().join(" "),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// The credentials in the answer, where the configuration says that they are.
+pub(super) fn said(registration: &Registration, answer: &CallAnswer) -> Said {
+    let object = object(answer);
+    Said {
+        client_id: object.as_ref().and_then(|object| first_text(object, &registration.take_client_id)),
+        client_secret: object
+            .and_then(|object| first_text(&object, &registration.take_client_secret))
+            .map(Secret::from),
+    }
+}
+
+fn object(answer: &CallAnswer) -> Option<Map<String, Value>> {
+    serde_json::from_slice(&answer.body).ok()
+}
+
+fn first_text(object: &Map<String, Value>, names: &[String]) -> Option<String> {
+    names.iter().find_map(|name| match object.get(name)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
+}
+
+/// The applications in a list: an array, or the first one in an object.
+pub(super) fn applications(registration: &Registration, answer: &CallAnswer) -> Option<Vec<RegistrationReport>> {
+    let content: Value = serde_json::from_slice(&answer.body).ok()?;
+    let items = match &content {
+        Value::Array(items) => items,
+        Value::Object(fields) => fields.values().find_map(Value::as_array)?,
+        _ => return None,
+    };
+    Some(items.iter().filter_map(|item| application(registration, item)).collect())
+}
+
+fn application(registration: &Registration, item: &Value) -> Option<RegistrationReport> {
+    let item = item.as_object()?;
+    let named = |names: &[&str]| names.iter().find_map(|name| item.get(*name));
+    Some(RegistrationReport {
+        client_id: first_text(item, &registration.take_client_id)?,
+        name: named(&["client_name", "clientName", "name"]).and_then(Value::as_str).map(str::to_owned),
+        scopes: named(&["scopes", "scope"]).and_then(texts),
+        at_bank: Some(true),
+        registered_at: None,
+        has_secret: false,
+        in_use: false,
+    })
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(text.split_ascii_whitespace().map(str::to_owned).collect()),
+        Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        _ => None,
+    }
+}
+
+/// What the bank says for its refusal. There is no secret of ours in the request that it could repeat.
+pub(super) fn refusal(answer: &CallAnswer) -> String {
+    let Some(object) = object(answer) else { return answer.status.to_string() };
+    let word = |name| object.get(name).and_then(Value::as_str);
+    let code = word("error").filter(|code| is_code(code));
+    let words = ["error_description", "message", "description", "detail"].into_iter().find_map(word);
+    let words = words
+        .map(|words| Zeroizing::new(words.chars().filter(|c| !c.is_control()).take(LONGEST_WORDS).collect::<String>()));
+    let parts = [Some(answer.status.to_string()), code.map(str::to_owned), words.map(|words| words.to_string())];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fill(fields: Value, scopes: &[&str]) -> Value {
+        let Value::Object(fields) = fields else { panic!("fields are an object") };
+        let scopes: Vec<String> = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        Value::Object(filled(&fields, "A {scopes} app", "https://redirect.website/callback", &scopes))
+    }
+
+    #[test]
+    fn blanks_are_filled_in_once_wherever_they_stand() {
+        let fields =
+            json!({"name": "{name}!", "uris": ["{redirect_uri}"], "deep": {"scope": "{scopes}"}, "n": 7, "x": "{"});
+        assert_eq!(
+            fill(fields, &["ais", "AIS: 7"]),
+            json!({
+                "name": "A {scopes} app!", "uris": ["https://redirect.website/callback"],
+                "deep": {"scope": "ais AIS: 7"}, "n": 7, "x": "{",
+            })
+        );
+    }
+
+    #[test]
+    fn scopes_that_are_all_of_an_item_are_an_item_each() {
+        assert_eq!(fill(json!({"s": ["{scopes}", "x {scopes}"]}), &["a", "b"]), json!({"s": ["a", "b", "x a b"]}));
+        assert_eq!(fill(json!({"s": ["{scopes}"]}), &[]), json!({"s": []}));
+    }
+
+    #[test]
+    fn a_list_in_a_form_has_spaces_between_its_items() {
+        assert_eq!(as_form_value(&json!(["a", "b c", 7])), "a b c 7");
+        assert_eq!(as_form_value(&json!(true)), "true");
+    }
+}

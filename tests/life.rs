@@ -1,0 +1,205 @@
+//! How the sidecar starts, what it tells its service manager, and how it ends.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bankside::sandbox::{Fault, Plan, Target};
+use nix::sys::signal::Signal;
+use support::http::{get, get_unix};
+use support::load::Load;
+use support::program::{PROGRAM, Sidecar, command, finish};
+use support::wait::{HANG, until, until_found};
+use support::world::World;
+
+const ECHO: &str = "/_test/echo";
+
+async fn world() -> World {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    world
+}
+
+/// What happens to the next request for this path.
+fn plan(world: &World, path: &str, fault: Fault) {
+    world.sandbox.icard().control().plan(Plan::next(1, Target::Path(path.to_owned()), fault));
+}
+
+/// Waits until the bank has a request for this path.
+async fn until_at_the_bank(world: &World, path: &str) {
+    let control = world.sandbox.icard().control();
+    until(path, || control.requests().iter().any(|request| request.target == path)).await;
+}
+
+#[tokio::test]
+async fn the_end_under_load_fails_no_request() {
+    let world = world().await;
+    let sidecar = world.run();
+    let load = Load::start(32, sidecar.address("icard"), ECHO);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    sidecar.service.signal(Signal::SIGTERM);
+    let told = load.ended().await;
+    assert!(told.good > 0 && told.failures.is_empty(), "{} good, {:?}", told.good, told.failures);
+    assert_eq!(sidecar.service.wait(), Some(0));
+}
+
+#[tokio::test]
+async fn reloads_under_load_fail_no_request_and_neither_do_many_at_once() {
+    let world = world().await;
+    let sidecar = world.run();
+    let load = Load::start(32, sidecar.address("icard"), ECHO);
+    for _ in 0..20 {
+        sidecar.service.signal(Signal::SIGHUP);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    until("a reload is told", || sidecar.log().contains(r#""cause":"asked for""#)).await;
+    let told = load.stop().await;
+    assert!(told.good > 0 && told.failures.is_empty(), "{} good, {:?}", told.good, told.failures);
+    assert_eq!(sidecar.terminate(), Some(0));
+}
+
+#[tokio::test]
+async fn while_it_ends_it_is_not_ready_takes_nobody_in_and_finishes_what_is_under_way() {
+    let world = world().await;
+    let sidecar = world.run();
+    let (bank, admin) = (sidecar.address("icard"), sidecar.address("admin"));
+    plan(&world, "/_test/echo/slow", Fault::DelayAnswer(1500));
+    let slow = tokio::spawn(get(bank, "/_test/echo/slow"));
+    until_at_the_bank(&world, "/_test/echo/slow").await;
+    sidecar.service.signal(Signal::SIGTERM);
+    until_found("it refuses", async || tokio::net::TcpStream::connect(bank).await.err()).await;
+    let ready = get(admin, "/readyz").await.with(503);
+    assert_eq!(ready.json()["reason"], "the sidecar is ending");
+    slow.await.expect("an answer").with(200);
+    assert_eq!(sidecar.service.wait(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_cuts() {
+    let world = world().await;
+    let sidecar = world.run();
+    plan(&world, "/_test/echo/hung", Fault::Hang);
+    let bank = sidecar.address("icard");
+    let hung = tokio::spawn(async move { tokio::net::TcpStream::connect(bank).await.map(|stream| (stream, bank)) });
+    let (mut stream, bank) = hung.await.expect("it ends").expect("somebody listens");
+    let head = format!("GET /_test/echo/hung HTTP/1.1\r\nHost: {bank}\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.expect("it is taken");
+    until_at_the_bank(&world, "/_test/echo/hung").await;
+    let start = Instant::now();
+    sidecar.service.signal(Signal::SIGTERM);
+    until("it drains", || sidecar.log().contains("requests under way are finished")).await;
+    sidecar.service.signal(Signal::SIGTERM);
+    sidecar.service.wait();
+    assert!(start.elapsed() < Duration::from_secs(25), "the request's own bound is 30 s");
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_nothing_behind() {
+    let world = World::start().await;
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    world.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", "profile = \"icard\"\nlisten = \"unix:icard.sock\"");
+    world.replace("profile = \"cnb\"\nlisten = \"127.0.0.1:0\"", &format!("profile = \"cnb\"\nlisten = \"{address}\""));
+    let ready = world.dir().join("ready");
+    let ready_arg = ready.to_str().expect("UTF-8");
+    let said = finish(command(&["run", "--ready-file", ready_arg, "-c", world.config_arg()]), "").with(1);
+    assert!(said.err.contains(&format!("cannot listen on {address}")), "{}", said.err);
+    for name in ["ready", "icard.sock", "bankside.db", "bankside.key"] {
+        assert!(!world.dir().join(name).exists(), "{name}");
+    }
+}
+
+/// The next message that a service manager gets.
+fn message(manager: &UnixDatagram) -> String {
+    let mut message = [0; 1024];
+    let length = manager.recv(&mut message).expect("a message");
+    String::from_utf8_lossy(&message[..length]).into_owned()
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_of_start_reload_and_end() {
+    let world = world().await;
+    let socket = world.dir().join("notify.sock");
+    let manager = UnixDatagram::bind(&socket).expect("a socket");
+    manager.set_read_timeout(Some(HANG)).expect("set");
+    let mut program = command(&[]);
+    program.env("NOTIFY_SOCKET", &socket);
+    let sidecar = Sidecar::run_prepared(program, &world.config);
+    let ready = message(&manager);
+    assert!(ready.starts_with("READY=1\nSTATUS=serving icard, cnb, cnb-sandbox\n"), "{ready}");
+
+    sidecar.service.signal(Signal::SIGHUP);
+    let reloading = message(&manager);
+    let mut lines = reloading.lines();
+    assert_eq!(lines.next(), Some("RELOADING=1"));
+    let moment = lines.next().and_then(|line| line.strip_prefix("MONOTONIC_USEC=")).expect("a moment");
+    assert!(moment.parse::<u64>().expect("a number") > 0);
+    assert!(message(&manager).starts_with("READY=1\nSTATUS=serving icard, cnb, cnb-sandbox\n"));
+
+    fs::write(&world.config, "broken").expect("written");
+    assert!(message(&manager).starts_with("RELOADING=1\n"));
+    assert!(message(&manager).contains("the last reload failed"));
+
+    sidecar.service.signal(Signal::SIGTERM);
+    assert!(message(&manager).starts_with("STOPPING=1\n"));
+    assert_eq!(sidecar.service.wait(), Some(0));
+}
+
+#[tokio::test]
+async fn sockets_of_a_service_manager_are_served_and_outlive_the_sidecar() {
+    let world = world().await;
+    let tcp = TcpListener::bind("[::1]:0").or_else(|_| TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let address = tcp.local_addr().expect("an address");
+    let path = world.dir().join("icard.sock");
+    let unix = UnixListener::bind(&path).expect("a socket");
+    let listens = format!("profile = \"icard\"\nlisten = [\"unix:icard.sock\", \"{address}\"]");
+    world.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", &listens);
+    // A connection from before the start: it waits in the socket.
+    let early = tokio::spawn(get(address, ECHO));
+
+    // The shell puts the sockets where a service manager puts them, and becomes the program.
+    let mut shell = Command::new("sh");
+    let script = "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" \"$@\" 3<&0 4<&1 </dev/null >/dev/null";
+    let log = world.dir().join("activated.log");
+    shell.args(["-c", script, PROGRAM, "run", "-c", world.config_arg()]).env_remove("BANKSIDE_CONFIG");
+    let fd = |listener: OwnedFd| Stdio::from(listener);
+    shell.stdin(fd(tcp.try_clone().expect("a clone").into())).stdout(fd(unix.try_clone().expect("a clone").into()));
+    let mut child = shell.stderr(fs::File::create(&log).expect("a log")).spawn().expect("it starts");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
+
+    early.await.expect("an answer").with(200);
+    get_unix(&path, ECHO).await.with(200);
+    // A reload keeps them.
+    nix::sys::signal::kill(pid, Signal::SIGHUP).expect("it runs");
+    until("the reload is told", || fs::read_to_string(&log).unwrap_or_default().contains(r#""outcome":"ok""#)).await;
+    get(address, ECHO).await.with(200);
+    get_unix(&path, ECHO).await.with(200);
+    nix::sys::signal::kill(pid, Signal::SIGTERM).expect("it runs");
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await.expect("it ends").expect("it ends");
+    assert_eq!(ended.code(), Some(0), "{}", fs::read_to_string(&log).unwrap_or_default());
+    assert!(path.exists(), "the socket is the service manager's");
+    drop((tcp, unix));
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_served_and_goes_with_the_sidecar() {
+    let world = world().await;
+    world.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", "profile = \"icard\"\nlisten = \"unix:icard.sock\"");
+    let path = world.dir().join("icard.sock");
+    // One that a former process left behind.
+    drop(UnixListener::bind(&path).expect("a socket"));
+    let sidecar = world.run();
+    get_unix(&path, ECHO).await.with(200);
+    sidecar.service.signal(Signal::SIGHUP);
+    until("the reload is told", || sidecar.log().contains(r#""outcome":"ok""#)).await;
+    get_unix(&path, ECHO).await.with(200);
+    assert_eq!(sidecar.terminate(), Some(0));
+    assert!(!path.exists());
+}

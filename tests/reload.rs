@@ -1,0 +1,408 @@
+//! Another certificate, key, secret or configuration while requests flow.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bankside::sandbox::{Endpoint, Protocols, Qwac, QwacOptions, RecordedRequest, Validity};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::http::{get, send};
+use support::load::{Load, PHASE};
+use support::program::Sidecar;
+use support::wait::until_found;
+use support::world::{World, free_port};
+
+const ECHO: &str = "/_test/echo";
+
+/// Puts a file in another's place, as editors and deployment tools do.
+fn put(world: &World, name: &str, content: impl AsRef<[u8]>) {
+    let beside = world.write(&format!(".{name}.tmp"), content);
+    fs::rename(beside, world.dir().join(name)).expect("it can be renamed");
+}
+
+fn issue(world: &World) -> Qwac {
+    world.sandbox.pki().qwac(&QwacOptions::default()).expect("a certificate")
+}
+
+fn put_qwac(world: &World, qwac: &Qwac) {
+    put(world, "qwac-key.pem", qwac.key_pem().expose());
+    put(world, "qwac.pem", qwac.chain_pem());
+}
+
+/// The serial number that the bank sees with a new request.
+async fn serial(world: &World, sidecar: &Sidecar) -> String {
+    let control = world.sandbox.icard().control();
+    control.clear_requests();
+    get(sidecar.address("icard"), ECHO).await.with(200);
+    let last = control.requests().pop().expect("the bank has seen it");
+    last.serial.expect("a certificate")
+}
+
+async fn until_serial(world: &World, sidecar: &Sidecar, expected: &str) {
+    until_found("the bank sees the certificate", async || (serial(world, sidecar).await == expected).then_some(()))
+        .await;
+}
+
+/// How many reloads have had this outcome.
+async fn reloads(sidecar: &Sidecar, outcome: &str) -> u64 {
+    let metrics = get(sidecar.address("admin"), "/metrics").await.with(200);
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    let prefix = format!("bankside_reloads_total{{outcome=\"{outcome}\"}} ");
+    let count = text.lines().find_map(|line| line.strip_prefix(&prefix)).expect("the metric is there");
+    count.parse().expect("a number")
+}
+
+async fn until_reloads(sidecar: &Sidecar, outcome: &str, at_least: u64) {
+    until_found("the reload is counted", async || (reloads(sidecar, outcome).await >= at_least).then_some(())).await;
+}
+
+/// What `/readyz` says of the last reload.
+async fn last_reload(sidecar: &Sidecar) -> Value {
+    get(sidecar.address("admin"), "/readyz").await.json()["reload"].clone()
+}
+
+/// Waits until the last reload failed, and its problems say this.
+async fn until_failed(sidecar: &Sidecar, because: &str) {
+    until_found(&format!("a failed reload: {because}"), async || {
+        let reload = last_reload(sidecar).await;
+        let problems = reload["problems"].as_array().cloned().unwrap_or_default();
+        let says_so = problems.iter().any(|problem| problem.as_str().unwrap_or_default().contains(because));
+        (reload["outcome"] == "failed" && says_so).then_some(())
+    })
+    .await;
+}
+
+async fn until_ok(sidecar: &Sidecar) {
+    until_found("a reload that works", async || (last_reload(sidecar).await["outcome"] == "ok").then_some(())).await;
+}
+
+fn open_files(sidecar: &Sidecar) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", sidecar.service.id())).expect("it runs").count()
+}
+
+#[tokio::test]
+async fn a_swap_under_load_fails_no_request_and_shows_the_new_certificate_on_every_connection() {
+    for protocols in [Protocols::Http1, Protocols::Http2] {
+        let world = World::with(|options| options.icard.protocols = protocols).await;
+        world.login("icard", "default").await;
+        let sidecar = world.run();
+        let load = Load::start(64, sidecar.address("icard"), ECHO);
+        let control = world.sandbox.icard().control();
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let qwac = issue(&world);
+            put_qwac(&world, &qwac);
+            until_serial(&world, &sidecar, qwac.serial()).await;
+            // Whatever the apps send from here on, on connections that are all older than the swap.
+            let phase = load.next_phase();
+            control.clear_requests();
+            let serials = until_found("each app has sent a few", async || {
+                let is_new = |request: &&RecordedRequest| request.line(PHASE) == Some(&phase.to_string());
+                let serials: Vec<_> =
+                    control.requests().iter().filter(is_new).map(|request| request.serial.clone()).collect();
+                (serials.len() >= 4 * 64).then_some(serials)
+            })
+            .await;
+            let new = Some(qwac.serial());
+            assert!(serials.iter().all(|serial| serial.as_deref() == new), "a former certificate was shown");
+        }
+        let told = load.stop().await;
+        assert!(protocols == Protocols::Http2 || control.counters().handshakes_resumed > 0, "sessions are resumed");
+        assert!(told.failures.is_empty(), "{protocols:?}: {} good, {:?}", told.good, told.failures);
+        assert_eq!(sidecar.terminate(), Some(0));
+    }
+}
+
+#[tokio::test]
+async fn after_a_hundred_swaps_memory_files_and_connections_are_as_before() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let load = Load::start(4, sidecar.address("icard"), ECHO);
+    let mut after_twenty = None;
+    for swap in 1..=100 {
+        let qwac = issue(&world);
+        put_qwac(&world, &qwac);
+        sidecar.service.signal(Signal::SIGHUP);
+        until_serial(&world, &sidecar, qwac.serial()).await;
+        if swap == 20 {
+            after_twenty = Some((sidecar.service.memory("VmRSS"), open_files(&sidecar)));
+        }
+    }
+    let (memory, files) = after_twenty.expect("it was measured");
+    let told = load.stop().await;
+    assert!(told.failures.is_empty() && told.refused == 0, "{told:?}");
+    let grown = sidecar.service.memory("VmRSS").saturating_sub(memory);
+    assert!(grown < 16 << 20, "grown by {grown} bytes in 80 swaps");
+    assert!(open_files(&sidecar) <= files + 8, "{files} files were open, and {} are", open_files(&sidecar));
+    until_found("the bank's old connections close", async || {
+        (world.sandbox.icard().control().counters().open_connections <= 8).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broken_swap_leaves_the_old_certificate_in_use_and_says_why() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let good = world.sandbox.qwac();
+    let other = issue(&world);
+    let expired = QwacOptions { validity: Validity::Expired, ..QwacOptions::default() };
+    let expired = world.sandbox.pki().qwac(&expired).expect("a certificate");
+    let half = &other.chain_pem()[..other.chain_pem().len() / 3];
+    let breaks: [(&str, &dyn Fn()); 5] = [
+        ("qwac.pem", &|| put(&world, "qwac.pem", half)),
+        ("does not belong", &|| put(&world, "qwac.pem", other.chain_pem())),
+        ("expired at", &|| put_qwac(&world, &expired)),
+        ("cannot be read", &|| fs::remove_file(world.dir().join("qwac-key.pem")).expect("it is there")),
+        ("client-secret cannot be read", &|| {
+            fs::remove_file(world.dir().join("icard-client-secret")).expect("it is there");
+        }),
+    ];
+    for (because, break_it) in breaks {
+        break_it();
+        until_failed(&sidecar, because).await;
+        assert_eq!(serial(&world, &sidecar).await, good.serial(), "{because}");
+        get(sidecar.address("admin"), "/readyz").await;
+        put_qwac(&world, good);
+        put(&world, "icard-client-secret", world.sandbox.icard().client_secret().expose());
+        until_ok(&sidecar).await;
+    }
+    assert!(reloads(&sidecar, "failed").await >= 5);
+    let log = sidecar.log();
+    assert!(log.contains("what runs goes on") && log.contains(r#""outcome":"failed""#), "{log}");
+    assert!(!log.contains("PRIVATE KEY"));
+}
+
+#[tokio::test]
+async fn a_wrong_passphrase_leaves_the_old_certificate_in_use() {
+    let world = World::start().await;
+    let pem = "certificate = \"qwac.pem\"\nprivate_key = \"qwac-key.pem\"";
+    world.replace(pem, "pkcs12 = \"qwac.p12\"\npassphrase = { file = \"qwac.p12.password\" }");
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    put(&world, "qwac.p12.password", "wrong");
+    until_failed(&sidecar, "qwac.p12").await;
+    assert_eq!(serial(&world, &sidecar).await, world.sandbox.qwac().serial());
+    let next = issue(&world);
+    put(&world, "qwac.p12", next.pkcs12("another").expect("a file"));
+    put(&world, "qwac.p12.password", "another");
+    until_serial(&world, &sidecar, next.serial()).await;
+}
+
+#[tokio::test]
+async fn a_configuration_with_an_error_changes_nothing_and_is_told_with_its_line() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let before = world.toml();
+    put(&world, "bankside.toml", before.replace("\n[admin]\n", "\n[admin]\nlisten_to = \"x\"\n"));
+    sidecar.service.signal(Signal::SIGHUP);
+    until_failed(&sidecar, "bankside.toml:4: admin.listen_to: unknown key").await;
+    get(sidecar.address("icard"), ECHO).await.with(200);
+    put(&world, "bankside.toml", before);
+    until_ok(&sidecar).await;
+    get(sidecar.address("icard"), ECHO).await.with(200);
+}
+
+#[tokio::test]
+async fn kubernetes_way_of_swapping_files_is_seen() {
+    let world = World::start().await;
+    let at = |generation: &str, qwac: &Qwac| {
+        let folder = world.dir().join("certs").join(generation);
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("tls.crt"), qwac.chain_pem()).expect("written");
+        fs::write(folder.join("tls.key"), qwac.key_pem().expose()).expect("written");
+    };
+    let link = |generation: &str| {
+        let beside = world.dir().join("certs/..data_tmp");
+        std::os::unix::fs::symlink(generation, &beside).expect("a link");
+        fs::rename(beside, world.dir().join("certs/..data")).expect("renamed");
+    };
+    at("..1", world.sandbox.qwac());
+    link("..1");
+    for name in ["tls.crt", "tls.key"] {
+        let path = world.dir().join("certs").join(name);
+        std::os::unix::fs::symlink(Path::new("..data").join(name), path).expect("a link");
+    }
+    world.replace("certificate = \"qwac.pem\"", "certificate = \"certs/tls.crt\"");
+    world.replace("private_key = \"qwac-key.pem\"", "private_key = \"certs/tls.key\"");
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    for generation in ["..2", "..3"] {
+        let next = issue(&world);
+        at(generation, &next);
+        link(generation);
+        until_serial(&world, &sidecar, next.serial()).await;
+    }
+    assert_eq!(reloads(&sidecar, "failed").await, 0);
+}
+
+#[tokio::test]
+async fn banks_and_addresses_come_and_go_and_the_others_do_not_notice() {
+    let world = World::start().await;
+    world.login_everywhere().await;
+    let ports = [free_port(), free_port()];
+    let sidecar = world.run();
+    let load = Load::start(8, sidecar.address("icard"), ECHO);
+    let before = world.toml();
+    let more = format!(
+        "{before}\n[banks.second]\nprofile = \"cnb-sandbox\"\nlisten = [\"127.0.0.1:{}\", \"127.0.0.1:{}\"]\nbase_url = \"{}\"\n\
+         [banks.second.tls]\nca = [\"ca.pem\"]\nsystem_roots = false\n",
+        ports[0],
+        ports[1],
+        world.sandbox.cnb_sandbox().urls().base
+    );
+    put(&world, "bankside.toml", &more);
+    sidecar.service.signal(Signal::SIGHUP);
+    until_ok(&sidecar).await;
+    for port in ports {
+        let grant = [("bankside-grant", "aisp")];
+        send(([127, 0, 0, 1], port).into(), "GET", "/cobs/5.0/my/accounts", &grant, "").await.with(200);
+    }
+    // One address goes to another bank without a gap, the other one closes.
+    let cnb = format!("[banks.cnb]\nprofile = \"cnb\"\nlisten = \"127.0.0.1:{}\"", ports[0]);
+    let moved = before.replace("[banks.cnb]\nprofile = \"cnb\"\nlisten = \"127.0.0.1:0\"", &cnb);
+    assert_ne!(moved, before);
+    let count = reloads(&sidecar, "ok").await;
+    put(&world, "bankside.toml", &moved);
+    until_reloads(&sidecar, "ok", count + 1).await;
+    until_found("the other bank answers", async || {
+        let answer = get(([127, 0, 0, 1], ports[0]).into(), ECHO).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    until_found("the address is closed", async || tokio::net::TcpStream::connect(("127.0.0.1", ports[1])).await.err())
+        .await;
+    let told = load.stop().await;
+    assert!(told.failures.is_empty() && told.refused == 0, "{told:?}");
+}
+
+#[tokio::test]
+async fn a_bank_gets_another_name_and_its_apps_do_not_notice() {
+    let world = World::start().await;
+    let port = free_port();
+    let bank = |name: &str| {
+        format!(
+            "[banks.{name}]\nprofile = \"cnb-sandbox\"\nlisten = \"127.0.0.1:{port}\"\nbase_url = \"{}\"\n\
+             token = {{ value = \"token-aisp\" }}\n[banks.{name}.tls]\nca = [\"ca.pem\"]\nsystem_roots = false\n",
+            world.sandbox.cnb_sandbox().urls().base
+        )
+    };
+    let before = world.toml();
+    put(&world, "bankside.toml", format!("{before}\n{}", bank("first")));
+    let sidecar = world.run();
+    let load = Load::start(32, ([127, 0, 0, 1], port).into(), "/cobs/5.0/my/accounts");
+    for (count, name) in (1..).zip(["second", "third", "fourth"]) {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        put(&world, "bankside.toml", format!("{before}\n{}", bank(name)));
+        until_reloads(&sidecar, "ok", count).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let told = load.stop().await;
+    assert!(told.failures.is_empty() && told.refused == 0, "{told:?}");
+    let log = sidecar.log();
+    assert!(log.contains(r#""bank":"fourth""#), "{log}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_fails_the_reload_as_a_whole() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let listens = format!("profile = \"icard\"\nlisten = [\"127.0.0.1:0\", \"{address}\"]");
+    let text = world.toml().replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", &listens);
+    put(&world, "bankside.toml", text);
+    until_failed(&sidecar, &format!("cannot listen on {address}")).await;
+    get(sidecar.address("icard"), ECHO).await.with(200);
+}
+
+#[tokio::test]
+async fn limits_routes_keys_and_header_rules_are_reloaded_on_open_connections_too() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+    get(address, ECHO).await.with(200);
+    world.append(
+        "[banks.icard.headers]\nset = { x-rule = \"new\" }\n[banks.icard.access]\nkey = { value = \"open\" }\n\
+         [[banks.icard.routes]]\npath = \"/_test/**\"\n",
+    );
+    until_ok(&sidecar).await;
+    get(address, ECHO).await.problem("caller-refused", 403);
+    let key = [("bankside-key", "open")];
+    let echo = send(address, "GET", ECHO, &key, "").await.with(200).json();
+    let has_rule = |line: &Value| line[0].as_str().is_some_and(|name| name.eq_ignore_ascii_case("x-rule"));
+    assert!(echo["lines"].as_array().expect("lines").iter().any(has_rule), "{echo}");
+    send(address, "GET", "/v1/accounts", &key, "").await.problem("route-refused", 403);
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_told_and_stays() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    world.replace("sqlite:bankside.db", "sqlite:other.db").append("[runtime]\nworkers = 1\n");
+    until_ok(&sidecar).await;
+    get(sidecar.address("icard"), ECHO).await.with(200);
+    let log = sidecar.log();
+    for what in ["store.url", "runtime.workers"] {
+        assert!(log.contains(&format!(r#""what":"{what}""#)), "{what}: {log}");
+    }
+    assert!(!world.dir().join("other.db").exists());
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_the_former_certificate_costs_one_renewal_and_no_request() {
+    let world = World::start().await;
+    let control = world.sandbox.icard().control();
+    control.change_rules(|rules| rules.certificate_bound = true);
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let load = Load::start(16, sidecar.address("icard"), ECHO);
+    for swap in 1..=4 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let qwac = issue(&world);
+        put_qwac(&world, &qwac);
+        until_serial(&world, &sidecar, qwac.serial()).await;
+        // One that began under the new certificate has met the 401, and waited for the renewal.
+        get(sidecar.address("icard"), ECHO).await.with(200);
+        assert_eq!(control.counters().token_calls("refresh_token"), swap, "a renewal each");
+    }
+    let told = load.stop().await;
+    assert!(told.failures.is_empty() && told.refused == 0, "{told:?}");
+    assert_eq!(control.counters().requests(Endpoint::Token), 5, "the login's, and the renewals'");
+}
+
+#[tokio::test]
+async fn the_next_identity_is_checked_beforehand_and_used_when_its_time_has_come() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let next = issue(&world);
+    world.write("next.pem", next.chain_pem());
+    let with_next = |from: u64| {
+        let from = bankside::words::Timestamp::from_millis(i64::try_from(from * 1000).expect("a time"));
+        format!("next = {{ from = \"{from}\", certificate = \"next.pem\", private_key = \"next-key.pem\" }}\n")
+    };
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let sidecar = world.run();
+    let before = world.toml();
+    let identity = "private_key = \"qwac-key.pem\"\n";
+    let far = before.replace(identity, &format!("{identity}{}", with_next(now() + 86_400)));
+    put(&world, "bankside.toml", &far);
+    until_failed(&sidecar, "next-key.pem").await;
+    world.write("next-key.pem", next.key_pem().expose());
+    until_ok(&sidecar).await;
+    assert_eq!(serial(&world, &sidecar).await, world.sandbox.qwac().serial());
+    put(&world, "bankside.toml", before.replace(identity, &format!("{identity}{}", with_next(now() + 3))));
+    until_serial(&world, &sidecar, next.serial()).await;
+    assert!(sidecar.log().contains("the next identity's time has come"), "{}", sidecar.log());
+}

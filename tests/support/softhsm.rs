@@ -1,0 +1,73 @@
+//! A SoftHSM of one's own: a folder with tokens, and the module that reads it. What is not yet set in this process'
+//! environment is passed to the programs that the tests start.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{parts, tools};
+
+/// The PIN of every token here.
+pub const PIN: &str = "4711";
+
+/// A folder with tokens.
+pub struct SoftHsm {
+    directory: PathBuf,
+    /// The library.
+    pub module: PathBuf,
+}
+
+impl SoftHsm {
+    /// One without tokens, in a folder of `directory`. `None`, with a word, where there is no SoftHSM.
+    pub fn new(directory: &Path) -> Option<Self> {
+        const PLACES: [&str; 4] = [
+            "/usr/lib/softhsm/libsofthsm2.so",
+            "/usr/lib64/softhsm/libsofthsm2.so",
+            "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+            "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+        ];
+        if !parts::have("softhsm2-util", "keys in an HSM") {
+            return None;
+        }
+        let module = PLACES.iter().map(PathBuf::from).find(|path| path.exists()).expect("the module beside its tool");
+        let directory = directory.join("softhsm");
+        fs::create_dir_all(directory.join("tokens")).expect("a folder");
+        let tokens = directory.join("tokens");
+        let conf =
+            format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+        fs::write(directory.join("softhsm2.conf"), conf).expect("a file");
+        Some(Self { directory, module })
+    }
+
+    /// What a program that uses the module needs.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![("SOFTHSM2_CONF", self.directory.join("softhsm2.conf").display().to_string())]
+    }
+
+    /// Makes a token.
+    pub fn token(&self, label: &str) {
+        self.util(&format!("--init-token --free --label {label} --pin {PIN} --so-pin 12345678"));
+    }
+
+    /// Puts a private key, in PKCS#8, on a token.
+    pub fn import(&self, token: &str, label: &str, id: &str, key_pem: &str) {
+        fs::write(self.directory.join("import.pem"), key_pem).expect("a file");
+        self.util(&format!("--import import.pem --token {token} --label {label} --id {id} --pin {PIN}"));
+        fs::remove_file(self.directory.join("import.pem")).expect("it is there");
+    }
+
+    /// Takes all tokens away.
+    pub fn pull_out(&self) {
+        fs::rename(self.directory.join("tokens"), self.directory.join("away")).expect("moved");
+        fs::create_dir(self.directory.join("tokens")).expect("a folder");
+    }
+
+    /// Puts them back.
+    pub fn plug_in(&self) {
+        fs::remove_dir_all(self.directory.join("tokens")).expect("removed");
+        fs::rename(self.directory.join("away"), self.directory.join("tokens")).expect("moved");
+    }
+
+    fn util(&self, arguments: &str) {
+        tools::run(&self.directory, "softhsm2-util", arguments, &self.environment());
+    }
+}
