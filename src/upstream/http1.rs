@@ -3,6 +3,7 @@
 mod answer;
 mod connection;
 mod exchange;
+mod framing;
 mod outgoing;
 
 pub(super) use connection::Connection;

@@ -4,5 +4,8 @@ mod bank;
 mod http1;
 mod http1_bodies;
 mod http2;
+mod http2_bodies;
+mod http2_ends;
 mod http2_limits;
+mod pool_limits;
 mod pools;

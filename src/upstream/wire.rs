@@ -1,5 +1,6 @@
 //! The socket beneath TLS: it counts what was written, and reads far ahead while much is coming.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -7,19 +8,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// TLS asks for 4 KiB at a time. While it gets that much each time, so much is read at once from the socket.
 const AHEAD: usize = 64 * 1024;
 
+thread_local! {
+    /// The buffer that a connection gave back last: those of a worker take turns with it.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A TCP connection as TLS uses it. It holds no buffer while nothing is coming.
 #[derive(Debug)]
 pub struct Wire {
     tcp: TcpStream,
     written: Written,
-    ahead: BytesMut,
+    /// What has been read ahead, of which `taken` is with TLS.
+    ahead: Vec<u8>,
+    taken: usize,
     much_is_coming: bool,
     life: Life,
 }
@@ -66,7 +73,7 @@ impl Written {
 impl Wire {
     /// Takes a connection over, for as long as it may live.
     pub fn new(tcp: TcpStream, life: Life) -> Self {
-        Self { tcp, written: Written::default(), ahead: BytesMut::new(), much_is_coming: false, life }
+        Self { tcp, written: Written::default(), ahead: Vec::new(), taken: 0, much_is_coming: false, life }
     }
 
     /// The counter of bytes written.
@@ -80,11 +87,16 @@ impl Wire {
     }
 
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.ahead.capacity() == 0 {
+            self.ahead = SPARE.take();
+        }
+        self.ahead.clear();
+        self.taken = 0;
         self.ahead.reserve(AHEAD);
         let outcome = pin!(self.tcp.read_buf(&mut self.ahead)).poll(cx);
         if outcome.is_pending() {
             self.much_is_coming = false;
-            self.ahead = BytesMut::new();
+            SPARE.set(std::mem::take(&mut self.ahead));
         }
         outcome
     }
@@ -92,7 +104,7 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
+        if self.taken == self.ahead.len() {
             self.life.check()?;
             if !self.much_is_coming {
                 let outcome = Pin::new(&mut self.tcp).poll_read(cx, buf);
@@ -101,9 +113,9 @@ impl AsyncRead for Wire {
             }
             ready!(self.poll_read_ahead(cx))?;
         }
-        let taken = self.ahead.len().min(buf.remaining());
-        buf.put_slice(&self.ahead[..taken]);
-        self.ahead.advance(taken);
+        let end = self.ahead.len().min(self.taken + buf.remaining());
+        buf.put_slice(&self.ahead[self.taken..end]);
+        self.taken = end;
         Poll::Ready(Ok(()))
     }
 }

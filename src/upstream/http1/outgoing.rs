@@ -12,6 +12,8 @@ use crate::message::http1::{begin_chunk, encode_end, write_request_head};
 use crate::message::{Body, BodyError, BodyStream, Frame, Request, Size};
 use crate::upstream::connect::BankStream;
 
+use super::framing;
+
 /// Frames up to this size are copied behind what is to be written anyway.
 const SMALL: usize = 4 * 1024;
 /// So much is gathered before it is written.
@@ -59,7 +61,7 @@ impl Outgoing {
             Size::Exact(length) => Framing::Length(length),
             Size::Unknown => Framing::Chunked,
         };
-        frame(request, &body);
+        framing::agree(&mut request.fields, &body);
         write_request_head(&mut out, &request.method, &request.target, &request.fields);
         let is_gathered = matches!(framing, Framing::Length(0));
         let (data, tail, taken) = (Bytes::new(), &b""[..], Some(Vec::new()));
@@ -195,48 +197,6 @@ impl Outgoing {
             self.written = 0;
         }
     }
-}
-
-/// Makes the framing fields say what is sent. A line that says so already stays where it is, as it is.
-fn frame(request: &mut Request, body: &Body) {
-    let fields = &mut request.fields;
-    match body.size() {
-        Size::Exact(_) if body.is_absent() => fields.retain(|name, _| !is_length(name) && !is_coding(name)),
-        Size::Exact(length) => {
-            let mut agrees = false;
-            fields.retain(|name, value| {
-                if is_length(name) && !agrees {
-                    agrees = std::str::from_utf8(value).ok().and_then(|value| value.parse().ok()) == Some(length);
-                    return agrees;
-                }
-                !is_length(name) && !is_coding(name)
-            });
-            if !agrees {
-                fields.push("Content-Length", length.to_string());
-            }
-        }
-        Size::Unknown => {
-            let mut agrees = false;
-            fields.retain(|name, value| {
-                if is_coding(name) && !agrees {
-                    agrees = value.eq_ignore_ascii_case(b"chunked");
-                    return agrees;
-                }
-                !is_length(name) && !is_coding(name)
-            });
-            if !agrees {
-                fields.push("Transfer-Encoding", "chunked");
-            }
-        }
-    }
-}
-
-fn is_length(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"content-length")
-}
-
-fn is_coding(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
 /// A body from which something was taken and put back.

@@ -1,9 +1,10 @@
 //! The body of an answer as it streams, and with it what is left of the request.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Method, header};
 
@@ -15,7 +16,7 @@ use super::connection::{Lease, Status};
 use super::head;
 use super::outgoing::Outgoing;
 
-/// The answer, with its body whole if it is here already.
+/// The answer. Mostly its content has come together with the head: then the stream is done with here.
 pub(super) fn begin(
     lease: Lease,
     upload: Option<Outgoing>,
@@ -32,10 +33,21 @@ pub(super) fn begin(
         answer.body = Body::full("");
         return answer;
     }
-    let hold = Hold::new(lease.status());
-    let under_way = Some(UnderWay { stream, upload, hold, _lease: lease });
     let size = size(&parts.headers);
-    answer.body = Body::stream(Answer { under_way, size, idle, deadline: Deadline::never(), is_in_trailers: false });
+    let hold = Hold::new(lease.status());
+    let mut under_way = UnderWay { stream, upload, hold, _lease: lease };
+    let ahead = match under_way.poll_data(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(Some(Frame::Data(content)))) if under_way.is_whole(&content, size) => {
+            answer.body = Body::full(content);
+            return answer;
+        }
+        Poll::Ready(part) => Some(part),
+        // Whoever reads asks again.
+        Poll::Pending => None,
+    };
+    let deadline = Deadline::never();
+    let streaming = Answer { under_way: Some(under_way), ahead, size, idle, deadline, is_in_trailers: false };
+    answer.body = Body::stream(streaming);
     answer
 }
 
@@ -51,6 +63,8 @@ fn size(headers: &HeaderMap) -> Size {
 struct Answer {
     /// `None` when all has been read, or nothing more will be.
     under_way: Option<UnderWay>,
+    /// What came together with the head.
+    ahead: Option<Result<Option<Frame>, h2::Error>>,
     size: Size,
     idle: Duration,
     deadline: Deadline,
@@ -83,7 +97,8 @@ impl Answer {
         let Some(under_way) = &mut self.under_way else { return Poll::Ready(Ok(None)) };
         under_way.send(cx, &mut self.deadline);
         if !self.is_in_trailers {
-            match under_way.poll_data(cx) {
+            let part = self.ahead.take().map_or_else(|| under_way.poll_data(cx), Poll::Ready);
+            match part {
                 Poll::Ready(Ok(Some(frame))) => {
                     self.deadline.stop();
                     if under_way.stream.is_end_stream() {
@@ -116,6 +131,11 @@ impl Answer {
 }
 
 impl UnderWay {
+    /// Whether this first part is the whole content.
+    fn is_whole(&self, part: &Bytes, size: Size) -> bool {
+        self.stream.is_end_stream() && size == Size::Exact(part.len() as u64)
+    }
+
     /// Sends what can be sent of the request. If that fails, the answer goes on.
     fn send(&mut self, cx: &mut Context<'_>, deadline: &mut Deadline) {
         let Some(upload) = &mut self.upload else { return };

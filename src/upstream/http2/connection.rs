@@ -72,7 +72,7 @@ pub(in crate::upstream) async fn open(
     pool: &Arc<Pool>,
 ) -> Result<Handle, h2::Error> {
     let io = Io::new(stream);
-    let watch = Arc::clone(io.watch());
+    let (watch, writer) = (Arc::clone(io.watch()), io.writer());
     // Until the bank's SETTINGS are there, one request is all that it is sure to take.
     let (sender, connection) = h2::client::Builder::new()
         .initial_max_send_streams(1)
@@ -95,7 +95,7 @@ pub(in crate::upstream) async fn open(
         has_been_used: AtomicBool::new(false),
         idle_sweeps: AtomicU32::new(0),
     });
-    tokio::spawn(Driver::new(connection, Arc::clone(&status), permit));
+    tokio::spawn(Driver::new(connection, writer, Arc::clone(&status), permit));
     Ok(Handle { sender, status })
 }
 

@@ -13,7 +13,7 @@ use crate::upstream::deadline::Deadline;
 use crate::upstream::limit::Permit;
 
 use super::connection::Status;
-use super::io::Io;
+use super::io::{Io, Writer};
 
 /// A bank that has said nothing for so long is asked.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -23,6 +23,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// A connection with its socket, its permit and its keep-alive.
 pub(super) struct Driver {
     connection: Connection<Io, Bytes>,
+    writer: Writer,
     status: Arc<Status>,
     pings: Option<PingPong>,
     /// The reads when the wait began.
@@ -33,11 +34,16 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(mut connection: Connection<Io, Bytes>, status: Arc<Status>, permit: Permit) -> Self {
+    pub(super) fn new(
+        mut connection: Connection<Io, Bytes>,
+        writer: Writer,
+        status: Arc<Status>,
+        permit: Permit,
+    ) -> Self {
         let pings = connection.ping_pong();
         let mut deadline = Deadline::never();
         deadline.set(SILENCE);
-        Self { connection, status, pings, reads: 0, is_asked: false, deadline, _permit: permit }
+        Self { connection, writer, status, pings, reads: 0, is_asked: false, deadline, _permit: permit }
     }
 
     /// Whether the bank is alive, as far as is known.
@@ -70,6 +76,9 @@ impl Future for Driver {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = &mut *self;
         if Pin::new(&mut driver.connection).poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if let Poll::Ready(Err(_)) = driver.writer.poll_flush(cx) {
             return Poll::Ready(());
         }
         if driver.status.watch.reads() > 0 {

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::bank::*;
 use crate::config::Alpn;
 use crate::message::{Body, Frame, Size};
-use crate::upstream::{Client, ClientSettings, ConnectionLimit, Failure, Progress};
+use crate::upstream::{ClientSettings, ConnectionLimit};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// A bank that answers every request of every connection, and counts connections.
-fn serve(bank: Bank) -> Arc<AtomicUsize> {
+pub(super) fn serve(bank: Bank) -> Arc<AtomicUsize> {
     let connections = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&connections);
     tokio::spawn(async move {
@@ -28,7 +28,7 @@ fn serve(bank: Bank) -> Arc<AtomicUsize> {
     connections
 }
 
-fn limited(most: usize) -> ClientSettings {
+pub(super) fn limited(most: usize) -> ClientSettings {
     ClientSettings { connections: Arc::new(ConnectionLimit::new(most)), ..settings() }
 }
 
@@ -198,104 +198,6 @@ async fn an_answer_that_is_dropped_midway_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn at_the_cap_requests_wait_for_a_connection_that_comes_back() {
-    let bank = Bank::http1().await;
-    let client = Arc::new(bank.client(limited(2)));
-    let connections = serve(bank);
-    let sending: Vec<_> = (0..20)
-        .map(|_| {
-            let client = Arc::clone(&client);
-            tokio::spawn(async move { whole(&client, get("/")).await.1 })
-        })
-        .collect();
-    for sent in sending {
-        assert_eq!(sent.await.unwrap(), "ok");
-    }
-    assert!(connections.load(Relaxed) <= 2, "{connections:?}");
-}
-
-#[tokio::test]
-async fn at_the_cap_a_request_does_not_wait_for_ever() {
-    let bank = Bank::http1().await;
-    let client = bank.client(ClientSettings { queue: SHORT, ..limited(1) });
-    tokio::spawn(async move {
-        let mut peer = bank.accept().await;
-        peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc").await;
-        peer.rest().await
-    });
-    let held = client.send(get("/"), LONG).await.unwrap();
-    let error = error(&client, get("/")).await;
-    assert!(matches!(error.failure, Failure::Saturated(SHORT)), "{error:?}");
-    assert_eq!(error.progress, Progress::NothingSent);
-    drop(held);
-}
-
-#[tokio::test]
-async fn an_idle_connection_of_one_worker_is_closed_for_another() {
-    let bank = Bank::http1().await;
-    let settings = limited(1);
-    let (one, other) = (bank.client(settings.clone()), bank.client(settings));
-    let connections = serve(bank);
-    for (count, client) in [&one, &other, &one].into_iter().enumerate() {
-        whole(client, get("/")).await;
-        assert_eq!(connections.load(Relaxed), count + 1);
-    }
-}
-
-#[tokio::test]
-async fn a_busy_worker_does_not_starve_another() {
-    let bank = Bank::http1().await;
-    let settings = limited(1);
-    let (busy, other) = (Arc::new(bank.client(settings.clone())), bank.client(settings));
-    serve(bank);
-    let load: Vec<_> = (0..4)
-        .map(|_| {
-            let busy = Arc::clone(&busy);
-            tokio::spawn(async move {
-                loop {
-                    whole(&busy, get("/")).await;
-                }
-            })
-        })
-        .collect();
-    for _ in 0..5 {
-        whole(&other, get("/")).await;
-    }
-    for task in load {
-        task.abort();
-    }
-}
-
-#[tokio::test]
-async fn whoever_waits_for_a_connection_that_cannot_be_made_is_told() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = crate::upstream::tls_bank::endpoint(listener.local_addr().unwrap());
-    drop(listener);
-    let root = crate::certificate::pki::Authority::new("Bank Root");
-    let tls = crate::upstream::tls_bank::client(&crate::upstream::tls_bank::trusting(&root), None);
-    let client = Client::new(endpoint, Arc::new(tls), settings());
-    let (one, other) = tokio::join!(error(&client, get("/")), error(&client, get("/")));
-    for error in [one, other] {
-        assert!(matches!(error.failure, Failure::Connect(_)), "{error:?}");
-        assert_eq!(error.progress, Progress::NothingSent);
-    }
-}
-
-#[tokio::test]
-async fn a_request_whose_leader_hung_up_is_served_all_the_same() {
-    let bank = Bank::http1().await;
-    let client = bank.client(settings());
-    let connections = serve(bank);
-    let mut leader = Box::pin(client.send(get("/"), LONG));
-    poll_once(&mut leader).await;
-    let mut follower = Box::pin(client.send(get("/"), LONG));
-    poll_once(&mut follower).await;
-    drop(leader);
-    follower.await.unwrap();
-    assert_eq!(connections.load(Relaxed), 1);
-}
-
-#[tokio::test]
 async fn a_dropped_client_closes_its_idle_connections() {
     let bank = Bank::http1().await;
     let client = bank.client(settings());
@@ -307,46 +209,4 @@ async fn a_dropped_client_closes_its_idle_connections() {
     whole(&client, get("/")).await;
     drop(client);
     assert!(script.await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn idle_connections_are_closed_after_a_while_and_not_before() {
-    let bank = Bank::http1().await;
-    let client = bank.client(settings());
-    let script = tokio::spawn(async move {
-        let mut peer = bank.accept().await;
-        for _ in 0..2 {
-            peer.answer(OK).await;
-        }
-        peer.rest().await
-    });
-    whole(&client, get("/")).await;
-    for _ in 0..16 {
-        client.pool.sweep_now();
-    }
-    // Use starts the count anew, and the buffers that were given back are missed by nobody.
-    whole(&client, get("/")).await;
-    for _ in 0..16 {
-        client.pool.sweep_now();
-    }
-    assert_eq!(client.pool.connections(), (1, 0));
-    client.pool.sweep_now();
-    assert_eq!(client.pool.connections(), (0, 0));
-    assert!(script.await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn what_the_bank_has_closed_is_swept_away() {
-    let bank = Bank::http1().await;
-    let client = bank.client(settings());
-    tokio::spawn(async move {
-        let mut peer = bank.accept().await;
-        peer.answer(OK).await;
-        peer.close().await;
-    });
-    whole(&client, get("/")).await;
-    until(|| !client.pool.has_fit_one()).await;
-    assert_eq!(client.pool.connections(), (1, 0));
-    client.pool.sweep_now();
-    assert_eq!(client.pool.connections(), (0, 0));
 }

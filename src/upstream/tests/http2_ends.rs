@@ -1,0 +1,154 @@
+//! How HTTP/2 connections end, and what becomes of the requests on them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use http::Response;
+
+use super::bank::*;
+use crate::message::Body;
+use crate::upstream::{Failure, Progress};
+
+/// HTTP/2 frames by hand, for what the library's server does not do.
+mod raw {
+    use super::Peer;
+
+    pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        frame
+    }
+
+    /// Reads frames until so many requests are there.
+    pub(super) async fn requests(peer: &mut Peer, mut count: usize) {
+        while count > 0 {
+            let head = peer.take(9).await;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            peer.take(usize::try_from(length).unwrap()).await;
+            count -= usize::from(head[3] == 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_the_bank_ends_is_replaced_without_a_word() {
+    for polite in [true, false] {
+        let bank = Bank::http2().await;
+        let client = bank.client(settings());
+        let script = tokio::spawn(async move {
+            for _ in 0..2 {
+                let mut server = h2::server::handshake(bank.accept().await.into_stream()).await.unwrap();
+                let (_, mut respond) = server.accept().await.unwrap().unwrap();
+                respond.send_response(Response::new(()), true).unwrap();
+                drop(respond);
+                if polite {
+                    server.graceful_shutdown();
+                }
+                // Polite or not, the answer leaves first.
+                let drive = async { while server.accept().await.is_some() {} };
+                let _ = tokio::time::timeout(SHORT, drive).await;
+            }
+        });
+        for _ in 0..2 {
+            whole(&client, get("/")).await;
+            until(|| client.pool.connections() == (0, 0)).await;
+        }
+        script.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn streams_beyond_the_last_that_goaway_names_were_not_processed() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
+        peer.say(raw::frame(4, 0, 0, &[])).await;
+        raw::requests(&mut peer, 2).await;
+        // GOAWAY after stream 1, then the answer of stream 1: `:status: 200`, and the end.
+        peer.say(raw::frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])).await;
+        peer.say(raw::frame(1, 5, 1, &[0x88])).await;
+        peer.rest().await
+    });
+    let (answered, refused) = tokio::join!(client.send(get("/"), LONG), client.send(post(Body::full("abc")), LONG));
+    assert_eq!(answered.unwrap().status.as_u16(), 200);
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.progress, Progress::NothingSent, "{refused:?}");
+    assert!(matches!(&refused.failure, Failure::Http2(error) if error.is_go_away()), "{refused:?}");
+}
+
+/// Nothing of it has left, but it lies with the connection's task, and would leave when the bank reads again.
+#[tokio::test]
+async fn a_request_behind_a_bank_that_does_not_read_may_still_arrive() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let peer = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
+        // Windows as large as they can be, so that nothing but the socket is full.
+        peer.say(raw::frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff])).await;
+        peer.say(raw::frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes())).await;
+        raw::requests(&mut peer, 1).await;
+        let _ = ended.await;
+        drop(peer);
+    });
+    let large = client.send(post(Body::full(vec![0; 64 * 1024 * 1024])), LONG);
+    let small = async {
+        // The large one fills what there is of buffers on the way.
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        client.send(post(Body::absent()), SHORT).await.unwrap_err()
+    };
+    let small = tokio::select! {
+        small = small => small,
+        large = large => panic!("{large:?}"),
+    };
+    assert!(matches!(small.failure, Failure::ResponseTimeout(_)), "{small:?}");
+    assert_eq!(small.progress, Progress::MayHaveArrived);
+    drop(end);
+    peer.await.unwrap();
+}
+
+#[tokio::test]
+async fn every_request_of_a_burst_is_told_that_the_bank_hangs_up() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    tokio::spawn(async move {
+        loop {
+            let peer = bank.accept().await;
+            count.fetch_add(1, Relaxed);
+            peer.close().await;
+        }
+    });
+    let (one, two, three) = tokio::join!(error(&client, get("/")), error(&client, get("/")), error(&client, get("/")));
+    for error in [one, two, three] {
+        assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
+    }
+    assert_eq!(connections.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_bank_that_falls_silent_and_does_not_answer_a_ping_is_given_up() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
+        peer.say(raw::frame(4, 0, 0, &[])).await;
+        raw::requests(&mut peer, 1).await;
+        // From here on only timers are waited for.
+        tokio::time::pause();
+        peer.rest().await
+    });
+    let error = client.send(get("/"), FOREVER).await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
+    assert_eq!(error.progress, Progress::MayHaveArrived);
+    let rest = script.await.unwrap();
+    // It was asked: PING is the frame of kind 6, with 8 bytes.
+    assert!(rest.windows(4).any(|four| four == [0, 8, 6, 0]), "{rest:?}");
+}
