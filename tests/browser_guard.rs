@@ -4,7 +4,6 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
-#[allow(dead_code, reason = "another target uses the rest")]
 #[path = "support/browser.rs"]
 mod browser;
 mod support;
