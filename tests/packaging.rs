@@ -36,7 +36,7 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The `StatefulSet`'s pod.
+/// The pod that the sidecar is in.
 fn pod() -> Value {
     let documents = yaml("kubernetes.yaml");
     documents.iter().find(|it| it["kind"] == "StatefulSet").expect("it is there")["spec"]["template"]["spec"].clone()
