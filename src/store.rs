@@ -33,6 +33,9 @@ use std::time::Duration;
 use crate::config::{self, StoreUrl};
 use crate::words::{BankName, Clock, Random, Timestamp};
 
+/// How many changes are told at once: memory must not grow with what others import.
+const CHANGES: usize = 10_000;
+
 /// A future that a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -82,7 +85,8 @@ pub trait Store: Send + Sync {
     /// within `idle`; and how long it is until the next one.
     fn due(&self, bank: &BankName, idle: Duration, limit: usize) -> Answer<'_, Due>;
 
-    /// The names of the bank's grants that changed after `mark`, with a new mark. `None` asks for the mark alone.
+    /// The names of the bank's grants that changed after `mark`, with a new mark. `None` asks for the mark alone. Of very
+    /// many the first are told, and their mark.
     fn changes(&self, bank: &BankName, mark: Option<u64>) -> Answer<'_, (u64, Vec<GrantKey>)>;
 
     /// Word of what other processes change, as it happens. Without it, [`changes`](Self::changes) tells all the same.

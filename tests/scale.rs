@@ -219,7 +219,8 @@ mod postgres {
             "grants",
             &format!(
                 "COPY bankside.grants (bank, name, version, change, standing, access, refresh, scopes, issued_at, expires_at, \
-                 consent_at, used_at, renew_at) FROM '{}'; ANALYZE bankside.grants",
+                 consent_at, used_at, renew_at) FROM '{}'; \
+                 UPDATE bankside.meta SET change = greatest(change, {grants}); ANALYZE bankside.grants",
                 file.display()
             ),
         );

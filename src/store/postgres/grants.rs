@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 
 use crate::store::stored::{FARTHEST, Stored, seal};
-use crate::store::{Due, Facts, Grant, GrantKey, NewTokens, StoreError};
+use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError};
 use crate::words::{BankName, Timestamp};
 
 use super::rows::{self, get, integer, moment, name, number};
@@ -175,18 +175,21 @@ pub(super) async fn changes(
     bank: &BankName,
     mark: Option<u64>,
 ) -> Result<(u64, Vec<GrantKey>), StoreError> {
-    let sql = "SELECT meta.change AS mark, grants.name FROM bankside.meta \
-         LEFT JOIN bankside.grants ON grants.bank = $1 AND grants.change > $2 ORDER BY grants.change";
-    let after = mark.map_or(i64::MAX, integer);
-    let rows = desk.connection.query(sql, &[(&bank.as_str(), Type::TEXT), (&after, Type::INT8)]).await?;
-    let latest = rows.first().map(|row| get(row, "mark")).transpose()?.ok_or(StoreError::Damaged { what: "mark" })?;
+    let sql = "SELECT meta.change AS latest, grants.change, grants.name FROM bankside.meta \
+         LEFT JOIN bankside.grants ON grants.bank = $1 AND grants.change > $2 ORDER BY grants.change LIMIT $3";
+    let (after, most) = (mark.map_or(i64::MAX, integer), i64::try_from(CHANGES).unwrap_or(i64::MAX));
+    let rows =
+        desk.connection.query(sql, &[(&bank.as_str(), Type::TEXT), (&after, Type::INT8), (&most, Type::INT8)]).await?;
+    let latest = rows.first().map(|row| get(row, "latest")).transpose()?.ok_or(StoreError::Damaged { what: "mark" })?;
     let mut changed = Vec::new();
     for row in &rows {
         if let Some(text) = get::<Option<&str>>(row, "name")? {
             changed.push(GrantKey { bank: bank.clone(), grant: name(text)? });
         }
     }
-    Ok((number(latest)?, changed))
+    // Where there are more, the next call goes on from the last of these.
+    let last = rows.last().filter(|_| rows.len() == CHANGES).map(|row| get(row, "change")).transpose()?;
+    Ok((number(last.unwrap_or(latest))?, changed))
 }
 
 /// The grants whose person consented before that, the earliest first.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{OptionalExtension, params};
 
 use crate::store::stored::{FARTHEST, Stored, seal};
-use crate::store::{Due, Facts, Grant, GrantKey, NewTokens, StoreError};
+use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError};
 use crate::words::{BankName, GrantName, Timestamp};
 
 use super::rows::{COLUMNS, moment};
@@ -164,14 +164,16 @@ pub(super) fn changes(work: &Work<'_>, bank: &BankName, mark: Option<u64>) -> Re
     let Some(mark) = mark.filter(|mark| *mark < latest) else {
         return Ok((latest, Vec::new()));
     };
-    let select = "SELECT name FROM grants WHERE bank = ?1 AND change > ?2 ORDER BY change";
+    let select = "SELECT name, change FROM grants WHERE bank = ?1 AND change > ?2 ORDER BY change LIMIT ?3";
     let mut select = work.transaction.prepare_cached(select)?;
-    let names = select.query_map(params![bank.as_str(), mark], |row| row.get::<_, String>(0))?;
-    let mut changed = Vec::new();
-    for name in names {
-        if let Ok(grant) = name?.parse::<GrantName>() {
+    let mut rows = select.query(params![bank.as_str(), mark, CHANGES])?;
+    let (mut changed, mut told, mut last) = (Vec::new(), 0, latest);
+    while let Some(row) = rows.next()? {
+        (told, last) = (told + 1, row.get(1)?);
+        if let Ok(grant) = row.get::<_, String>(0)?.parse::<GrantName>() {
             changed.push(GrantKey { bank: bank.clone(), grant });
         }
     }
-    Ok((latest, changed))
+    // Where there are more, the next call goes on from the last of these.
+    Ok((if told == CHANGES { last } else { latest }, changed))
 }
