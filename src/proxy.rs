@@ -9,6 +9,7 @@ pub mod fuzzing;
 mod incoming;
 mod limits;
 mod outgoing;
+mod pace;
 mod path;
 mod problem;
 mod replay;
@@ -16,6 +17,7 @@ mod resend;
 mod routes;
 mod serve;
 mod trailers;
+mod uploads;
 
 pub use limits::InFlight;
 pub use routes::Routes;

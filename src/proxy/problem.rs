@@ -171,7 +171,12 @@ impl ProxyError {
             Self::Route(_) => format!("Allow it with a [[banks.{bank}.routes]] entry, or send another request"),
             Self::OtherGrant { .. } => "Leave Bankside-Grant out: this path's route names its grant".into(),
             Self::NotAGrantName => "Give Bankside-Grant the name of a grant: letters, digits and -_.:@+".into(),
-            Self::Overloaded(_) => format!("Try again later, or raise in_flight or queue in [banks.{bank}.limits]"),
+            Self::Overloaded(Overloaded::InFlight(_)) => {
+                format!("Try again later, or raise in_flight or queue in [banks.{bank}.limits]")
+            }
+            Self::Overloaded(Overloaded::Uploads(_)) => {
+                format!("Send the body with the head, or raise connections or queue in [banks.{bank}.limits]")
+            }
             Self::Token(TokenError::UnknownGrant) => format!("Configure the grant under [banks.{bank}.grants]"),
             Self::Token(TokenError::NeedsAuthorization) => {
                 let grant = grant.filter(|grant| **grant != GrantName::default());
