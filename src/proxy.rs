@@ -6,9 +6,11 @@
 mod event;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hops;
 mod incoming;
 mod limits;
 mod outgoing;
+mod overrides;
 mod pace;
 mod path;
 mod problem;

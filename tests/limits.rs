@@ -137,7 +137,8 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
     println!("beside 300 slow bodies: {}", told(&times(address, 500).await));
     // Bodies that follow their heads, small and large ones, pass too: slow ones give way.
     for length in [20, 20_000, 200_000, 2_000_000] {
-        let head = format!("POST /good HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        let head =
+            format!("POST /good HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         let mut app = TcpStream::connect(address).await.expect("somebody listens");
         app.write_all(head.as_bytes()).await.expect("it is taken");
         tokio::time::sleep(Duration::from_millis(100)).await;

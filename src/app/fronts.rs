@@ -102,14 +102,14 @@ impl Fronts {
         let metrics = self.metrics.bank(&bank.name);
         let (limits, timeouts) = (&bank.limits, &bank.timeouts);
         let former = self.banks.iter().find(|front| front.shared.bank.name == bank.name);
-        let connections = former.filter(|front| front.shared.bank.limits.connections == limits.connections).map_or_else(
-            || Arc::new(ConnectionLimit::counted(limits.connections, metrics.connections(Towards::Api))),
-            |front| Arc::clone(&front.client.connections),
-        );
+        let connections =
+            former.filter(|front| front.shared.bank.limits.connections == limits.connections).map_or_else(
+                || Arc::new(ConnectionLimit::counted(limits.connections, metrics.connections(Towards::Api))),
+                |front| Arc::clone(&front.client.connections),
+            );
         let same_places = former.filter(|front| {
             let former = &front.shared.bank.limits;
-            (former.in_flight, former.connections, former.queue)
-                == (limits.in_flight, limits.connections, limits.queue)
+            (former.in_flight, former.connections, former.queue) == (limits.in_flight, limits.connections, limits.queue)
         });
         Front {
             shared: Shared {

@@ -14,7 +14,7 @@ use crate::message::{Body, Request, Response};
 use crate::oauth::Tokens;
 use crate::telemetry::BankMetrics;
 use crate::upstream::{Client, Progress, SendError};
-use crate::words::{GrantName, Kind, Random, Token};
+use crate::words::{GrantName, Random, Token};
 
 use super::event::Event;
 use super::limits::InFlight;
@@ -22,7 +22,7 @@ use super::outgoing::{Outgoing, Rewrite};
 use super::problem::ProxyError;
 use super::resend::{self, Attempt, Past, Resend};
 use super::routes::{Passage, Routes};
-use super::{incoming, path};
+use super::{hops, incoming, path};
 
 /// One bank as one worker serves it: a [`Service`] for the door. Clones serve alike, also after [`Proxy::replace`].
 #[derive(Clone)]
@@ -79,16 +79,15 @@ impl Service for Proxy {
         let parts = self.0.load_full();
         let mut event = Event::begin(&parts.shared.bank.name, &parts.shared.metrics, &request);
         match Parts::pass(Arc::clone(&parts), request, caller, &self.0, &mut event).await {
-            Ok((answer, place)) => event.until_end_of(answer, Some(place)),
+            Ok((answer, place)) => event.until_end_of(answer, place),
             Err(error) => parts.tell(&error, event),
         }
     }
 
     fn refuse(&self, malformed: &Malformed, _: &Caller) -> Response {
         let parts = self.0.load();
-        let answer = ProxyError::from(malformed.clone()).answer(&parts.shared.bank, None);
-        parts.shared.metrics.answered(answer.status, Some(Kind::BadRequest));
-        answer
+        let event = Event::of_no_request(&parts.shared.bank.name, &parts.shared.metrics);
+        parts.tell(&malformed.clone().into(), event)
     }
 }
 
@@ -106,8 +105,11 @@ impl Parts {
         caller: &Caller,
         newest: &ArcSwap<Self>,
         event: &mut Event,
-    ) -> Result<(Response, OwnedSemaphorePermit), ProxyError> {
+    ) -> Result<(Response, Option<OwnedSemaphorePermit>), ProxyError> {
         let mut verdict = parts.judge(&request, caller, event)?;
+        if hops::ends_here(&mut request) {
+            return Ok((hops::answer(), None));
+        }
         let place = parts.shared.in_flight.enter(&mut request, &parts.shared.metrics).await?;
         let token = loop {
             let token = parts.shared.tokens.get(&verdict.grant).await?;
@@ -129,13 +131,14 @@ impl Parts {
         let mut answer =
             parts.once_more_if_unauthorized(answer, &outgoing, &token, &verdict, past, newest, event).await?;
         incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
-        Ok((answer, place))
+        Ok((answer, Some(place)))
     }
 
     /// Whether a request may go to the bank, and how.
     fn judge(&self, request: &Request, caller: &Caller, event: &mut Event) -> Result<Verdict, ProxyError> {
         access::check(&self.shared.bank.access, request, caller)?;
         let target = access::origin_form(&request.target).ok_or(ProxyError::NoPath)?;
+        self.routes.check_overrides(&request.fields, &target)?;
         let passage = self.routes.find(&request.method, path::path_only(&target))?;
         let grant = grant_of(request, &passage)?;
         event.grant = Some(grant.clone());
