@@ -371,6 +371,35 @@ async fn a_request_that_waits_while_the_rules_change_is_judged_by_those_that_sen
 }
 
 #[tokio::test]
+async fn connections_to_a_bank_outlast_reloads_that_do_not_concern_them() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    world.append("[runtime]\nworkers = 1\n");
+    let sidecar = world.run();
+    let connections = || world.sandbox.icard().control().counters().connections;
+    get(sidecar.address("icard"), ECHO).await.with(200);
+    let before = connections();
+    for (count, change) in (1..).zip([
+        "",
+        "[banks.cnb.timeouts]\nconnect = \"7s\"\n",
+        "[banks.icard.headers]\nset = { x-rule = \"new\" }\n",
+    ]) {
+        world.append(change);
+        sidecar.service.signal(Signal::SIGHUP);
+        until_reloads(&sidecar, "ok", count).await;
+        get(sidecar.address("icard"), ECHO).await.with(200);
+        assert_eq!(connections(), before, "{change}");
+    }
+    put_qwac(&world, &issue(&world));
+    until_reloads(&sidecar, "ok", 4).await;
+    until_found("another certificate, another connection", async || {
+        get(sidecar.address("icard"), ECHO).await.with(200);
+        (connections() > before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_needs_a_restart_is_told_and_stays() {
     let world = World::start().await;
     world.login("icard", "default").await;

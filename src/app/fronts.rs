@@ -13,7 +13,7 @@ use crate::inbound::ServeSettings;
 use crate::inbound::spread::Accepted;
 use crate::proxy::{InFlight, Shared};
 use crate::telemetry::{Metrics, Towards};
-use crate::upstream::{ConnectionLimit, Life};
+use crate::upstream::{ConnectionLimit, Life, TlsClient};
 use crate::words::Random;
 
 use super::doors::Door;
@@ -71,8 +71,10 @@ impl Fronts {
             let _ = taken.await;
         }
         let former = std::mem::replace(&mut self.banks, fronts);
-        if !former.is_empty() {
-            let lives: Vec<Life> = former.iter().map(|front| front.tls.life().clone()).collect();
+        let is_kept = |tls: &Arc<TlsClient>| self.banks.iter().any(|front| Arc::ptr_eq(&front.tls, tls));
+        let gone = former.iter().map(|front| &front.tls).filter(|tls| !is_kept(tls));
+        let lives: Vec<Life> = gone.map(|tls| tls.life().clone()).collect();
+        if !lives.is_empty() {
             tokio::spawn(async move {
                 sleep(LAST_ANSWERS.max(drain_bound)).await;
                 lives.iter().for_each(Life::end);
