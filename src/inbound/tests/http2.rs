@@ -193,7 +193,13 @@ async fn what_is_no_request_is_refused() {
         (request(Method::POST, "http://localhost/", &[("content-length", "0"), ("content-length", "0")]), 400),
     ];
     let many: Vec<_> = (0..200).map(|_| ("a", "b")).collect();
-    let table = table.into_iter().chain([(request(Method::GET, "http://localhost/", &many), 431)]);
+    let large = "x".repeat(80 * 1024);
+    let path = format!("http://localhost/{}", "x".repeat(60 * 1024));
+    let table = table.into_iter().chain([
+        (request(Method::GET, "http://localhost/", &many), 431),
+        (request(Method::GET, "http://localhost/", &[("a", &large)]), 431),
+        (request(Method::GET, &path, &[("a", &large[..20 * 1024])]), 431),
+    ]);
     for (request, status) in table {
         let service = targets();
         let mut app = app2(service.clone()).await;

@@ -22,8 +22,8 @@ impl BodyStream for Fed {
 
 /// A request whose body comes by and by, and what feeds it.
 fn slow(size: Size) -> (Request, UnboundedSender<&'static str>) {
-    let (feed, fed) = unbounded_channel();
-    (Request::new(Method::POST, "/x", Body::stream(Fed(fed, size))), feed)
+    let (feed, body) = unbounded_channel();
+    (Request::new(Method::POST, "/x", Body::stream(Fed(body, size))), feed)
 }
 
 /// One place.
@@ -58,7 +58,7 @@ async fn who_is_too_slow_without_a_place_is_told_to_come_again() {
     let error = uploads.admit(&mut second).await.expect_err("no place");
     assert_eq!(error.kind(), Kind::Overloaded);
     // The first one is slow, too, but nobody who has sent all that he may waited for its place.
-    assert!(tokio::time::timeout(Duration::from_secs(60), first.body.frame()).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_mins(1), first.body.frame()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +106,7 @@ async fn the_time_in_which_the_bank_takes_nothing_is_not_the_apps() {
     let _waiting = uploads.crowd.join();
     // Nobody asks for more for a minute.
     assert!(first.body.frame().await.is_some());
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let _ = feed.send("y");
