@@ -55,6 +55,26 @@ impl SoftHsm {
         fs::remove_file(self.directory.join("import.pem")).expect("it is there");
     }
 
+    /// Puts a private key, in PKCS#8, on a token, that wants the PIN before each signature. `false`, with a word, where
+    /// there is no tool for it.
+    pub fn import_asking(&self, token: &str, label: &str, id: &str, key_pem: &str) -> bool {
+        if !parts::have("pkcs11-tool", "keys that want the PIN before each signature") {
+            return false;
+        }
+        fs::write(self.directory.join("import.pem"), key_pem).expect("a file");
+        tools::openssl(&self.directory, "pkcs8 -topk8 -nocrypt -in import.pem -outform DER -out import.der");
+        let arguments = format!(
+            "--module {} --token-label {token} --login --pin {PIN} --write-object import.der --type privkey \
+             --label {label} --id {id} --usage-sign --always-auth",
+            self.module.display()
+        );
+        tools::run(&self.directory, "pkcs11-tool", &arguments, &self.environment());
+        for name in ["import.pem", "import.der"] {
+            fs::remove_file(self.directory.join(name)).expect("it is there");
+        }
+        true
+    }
+
     /// Takes all tokens away.
     pub fn pull_out(&self) {
         fs::rename(self.directory.join("tokens"), self.directory.join("away")).expect("moved");
