@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{parts, tools};
 
 /// The PIN of every token here.
-pub const PIN: &str = "4711";
+pub const PIN: &str = "4711-2718";
 
 /// A folder with tokens.
 pub struct SoftHsm {

@@ -1,3 +1,5 @@
+//! Bodies that come slowly, and places for them.
+
 use bytes::Bytes;
 use http::Method;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
