@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
 use crate::message::{Body, BodyError, BodyStream, Frame, Request, Size};
+use crate::telemetry::BankMetrics;
 use crate::upstream::{ConnectionLimit, Failure, Progress, SendError};
 
 use super::limits::Overloaded;
@@ -74,7 +75,7 @@ impl Uploads {
     }
 
     /// Makes a request's body one that may be sent. A body that is here costs nothing.
-    pub(super) async fn admit(&self, request: &mut Request) -> Result<(), ProxyError> {
+    pub(super) async fn admit(&self, request: &mut Request, metrics: &BankMetrics) -> Result<(), ProxyError> {
         if request.body.is_at_hand() {
             return Ok(());
         }
@@ -84,7 +85,10 @@ impl Uploads {
         request.body = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(place) => self.paced(body, place, withheld),
             // In a box, so that a request in the normal case does not carry the room for it.
-            Err(_) => Box::pin(self.wait(body, withheld)).await?,
+            Err(_) => {
+                let _queued = metrics.queued();
+                Box::pin(self.wait(body, withheld)).await?
+            }
         };
         Ok(())
     }

@@ -43,7 +43,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row("Proxy-Connection", &[Head(&[M, S, A, P, ("proxy-connection", "keep-alive")], true)], Reset),
     Row("Upgrade", &[Head(&[M, S, A, P, ("upgrade", "websocket")], true)], Reset),
     Row("TE that asks for more than trailers", &[Head(&[M, S, A, P, ("te", "gzip")], true)], Reset),
-    Row("TE: trailers stays here", &[Head(&[M, S, A, P, ("te", "trailers")], true)], PASSES),
+    Row("TE: trailers", &[Head(&[M, S, A, P, ("te", "trailers")], true)], PASSES),
     // Pseudo-header fields (section 8.3).
     Row("no method", &[Head(&[S, A, P], true)], Reset),
     Row("no path", &[Head(&[M, S, A], true)], Reset),
