@@ -62,13 +62,14 @@ pub struct ClientSettings {
 }
 
 /// Sends requests to one endpoint over pooled connections. Each worker has its own, so its lock is never waited for.
-#[derive(Debug)]
+/// Clones share them.
+#[derive(Clone, Debug)]
 pub struct Client {
     pool: Arc<Pool>,
 }
 
 impl Client {
-    /// A client without connections yet. Dropped, it closes those that are idle; answers under way end on theirs.
+    /// A client without connections yet. Dropped with its clones, it closes those that are idle; answers under way end on theirs.
     pub fn new(endpoint: Endpoint, tls: Arc<TlsClient>, settings: ClientSettings) -> Self {
         Self { pool: Pool::new(endpoint, tls, settings) }
     }

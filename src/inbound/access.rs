@@ -24,6 +24,9 @@ pub enum AccessRefusal {
     /// The request is not one that a gateway serves, or can be read in two ways.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// The bank would send the token back with the rest of the request (RFC 9110, section 9.3.8).
+    #[error("TRACE would show the token: the bank sends back what it gets")]
+    Trace,
     /// The `Host` is none of ours.
     #[error("the Host is neither loopback, nor the listen address, nor among access.hosts")]
     WrongHost,
@@ -103,8 +106,14 @@ fn host_of(request: &Request) -> Result<Option<Host<'_>>, AccessRefusal> {
 
 /// Origin-form, `*` with OPTIONS, or absolute-form with the authority that `Host` says too.
 fn check_target(request: &Request, host: Option<&Host<'_>>) -> Result<(), AccessRefusal> {
-    if request.method == Method::CONNECT {
+    // Methods mind case (RFC 9110, section 9.1), but the bank may not.
+    let is = |method: &str| request.method.as_str().eq_ignore_ascii_case(method);
+    if is("CONNECT") {
         return Err(AccessRefusal::BadRequest("CONNECT is for proxies, which this is not"));
+    }
+    // TRACK is another word for it.
+    if is("TRACE") || is("TRACK") {
+        return Err(AccessRefusal::Trace);
     }
     if request.target.starts_with(b"/") || (&request.target[..] == b"*" && request.method == Method::OPTIONS) {
         return Ok(());
