@@ -118,8 +118,9 @@ impl From<GrantError> for Problem {
             GrantError::Token(TokenError::NeedsAuthorization) => {
                 Self::new(Kind::NeedsAuthorization, chain(&error), "Authorize the grant")
             }
-            GrantError::Token(TokenError::Unavailable { .. }) => {
+            GrantError::Token(TokenError::Unavailable { cause, .. }) => {
                 let remedy = "Try again later; if it stays so, the log says how the bank's token endpoint answers";
+                let remedy = cause.as_ref().map_or(remedy, |cause| cause.remedy);
                 Self::new(Kind::TokenUnavailable, chain(&error), remedy)
             }
             GrantError::NotRevoked(_) => {
