@@ -15,12 +15,12 @@ use crate::message::Fields;
 use crate::store::{Attempt, Store, StoreError};
 use crate::words::{BankName, GrantName, Secret, Timestamp};
 
-use super::{BankCall, Tokens};
 use super::answer::{self, Given, Refusal};
 use super::callback::{Callback, hash};
 use super::client::{self, Client};
 use super::failure::chain;
 use super::request::{Exchange, Form, authority, post, token_request};
+use super::{BankCall, Tokens};
 
 /// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
 const ATTEMPT_LIFE: Duration = Duration::from_mins(30);

@@ -224,9 +224,8 @@ impl Control {
 
 /// A date as HTTP has it (RFC 9110, section 5.6.7).
 fn http_date(at: Timestamp) -> Option<HeaderValue> {
-    let form = format_description!(
-        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
+    let form =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
     let text = OffsetDateTime::from_unix_timestamp(at.seconds()).ok()?.format(&form).ok()?;
     HeaderValue::from_str(&text).ok()
 }

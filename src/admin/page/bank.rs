@@ -170,7 +170,10 @@ fn grants(html: &mut Html, view: &BankView, now: Timestamp) {
     if grants.len() > shown.len() {
         let more = grants.len() - shown.len();
         html.put("<p class=\"more\">and {} more: <code>bankside grant list</code> and ", &[&more]);
-        html.put("<a href=\"/api/banks\">the API</a> have them all. Those that need somebody are shown first.</p>", &[]);
+        html.put(
+            "<a href=\"/api/banks\">the API</a> have them all. Those that need somebody are shown first.</p>",
+            &[],
+        );
     }
 }
 
@@ -217,13 +220,16 @@ fn row(html: &mut Html, view: &BankView, grant: &GrantReport, now: Timestamp) {
 
 /// Why the last renewal brought no token, below the grant's row.
 fn why(html: &mut Html, failure: &LastFailure, now: Timestamp) {
-    html.put("<tr class=\"why\"><td colspan=\"6\"><p class=\"note bad\"><strong>The last renewal failed:</strong> ", &[]);
+    html.put(
+        "<tr class=\"why\"><td colspan=\"6\"><p class=\"note bad\"><strong>The last renewal failed:</strong> ",
+        &[],
+    );
     html.put("{}. {}.", &[&failure.reason, &failure.remedy]);
     if failure.retry_at > now {
-        html.put(" It is tried again <time datetime=\"{}\">{}</time>.", &[
-            &failure.retry_at,
-            &words::distance(failure.retry_at, now),
-        ]);
+        html.put(
+            " It is tried again <time datetime=\"{}\">{}</time>.",
+            &[&failure.retry_at, &words::distance(failure.retry_at, now)],
+        );
     }
     html.put("</p></td></tr>", &[]);
 }

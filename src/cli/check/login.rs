@@ -49,13 +49,7 @@ pub(super) async fn look(bank: &Arc<Bank>, tls: &Arc<TlsClient>, office: Option<
 }
 
 /// Opens the login's page as a browser does, without a certificate.
-async fn page(
-    bank: &Bank,
-    code: &AuthorizationCode,
-    trial: &Trial,
-    grant: &GrantName,
-    findings: &mut Findings,
-) {
+async fn page(bank: &Bank, code: &AuthorizationCode, trial: &Trial, grant: &GrantName, findings: &mut Findings) {
     let url = match trial.authorization_url(code, grant).await {
         Ok(url) => url,
         Err(error) => return findings.fail(&format!("no login can begin: {}", chain(&error)), error.remedy()),
@@ -125,7 +119,8 @@ async fn grants(bank: &Bank, office: &Office, findings: &mut Findings) {
         let login = format!("run `bankside login {} {grant}`", bank.name);
         match desk.tokens.show(&grant).await {
             Ok(report) if report.state == GrantState::NeedsAuthorization => {
-                findings.fail(&format!("grant {grant}: the consent is over, a person has to authorize the access"), &login);
+                findings
+                    .fail(&format!("grant {grant}: the consent is over, a person has to authorize the access"), &login);
             }
             Ok(report) => {
                 let until = report.consent_until.map(|until| format!(", its consent until {until}"));
