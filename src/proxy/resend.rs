@@ -84,8 +84,7 @@ mod tests {
     use super::*;
     use crate::message::http2::{Reason, Scope, Side, StreamError};
 
-    const REFUSED: StreamError =
-        StreamError { scope: Scope::Stream, by: Side::Peer, reason: Reason::REFUSED_STREAM };
+    const REFUSED: StreamError = StreamError { scope: Scope::Stream, by: Side::Peer, reason: Reason::REFUSED_STREAM };
 
     fn closed(progress: Progress) -> SendError {
         SendError { failure: Failure::Closed(io::ErrorKind::ConnectionReset.into()), progress }

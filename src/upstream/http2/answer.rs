@@ -10,7 +10,6 @@ use http::Method;
 use crate::message::http1::framing::{is_forbidden_trailer, may_have_content};
 use crate::message::{Body, BodyError, BodyStream, Frame, Response, Size};
 use crate::upstream::Failure;
-use crate::upstream::deadline::Deadline;
 
 use super::connection::Connection;
 use super::exchange::Place;
@@ -29,13 +28,7 @@ pub(super) fn whole(method: &Method, head: Head, content: Option<Bytes>) -> Resp
 }
 
 /// An answer whose content is yet to come, or to be read.
-pub(super) fn begin(
-    place: Place,
-    upload: Option<Outgoing>,
-    method: &Method,
-    head: Head,
-    idle: Duration,
-) -> Response {
+pub(super) fn begin(place: Place, upload: Option<Outgoing>, method: &Method, head: Head, idle: Duration) -> Response {
     if !may_have_one(method, &head) {
         return response(head);
     }
@@ -45,8 +38,10 @@ pub(super) fn begin(
     let size = size(&head);
     let mut answer = response(head);
     let hold = Hold::new(place.connection());
+    let mut place = place;
+    place.deadline.stop();
     let under_way = Some(UnderWay { hold, upload, place });
-    answer.body = Body::stream(Answer { under_way, size, idle, deadline: Deadline::never() });
+    answer.body = Body::stream(Answer { under_way, size, idle });
     answer
 }
 
@@ -73,7 +68,6 @@ struct Answer {
     under_way: Option<UnderWay>,
     size: Size,
     idle: Duration,
-    deadline: Deadline,
 }
 
 /// Parts go in the order in which they stand: the place last.
@@ -100,13 +94,13 @@ impl BodyStream for Answer {
 impl Answer {
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, BodyError>> {
         let Some(under_way) = &mut self.under_way else { return Poll::Ready(Ok(None)) };
-        under_way.send(cx, &mut self.deadline);
-        let place = &under_way.place;
+        under_way.send(cx);
+        let place = &mut under_way.place;
         let part = place.machine().poll_part(place.id(), cx);
         under_way.hold.set(part.is_ready());
         match part {
             Poll::Ready(Ok(Part::Content(content))) => {
-                self.deadline.stop();
+                place.deadline.stop();
                 if place.machine().is_read(place.id()) {
                     self.under_way = None;
                 }
@@ -119,8 +113,8 @@ impl Answer {
             Poll::Ready(Ok(Part::Trailers(_) | Part::End)) => Poll::Ready(Ok(None)),
             Poll::Ready(Err(failure)) => Poll::Ready(Err(broken(failure))),
             Poll::Pending => {
-                self.deadline.start(self.idle);
-                ready!(self.deadline.poll(cx));
+                place.deadline.start(self.idle);
+                ready!(place.deadline.poll(cx));
                 Poll::Ready(Err(BodyError::Idle(self.idle)))
             }
         }
@@ -129,12 +123,12 @@ impl Answer {
 
 impl UnderWay {
     /// Sends what can be sent of the request. If that fails, the answer goes on.
-    fn send(&mut self, cx: &mut Context<'_>, deadline: &mut Deadline) {
+    fn send(&mut self, cx: &mut Context<'_>) {
         let Some(upload) = &mut self.upload else { return };
         if upload.poll_send(&self.place, cx).is_ready() {
             self.upload = None;
         } else if upload.has_moved() {
-            deadline.stop();
+            self.place.deadline.stop();
         }
     }
 }

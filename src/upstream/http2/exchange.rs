@@ -4,16 +4,16 @@ use std::future::poll_fn;
 use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll, ready};
 
+use crate::message::BodyError;
 use crate::message::http2::{Reason, Scope, Side, StreamError};
 use crate::message::{Request, Response, Size};
 use crate::upstream::deadline::Deadline;
 use crate::upstream::exchange::{Broken, Patience};
 use crate::upstream::{Failure, Progress};
-use crate::message::BodyError;
 
 use super::answer;
 use super::connection::{Connection, Lease};
-use super::machine::{Answered, Begun, Machine};
+use super::machine::{Answered, Machine};
 use super::outgoing::{self, Outgoing};
 
 /// A stream that is under way. Dropped, it is reset, unless both sides are done.
@@ -21,6 +21,8 @@ use super::outgoing::{self, Outgoing};
 pub(super) struct Place {
     id: u32,
     lease: Lease,
+    /// The end of what is waited for on it.
+    pub(super) deadline: Deadline,
 }
 
 impl Place {
@@ -39,7 +41,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.machine().forget(self.id);
+        let deadline = std::mem::take(&mut self.deadline);
+        self.machine().forget(self.id, deadline);
     }
 }
 
@@ -47,28 +50,26 @@ impl Drop for Place {
 /// the answer's is read. If this future is dropped, the stream is reset.
 pub(in crate::upstream) async fn exchange(
     lease: Lease,
-    mut request: Request,
+    request: &mut Request,
     patience: Patience,
 ) -> Result<Response, Broken> {
-    let unsent = |failure, unsent| Err(Broken { failure, progress: Progress::NothingSent, unsent });
+    let unsent = |failure, is_whole| Err(Broken { failure, progress: Progress::NothingSent, is_whole });
     let has_body = request.body.size() != Size::Exact(0);
     let written = lease.connection().written();
-    let begun = lease.connection().machine().begin(&request, !has_body);
+    let begun = lease.connection().machine().begin(request, !has_body);
     let begun = match begun {
         Ok(Some(begun)) => begun,
         Ok(None) => {
-            let again = lease.is_reused().then(|| Box::new(request));
-            return unsent(Failure::Closed(std::io::ErrorKind::NotConnected.into()), again);
+            return unsent(Failure::Closed(std::io::ErrorKind::NotConnected.into()), lease.is_reused());
         }
-        Err(failure) => return unsent(failure, None),
+        Err(failure) => return unsent(failure, false),
     };
     let upload = has_body.then(|| Outgoing::new(std::mem::take(&mut request.body)));
-    let mut deadline = Deadline::never();
+    let mut place = Place { id: begun.stream, lease, deadline: begun.deadline };
     if !has_body {
-        deadline.set(patience.response);
+        place.deadline.set(patience.response);
     }
-    let place = Place { id: begun.stream, lease };
-    let mut exchange = Exchange { request, place, begun, upload, written, has_body, patience, deadline };
+    let mut exchange = Exchange { request, place, begun_at: begun.at, upload, written, has_body, patience };
     match poll_fn(|cx| exchange.poll(cx)).await {
         Ok(Answered::Whole(head, content)) => Ok(answer::whole(&exchange.request.method, head, content)),
         Ok(Answered::Head(head)) => {
@@ -78,27 +79,27 @@ pub(in crate::upstream) async fn exchange(
     }
 }
 
-struct Exchange {
+struct Exchange<'a> {
     /// Without its body, if it has one: that is in the upload.
-    request: Request,
+    request: &'a mut Request,
     has_body: bool,
     place: Place,
-    begun: Begun,
+    /// Where its head begins among all bytes that are sent.
+    begun_at: u64,
     /// `None` when all is with the connection's task, or nothing more will be sent.
     upload: Option<Outgoing>,
     /// What the socket had taken before.
     written: u64,
     patience: Patience,
-    deadline: Deadline,
 }
 
-impl Exchange {
+impl Exchange<'_> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answered, Failure>> {
         self.send(cx)?;
-        if let Poll::Ready(answered) = self.place.machine().poll_answer(self.begun.stream, cx) {
+        if let Poll::Ready(answered) = self.place.machine().poll_answer(self.place.id, cx) {
             return Poll::Ready(answered);
         }
-        ready!(self.deadline.poll(cx));
+        ready!(self.place.deadline.poll(cx));
         Poll::Ready(Err(self.timed_out()))
     }
 
@@ -106,12 +107,12 @@ impl Exchange {
     fn send(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         let Some(upload) = &mut self.upload else { return Ok(()) };
         match upload.poll_send(&self.place, cx) {
-            Poll::Pending if upload.has_moved() => self.deadline.set(self.patience.idle),
-            Poll::Pending => self.deadline.start(self.patience.idle),
+            Poll::Pending if upload.has_moved() => self.place.deadline.set(self.patience.idle),
+            Poll::Pending => self.place.deadline.start(self.patience.idle),
             Poll::Ready(Err(outgoing::Broken::Body(error))) => return Err(Failure::RequestBody(error)),
             Poll::Ready(Ok(()) | Err(outgoing::Broken::Stream)) => {
                 self.upload = None;
-                self.deadline.set(self.patience.response);
+                self.place.deadline.set(self.patience.response);
             }
         }
         Ok(())
@@ -119,12 +120,11 @@ impl Exchange {
 
     fn into_broken(self, failure: Failure) -> Broken {
         if !self.is_untouched() && !is_refused(&failure) {
-            return Broken { failure, progress: Progress::MayHaveArrived, unsent: None };
+            return Broken { failure, progress: Progress::MayHaveArrived, is_whole: false };
         }
         let is_dead = matches!(failure, Failure::Closed(_)) && self.is_untouched();
         let is_whole = is_dead && !self.has_body && self.place.lease.is_reused();
-        let unsent = is_whole.then(|| Box::new(self.request));
-        Broken { failure, progress: Progress::NothingSent, unsent }
+        Broken { failure, progress: Progress::NothingSent, is_whole }
     }
 
     /// Whether no byte of the request has left, and none can leave any more: either TLS was not given any of it, or the
@@ -132,7 +132,7 @@ impl Exchange {
     fn is_untouched(&self) -> bool {
         let connection = self.place.connection();
         connection.is_gone()
-            && (connection.machine().out.left() <= self.begun.at || connection.written() == self.written)
+            && (connection.machine().out.left() <= self.begun_at || connection.written() == self.written)
     }
 
     fn timed_out(&self) -> Failure {

@@ -17,11 +17,11 @@ const LINE: usize = 32;
 /// where it is known. What has been written when this fails is of no use.
 pub(super) fn write_request(out: &mut Vec<u8>, request: &Request) -> Result<(), Failure> {
     let authority = request.fields.get("host").ok_or(Failure::Unsendable("there is no Host"))?;
-    if authority.is_empty() || !authority.iter().all(|&byte| is_of_authority(byte)) {
+    if authority.is_empty() || !are_all(authority, AUTHORITY) {
         return Err(Failure::Unsendable("the Host is not a host with a port"));
     }
     let target = &request.target[..];
-    if !(target == b"*" || target.starts_with(b"/")) || !target.iter().all(|&byte| is_of_path(byte)) {
+    if !(target == b"*" || target.starts_with(b"/")) || !is_path(target) {
         return Err(Failure::Unsendable("the target is not one of HTTP/2"));
     }
     match request.method {
@@ -123,7 +123,7 @@ impl Reader {
                 self.status.is_none().then_some("its status is not one")
             }
             [b':', ..] => Some("it has a pseudo-header field where there is none"),
-            _ if !is_name(name) || name.iter().any(u8::is_ascii_uppercase) => Some("a field's name is not a token"),
+            _ if name.is_empty() || !are_all(name, LOWER_NAME) => Some("a field's name is not a token"),
             _ if !is_value(value) => Some("a field's value has a control character"),
             _ if is_of_http1(name) => Some("it has a field of HTTP/1.1's connections"),
             _ => {
@@ -152,32 +152,23 @@ impl Reader {
     }
 }
 
-/// The characters of each class, by value.
+/// Classes of characters.
 const NAME: u8 = 1;
-const VALUE: u8 = 2;
-const PATH: u8 = 4;
-const AUTHORITY: u8 = 8;
+const LOWER_NAME: u8 = 2;
+const AUTHORITY: u8 = 4;
 
 static CLASSES: [u8; 256] = classes();
 
 const fn classes() -> [u8; 256] {
     let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        // As HTTP/1.1 has it: no control characters but the tab (RFC 9110, section 5.5).
-        if (byte >= 0x20 && byte != 0x7f) || byte == 0x09 {
-            classes[byte] |= VALUE;
-        }
-        if byte > 0x20 && byte != 0x7f {
-            classes[byte] |= PATH | AUTHORITY | NAME;
-        }
-        if byte >= 0x80 {
-            classes[byte] &= !(AUTHORITY | NAME);
-        }
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        classes[byte] = NAME | LOWER_NAME | AUTHORITY;
         byte += 1;
     }
-    // What looks like a fragment would be taken for one.
-    without(without(without(classes, b"#<>", PATH), b"#<>\"/?@\\^`{|}", AUTHORITY), b"\"(),/:;<=>?@[\\]{}", NAME)
+    let classes = without(classes, b"\"(),/:;<=>?@[\\]{}", NAME | LOWER_NAME);
+    let classes = without(classes, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", LOWER_NAME);
+    without(classes, b"#<>\"/?@\\^`{|}", AUTHORITY)
 }
 
 const fn without(mut classes: [u8; 256], bytes: &[u8], class: u8) -> [u8; 256] {
@@ -189,20 +180,24 @@ const fn without(mut classes: [u8; 256], bytes: &[u8], class: u8) -> [u8; 256] {
     classes
 }
 
+fn are_all(text: &[u8], class: u8) -> bool {
+    text.iter().all(|&byte| CLASSES[usize::from(byte)] & class != 0)
+}
+
 fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().all(|&byte| CLASSES[usize::from(byte)] & NAME != 0)
+    !name.is_empty() && are_all(name, NAME)
 }
 
+/// No control characters but the tab, as in HTTP/1.1 (RFC 9110, section 5.5). A token is long: all of it is looked at,
+/// many bytes at a time.
 fn is_value(value: &[u8]) -> bool {
-    value.iter().all(|&byte| CLASSES[usize::from(byte)] & VALUE != 0)
+    value.iter().fold(true, |is, &byte| is & (((byte >= 0x20) & (byte != 0x7f)) | (byte == 0x09)))
 }
 
-fn is_of_path(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & PATH != 0
-}
-
-fn is_of_authority(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & AUTHORITY != 0
+/// What looks like a fragment would be taken for one.
+fn is_path(path: &[u8]) -> bool {
+    path.iter()
+        .fold(true, |is, &byte| is & (byte > 0x20) & (byte != 0x7f) & (byte != b'#') & (byte != b'<') & (byte != b'>'))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::message::http2::hpack::{Decoder, write_no_table};
 use crate::message::http2::{Reason, Scope, Side, StreamError};
 use crate::message::{Fields, Request};
 use crate::upstream::Failure;
+use crate::upstream::deadline::Deadline;
 
 use super::head::{self, Head};
 use super::stream::Stream;
@@ -29,6 +30,9 @@ pub(super) const STREAM_WINDOW: u32 = 512 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 /// Beyond this stream no more are begun: the numbers come to an end (RFC 9113, section 5.1.1).
 const LAST_STREAM: u32 = 0x7fff_0000;
+
+/// So many timers are kept.
+const MOST_SPARE_DEADLINES: usize = 64;
 
 /// See the module. Once it has [ended](Self::end), it only hands out what has come before.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub(super) struct Machine {
     takes_no_more: bool,
     end: Option<Failure>,
     driver: Option<Waker>,
+    /// Timers that streams lend each other: to arm one anew costs more than to let it fire for nothing.
+    spare_deadlines: Vec<Deadline>,
 }
 
 /// What the bank has told of itself.
@@ -63,9 +69,11 @@ struct BankSettings {
 }
 
 /// A stream that was begun.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Begun {
     pub(super) stream: u32,
+    /// A timer that is not needed elsewhere.
+    pub(super) deadline: Deadline,
     /// Where its head begins among all bytes that are sent.
     pub(super) at: u64,
 }
@@ -120,6 +128,7 @@ impl Machine {
             takes_no_more: false,
             end: None,
             driver: None,
+            spare_deadlines: Vec::new(),
         }
     }
 
@@ -131,11 +140,6 @@ impl Machine {
     /// Whether no stream can be begun any more.
     pub(super) fn takes_no_more(&self) -> bool {
         self.takes_no_more || self.end.is_some()
-    }
-
-    /// Whether no stream is under way.
-    pub(super) fn is_idle(&self) -> bool {
-        self.streams.is_empty()
     }
 
     /// Begins a stream with the head of `request`; `is_whole` where no body follows. `None` if no more can be begun.
@@ -156,7 +160,7 @@ impl Machine {
         let (send_window, receive_window) = (i64::from(self.bank.window), i64::from(STREAM_WINDOW));
         self.streams.insert(stream, Stream::new(request, is_whole, send_window, receive_window));
         self.wake_driver();
-        Ok(Some(Begun { stream, at }))
+        Ok(Some(Begun { stream, at, deadline: self.spare_deadlines.pop().unwrap_or_default() }))
     }
 
     /// The answer's head, when it is there.
@@ -215,7 +219,11 @@ impl Machine {
     }
 
     /// Nobody cares for the stream any more. Unless both sides are done, the bank is told.
-    pub(super) fn forget(&mut self, id: u32) {
+    pub(super) fn forget(&mut self, id: u32, mut deadline: Deadline) {
+        if self.spare_deadlines.len() < MOST_SPARE_DEADLINES {
+            deadline.stop();
+            self.spare_deadlines.push(deadline);
+        }
         let Some(stream) = self.streams.remove(&id) else { return };
         self.release(id, stream.content.len());
         if !stream.is_closed() && stream.failure.is_none() && self.end.is_none() {

@@ -26,7 +26,6 @@ const LENGTHS: [u8; EOS + 1] = [
 
 static CODE: Code = Code::new();
 
-
 struct Code {
     /// For a window of 32 bits: below `limits[n]` its first code has at most `n` bits.
     limits: [u64; LONGEST + 1],
@@ -93,32 +92,47 @@ impl Code {
 
 /// Adds what `coded` says to `out`.
 pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let mut bytes = coded.iter();
+    // No symbol has fewer than 5 bits.
+    out.reserve(coded.len() * 8 / 5);
+    let mut coded = coded.iter();
     // The next bits, the first one highest.
     let (mut bits, mut count) = (0_u64, 0_u32);
     loop {
         while count <= 56
-            && let Some(byte) = bytes.next()
+            && let Some(byte) = coded.next()
         {
             bits |= u64::from(*byte) << (56 - count);
             count += 8;
         }
-        // What is missing is padding: ones.
-        let window = ((bits | u64::MAX.checked_shr(count).unwrap_or(0)) >> 32) as u32;
-        let (symbol, length) = CODE.symbol(window);
-        if length > count {
-            return end(bits, count);
+        if count < LONGEST as u32 {
+            return decode_last(bits, count, out);
         }
-        out.push(u8::try_from(symbol).map_err(|_| Malformed("a string has the end of strings within"))?);
+        while count >= LONGEST as u32 {
+            let (symbol, length) = CODE.symbol((bits >> 32) as u32);
+            out.push(byte(symbol)?);
+            bits <<= length;
+            count -= length;
+        }
+    }
+}
+
+/// The same for the last few bits, behind which there is padding: less than a byte of ones.
+fn decode_last(mut bits: u64, mut count: u32, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    loop {
+        let beyond = u64::MAX.checked_shr(count).unwrap_or(0);
+        let (symbol, length) = CODE.symbol(((bits | beyond) >> 32) as u32);
+        if length > count {
+            let is_padding = count < 8 && bits == !beyond;
+            return if is_padding { Ok(()) } else { Err(Malformed("a string's padding is not one")) };
+        }
+        out.push(byte(symbol)?);
         bits <<= length;
         count -= length;
     }
 }
 
-/// Less than a byte of ones may be left over.
-fn end(bits: u64, count: u32) -> Result<(), Malformed> {
-    let ones = !u64::MAX.checked_shr(count).unwrap_or(0);
-    if count < 8 && bits == ones { Ok(()) } else { Err(Malformed("a string's padding is not the end's beginning")) }
+fn byte(symbol: u16) -> Result<u8, Malformed> {
+    u8::try_from(symbol).map_err(|_| Malformed("a string has the end of strings within"))
 }
 
 #[cfg(test)]

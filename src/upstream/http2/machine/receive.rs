@@ -2,10 +2,12 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{DEFAULT_MAX_FRAME, MAX_WINDOW, Machine, Reason, Scope, Side, Stream, StreamError, flag, frame, kind, setting};
+use super::{
+    DEFAULT_MAX_FRAME, MAX_WINDOW, Machine, Reason, Scope, Side, Stream, StreamError, flag, frame, kind, setting,
+};
+use crate::message::Interim;
 use crate::message::http2::FrameHead;
 use crate::message::http2::frame::{FRAME_HEAD, unpadded};
-use crate::message::Interim;
 use crate::upstream::Failure;
 use crate::upstream::http2::head::Reader;
 
@@ -155,9 +157,7 @@ impl Machine {
     /// A field section that is complete. It is decoded whoever it is for: the next may refer to it.
     fn section(&mut self, id: u32, is_end: bool, block: &[u8]) -> Outcome {
         let mut reader = Reader::new(block.len());
-        self.decoder
-            .decode(block, |name, value| reader.take(name, value))
-            .map_err(|_| Reason::COMPRESSION_ERROR)?;
+        self.decoder.decode(block, |name, value| reader.take(name, value)).map_err(|_| Reason::COMPRESSION_ERROR)?;
         let Some(stream) = self.stream(id)?.filter(|stream| stream.failure.is_none()) else { return Ok(()) };
         let taken = if stream.is_received {
             Err("it goes on after its end")
