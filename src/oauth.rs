@@ -8,6 +8,7 @@ mod answer;
 mod backoff;
 mod callback;
 mod client;
+mod clocks;
 pub mod edge;
 mod failure;
 mod foretell;
@@ -28,15 +29,18 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trial;
 
 pub use edge::{BankCall, CallAnswer, CallError, Edge};
+pub use failure::Cause;
 pub use foretell::EndingConsent;
 pub use grants::{GrantError, Revealed};
 pub use login::{Authorization, LoginError, bank_of_callback};
 pub use registration::Tell;
 pub use registration_outcome::{RegistrationError, RegistrationReport};
-pub use state::{GrantReport, GrantState};
+pub use state::{GrantReport, GrantState, LastFailure};
 pub use tokens::{Parts, Tokens};
+pub use trial::{Trial, TrialError};
 
 use std::time::Duration;
 
@@ -50,10 +54,12 @@ pub enum TokenError {
     #[error("a person has to authorize the access")]
     NeedsAuthorization,
     /// The token endpoint fails for now.
-    #[error("the bank's token endpoint gives no token for now")]
+    #[error("the bank's token endpoint gives no token for now{}", .cause.as_ref().map(|cause| format!(": {}", cause.reason)).unwrap_or_default())]
     Unavailable {
         /// When it is tried again.
         retry_after: Duration,
+        /// Why, as far as this process knows.
+        cause: Option<Cause>,
     },
     /// The store fails.
     #[error("the store of grants does not answer")]
@@ -64,19 +70,40 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// For a reason that is not known here, or passes by itself.
+    fn unavailable(retry_after: Duration) -> Self {
+        Self::Unavailable { retry_after, cause: None }
+    }
+
+    /// Why the token endpoint gives none, where that is so and known.
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Unavailable { cause, .. } => cause.as_ref(),
+            _ => None,
+        }
+    }
+
     /// When there is use in asking again.
     fn retry_after(&self) -> Duration {
         match self {
-            Self::Unavailable { retry_after } | Self::Store { retry_after } => *retry_after,
+            Self::Unavailable { retry_after, .. } | Self::Store { retry_after } => *retry_after,
             // A person may do it at any moment, perhaps in another process.
             Self::UnknownGrant | Self::NeedsAuthorization => Duration::from_secs(1),
+        }
+    }
+
+    /// The same, for this reason where it has none of its own: who only waits for the next try has no other one.
+    fn or_because(self, former: Option<Cause>) -> Self {
+        match self {
+            Self::Unavailable { retry_after, cause: None } => Self::Unavailable { retry_after, cause: former },
+            other => other,
         }
     }
 
     /// The same, with another time where it has one.
     fn after(self, wait: Duration) -> Self {
         match self {
-            Self::Unavailable { .. } => Self::Unavailable { retry_after: wait },
+            Self::Unavailable { cause, .. } => Self::Unavailable { retry_after: wait, cause },
             Self::Store { .. } => Self::Store { retry_after: wait },
             other => other,
         }

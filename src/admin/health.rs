@@ -92,11 +92,16 @@ pub(super) async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String>
         .collect();
     for grant in bank.bank.required_grants() {
         match bank.tokens.show(&grant).await {
-            Ok(report) => match report.state {
-                GrantState::Active | GrantState::Renewing => {}
+            Ok(report) => match (report.state, report.last_failure) {
+                (GrantState::Active | GrantState::Renewing, _) => {}
+                // There is no token, and none to be had for now.
+                (GrantState::Expired, Some(failure)) if report.refreshable => missing.push(format!(
+                    "grant {grant}: expired, and its renewal fails: {}; {}",
+                    failure.reason, failure.remedy
+                )),
                 // It is renewed when somebody asks.
-                GrantState::Expired if report.refreshable => {}
-                other => {
+                (GrantState::Expired, None) if report.refreshable => {}
+                (other, _) => {
                     missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name));
                 }
             },

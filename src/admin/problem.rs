@@ -80,6 +80,10 @@ impl From<LoginError> for Problem {
                 let remedy = "Begin again; if it stays so, check oauth.issuer of the bank";
                 own(StatusCode::BAD_REQUEST, "wrong-issuer", "Somebody else than the bank answers", remedy)
             }
+            LoginError::Denied { error: code } if code == "invalid_scope" => {
+                let remedy = "Compare scopes of the bank with those that the app is registered for, and begin again";
+                own(StatusCode::BAD_REQUEST, "denied", "The bank does not give these scopes", remedy)
+            }
             LoginError::Denied { .. } => {
                 let remedy = "Begin again, and let the account's owner approve the access at the bank";
                 own(StatusCode::BAD_REQUEST, "denied", "The access was not approved", remedy)
@@ -118,8 +122,9 @@ impl From<GrantError> for Problem {
             GrantError::Token(TokenError::NeedsAuthorization) => {
                 Self::new(Kind::NeedsAuthorization, chain(&error), "Authorize the grant")
             }
-            GrantError::Token(TokenError::Unavailable { .. }) => {
+            GrantError::Token(TokenError::Unavailable { cause, .. }) => {
                 let remedy = "Try again later; if it stays so, the log says how the bank's token endpoint answers";
+                let remedy = cause.as_ref().map_or(remedy, |cause| cause.remedy);
                 Self::new(Kind::TokenUnavailable, chain(&error), remedy)
             }
             GrantError::NotRevoked(_) => {

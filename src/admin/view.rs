@@ -26,6 +26,8 @@ pub(super) struct BankView {
     /// What keeps it from being ready, and what to do about it.
     pub(super) missing: Vec<String>,
     pub(super) reach: Reach,
+    /// By how many seconds this machine's clock is ahead of the bank's, as far as a token endpoint's answer told.
+    pub(super) clock_ahead: Option<i64>,
     /// How many connections to its API are open.
     pub(super) connections: u64,
     pub(super) certificate: Option<CertificateView>,
@@ -61,6 +63,7 @@ async fn view(admin: &AdminBank, state: &AdminState) -> BankView {
         ends_here: ends_here(bank, &state.listen),
         missing: health::missing(admin, state).await,
         reach: metrics.reach(),
+        clock_ahead: metrics.clock_ahead(),
         connections: metrics.open_connections(),
         certificate: certificate(admin, state.clock.now()),
         grants: admin.tokens.list().await.map(|grants| with_required(bank, grants)).map_err(|error| chain(&error)),
@@ -92,6 +95,7 @@ fn not_there_yet(bank: &Bank, grant: GrantName) -> GrantReport {
         issued_at: None,
         expires_at: None,
         consent_until: None,
+        last_failure: None,
         grant,
     }
 }
@@ -121,7 +125,7 @@ fn ends_here(bank: &Bank, listen: &Listen) -> bool {
 
 fn certificate(admin: &AdminBank, now: Timestamp) -> Option<CertificateView> {
     let identity = admin.tls.identity()?;
-    let findings = identity.problems_at(now).into_iter();
+    let findings = identity.problems_at(now).into_iter().chain(admin.tls.missing_roles(&admin.bank));
     Some(CertificateView {
         facts: identity.facts().clone(),
         days_left: identity.facts().days_left(now),
@@ -142,6 +146,7 @@ impl BankView {
             "grant_type": self.grant_type,
             "callback_ends_here": self.ends_here,
             "reachability": reach(&self.reach, self.connections),
+            "clock_ahead_seconds": self.clock_ahead,
             "certificate": self.certificate.as_ref().map(CertificateView::json),
             "grants": self.grants.as_ref().map(|grants| grants.iter().map(GrantReport::json).collect::<Vec<_>>()).ok(),
         })

@@ -1,5 +1,7 @@
 //! `bankside check`: every problem at once, then what the configuration says.
 
+mod login;
+mod machine;
 mod online;
 
 use clap::Parser;
@@ -15,7 +17,7 @@ use super::{Failed, Outcome, output};
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
-    /// Asks the banks, too: names, TLS, certificates, clocks, and a token where that is harmless
+    /// Asks the banks, too: names, TLS, certificates, clocks, the client, its scopes and its redirect URI
     #[arg(long)]
     online: bool,
 }
@@ -26,6 +28,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     if !app.is_sound() {
         return Err(Failed::Config);
     }
+    tell(&machine::problems(&app));
     output::print(&summary(&app))?;
     if args.online { online::run(&app) } else { Ok(()) }
 }

@@ -53,7 +53,7 @@ fn configured_admin(configured: &Configured) -> anyhow::Result<Listen> {
 }
 
 /// The whole answer, as bytes. HTTP/1.0 has its body end with the connection, and no chunks.
-fn ask(admin: &Listen, path: &str, timeout: Duration) -> io::Result<Vec<u8>> {
+pub(super) fn ask(admin: &Listen, path: &str, timeout: Duration) -> io::Result<Vec<u8>> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
     match admin {
         Listen::Tcp(address) => {

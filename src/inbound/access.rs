@@ -5,7 +5,8 @@
 
 mod host;
 
-use bytes::Bytes;
+use std::borrow::Cow;
+
 use http::{Method, Version};
 
 use crate::config::Access;
@@ -49,17 +50,17 @@ pub fn check(access: &Access, request: &Request, caller: &Caller) -> Result<(), 
 
 /// The path and query of a target, without the scheme and authority of absolute-form (RFC 9112, section 3.2); `*` as it
 /// is. `None` where the target has no such form.
-pub fn origin_form(target: &Bytes) -> Option<Bytes> {
-    if target.starts_with(b"/") || &target[..] == b"*" {
-        return Some(target.clone());
+pub fn origin_form(target: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if target.starts_with(b"/") || target == b"*" {
+        return Some(Cow::Borrowed(target));
     }
     let authority = authority(target)?;
     let start = "http://".len() + authority.len();
     match target.get(start) {
-        None => Some(Bytes::from_static(b"/")),
-        Some(b'/') => Some(target.slice(start..)),
+        None => Some(Cow::Borrowed(b"/")),
+        Some(b'/') => Some(Cow::Borrowed(&target[start..])),
         // A query may follow at once; the path is then the root (RFC 9110, section 4.2.3).
-        Some(_) => Some([b"/", &target[start..]].concat().into()),
+        Some(_) => Some(Cow::Owned([b"/", &target[start..]].concat())),
     }
 }
 

@@ -47,6 +47,9 @@ pub enum BodyError {
     /// The stream was reset, or the HTTP/2 connection failed.
     #[error("the stream failed within the body")]
     Http2(#[from] h2::Error),
+    /// The HTTP/2 stream ended before its time.
+    #[error("the stream failed within the body: {0}")]
+    Stream(#[from] super::http2::StreamError),
     /// Whoever was to send the body gave up.
     #[error("the body's sender gave up")]
     Abandoned,

@@ -129,8 +129,13 @@ pub(super) fn retry_after(fields: &Fields, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
+    Some(date(text)?.since(now))
+}
+
+/// A date of HTTP (RFC 9110, section 5.6.7).
+pub(super) fn date(text: &str) -> Option<Timestamp> {
     let date = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    Some(Timestamp::from_millis(date.unix_timestamp().saturating_mul(1000)).since(now))
+    Some(Timestamp::from_millis(date.unix_timestamp().saturating_mul(1000)))
 }
 
 #[cfg(test)]

@@ -33,6 +33,11 @@ pub(super) async fn find(
     Ok(choose(endpoint, registered, id))
 }
 
+/// The client that the configuration names, where there is no store to look into.
+pub(super) fn configured(endpoint: &TokenEndpoint) -> Option<Client> {
+    choose(endpoint, Vec::new(), None)
+}
+
 fn choose(endpoint: &TokenEndpoint, registered: Vec<RegisteredClient>, id: Option<&str>) -> Option<Client> {
     let wanted = endpoint.client_id.as_deref().or(id);
     let stored = registered.into_iter().rfind(|client| wanted.is_none_or(|id| client.client_id == id));

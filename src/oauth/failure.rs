@@ -5,34 +5,85 @@ use std::time::Duration;
 
 use crate::words::Timestamp;
 
+use crate::upstream::SendError;
+
 use super::answer::{self, Given, Refusal};
 use super::{CallAnswer, CallError};
+
+/// Why the token endpoint gave no token, and what to do about it. No secret is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The endpoint's error code, or what happened to the request, in one line without a full stop.
+    pub reason: String,
+    /// What to do, without a full stop.
+    pub remedy: &'static str,
+}
+
+impl Cause {
+    /// For this error code (RFC 6749, section 5.2), which the endpoint answers with this status.
+    pub(super) fn of_code(status: http::StatusCode, code: &str) -> Self {
+        let remedy = match code {
+            "invalid_client" => {
+                "Check client_id, client_secret and oauth.client_auth: the bank does not know this client so"
+            }
+            "unauthorized_client" | "unsupported_grant_type" => {
+                "Check grant_type and client_id: this client may not have tokens in this way"
+            }
+            "invalid_scope" => "Compare scopes with those that the app is registered for",
+            _ => "Check the [oauth] table; the bank's documentation says what the code means",
+        };
+        Self { reason: format!("{}: {code}", status.as_u16()), remedy }
+    }
+
+    pub(super) fn of_status(status: http::StatusCode) -> Self {
+        let remedy = if status.is_server_error() || status.as_u16() == 429 {
+            "Try again later; if it stays so, ask the bank"
+        } else {
+            "Check oauth.token_url: what answers there does not speak as a token endpoint does"
+        };
+        Self { reason: status.to_string(), remedy }
+    }
+
+    fn of_call(error: &CallError) -> Self {
+        let failure = error.source.downcast_ref::<SendError>().map(|error| error.failure.remedy());
+        Self { reason: chain(error), remedy: failure.unwrap_or("Try again later; if it stays so, ask the bank") }
+    }
+
+    /// There is nobody to be at the bank.
+    pub(super) fn no_client() -> Self {
+        let reason = "no client id is configured or registered".to_owned();
+        Self { reason, remedy: "Set client_id, or run `bankside register`" }
+    }
+}
 
 /// What came of a call that gave no token.
 pub(super) enum Failure {
     /// The grant is over.
     Over,
     /// It is tried again later. With `unanswered`, the bank may have acted on the request.
-    Later { unanswered: bool, retry_after: Option<Duration>, reason: String },
+    Later { unanswered: bool, retry_after: Option<Duration>, cause: Cause },
 }
 
 /// Tells the three kinds of failure apart.
 pub(super) fn judge(called: Result<CallAnswer, CallError>, by_refresh: bool, now: Timestamp) -> Result<Given, Failure> {
-    let later = |unanswered, retry_after, reason| Err(Failure::Later { unanswered, retry_after, reason });
+    let later = |unanswered, retry_after, cause| Err(Failure::Later { unanswered, retry_after, cause });
     let refusal = match called.map(|answer| answer::read(&answer, now)) {
         Ok(Ok(given)) => return Ok(given),
         Ok(Err(refusal)) => refusal,
         Err(error) => {
             // A head that says failure is an answer, whatever became of its content.
             let unanswered = error.sent && error.status.is_none_or(|status| status.is_success());
-            return later(unanswered, None, chain(&error));
+            return later(unanswered, None, Cause::of_call(&error));
         }
     };
     match refusal {
         refusal if by_refresh && refusal.ends_a_grant() => Err(Failure::Over),
-        Refusal::Error { status, code } => later(false, None, format!("{status}: {code}")),
-        Refusal::NotNow { status, retry_after } => later(false, retry_after, status.to_string()),
-        Refusal::Unreadable { status } => later(true, None, format!("{status}, but no token response")),
+        Refusal::Error { status, code } => later(false, None, Cause::of_code(status, &code)),
+        Refusal::NotNow { status, retry_after } => later(false, retry_after, Cause::of_status(status)),
+        Refusal::Unreadable { status } => {
+            let reason = format!("{status}, but no token response");
+            later(true, None, Cause { reason, ..Cause::of_status(status) })
+        }
     }
 }
 

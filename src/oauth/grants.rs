@@ -13,7 +13,7 @@ use crate::words::{GrantName, Secret};
 
 use super::foretell::DAY;
 use super::tokens::{Aim, Errand};
-use super::{GrantReport, GrantState, TokenError, Tokens, answer};
+use super::{GrantReport, GrantState, LastFailure, TokenError, Tokens, answer};
 
 /// How long a person waits for a renewal: longer than any call takes, and than a dead leader's lease.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -159,7 +159,21 @@ impl Tokens {
             issued_at: None,
             expires_at: None,
             consent_until: None,
+            last_failure: self.last_failure(grant),
         }
+    }
+
+    /// What this process knows of a renewal that failed. Where a person is needed, the state says so.
+    fn last_failure(&self, grant: &GrantName) -> Option<LastFailure> {
+        let (retry_at, error) = self.held(grant)?.last_failure()?;
+        let (reason, remedy) = match &error {
+            TokenError::Unavailable { cause: Some(cause), .. } => (cause.reason.clone(), cause.remedy),
+            TokenError::Store { .. } => {
+                (error.to_string(), "Look at the store's database and disk; the log says what failed")
+            }
+            _ => return None,
+        };
+        Some(LastFailure { reason, remedy, retry_at })
     }
 
     fn report(&self, facts: Facts) -> GrantReport {
@@ -171,6 +185,7 @@ impl Tokens {
             issued_at: (facts.standing != Standing::Empty).then_some(facts.issued_at),
             expires_at: facts.expires_at,
             consent_until: facts.consent_at.zip(days).map(|(start, days)| start.plus(DAY * days)),
+            last_failure: self.last_failure(&facts.key.grant),
             scopes: facts.scopes,
             bank: facts.key.bank,
             grant: facts.key.grant,

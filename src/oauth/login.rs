@@ -15,12 +15,12 @@ use crate::message::Fields;
 use crate::store::{Attempt, Store, StoreError};
 use crate::words::{BankName, GrantName, Secret, Timestamp};
 
-use super::Tokens;
 use super::answer::{self, Given, Refusal};
 use super::callback::{Callback, hash};
 use super::client::{self, Client};
 use super::failure::chain;
 use super::request::{Exchange, Form, authority, post, token_request};
+use super::{BankCall, Tokens};
 
 /// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
 const ATTEMPT_LIFE: Duration = Duration::from_mins(30);
@@ -124,7 +124,7 @@ impl Tokens {
         let code = self.by_code()?;
         let client = self.client(code, None).await?;
         let session = match &code.session {
-            Some(step) => Some(self.session(step, &client).await?),
+            Some(step) => Some(session(step, &client, &*self.parts.call, self.call_limit()).await?),
             None => None,
         };
         let state = self.parts.random.token();
@@ -141,25 +141,6 @@ impl Tokens {
         let url = authorization_url(code, &attempt, &state);
         self.parts.store.put_attempt(attempt, ATTEMPT_LIFE).await?;
         Ok(Authorization { url, expires_in: ATTEMPT_LIFE })
-    }
-
-    /// The step before the authorization: a value that is good for this attempt only.
-    async fn session(&self, step: &Session, client: &Client) -> Result<Secret, LoginError> {
-        let mut form = Form::default();
-        step.params.iter().for_each(|(name, value)| form.set(name, &value.replace("{client_id}", &client.id)));
-        let call = self.parts.call.call(&step.url, post(&step.url, &form, &Fields::new()), self.call_limit());
-        let answer = call.await.map_err(|error| LoginError::Session(chain(&error)))?;
-        if !answer.status.is_success() {
-            return Err(LoginError::Session(answer.status.to_string()));
-        }
-        let object: Map<String, Value> = serde_json::from_slice(&answer.body)
-            .map_err(|_| LoginError::Session("its answer is not a JSON object".into()))?;
-        let value = step.field.iter().find_map(|name| match object.get(name)? {
-            Value::String(text) if !text.is_empty() => Some(Secret::from(text.clone())),
-            Value::Number(number) => Some(Secret::from(number.to_string())),
-            _ => None,
-        });
-        value.ok_or_else(|| LoginError::Session(format!("its answer has no field {}", step.field.join(" or "))))
     }
 
     async fn finish(&self, callback: Callback) -> Result<GrantName, LoginError> {
@@ -234,6 +215,30 @@ impl Tokens {
     }
 }
 
+/// The step before the authorization: a value that is good for this attempt only.
+pub(super) async fn session(
+    step: &Session,
+    client: &Client,
+    call: &dyn BankCall,
+    limit: Duration,
+) -> Result<Secret, LoginError> {
+    let mut form = Form::default();
+    step.params.iter().for_each(|(name, value)| form.set(name, &value.replace("{client_id}", &client.id)));
+    let answer = call.call(&step.url, post(&step.url, &form, &Fields::new()), limit).await;
+    let answer = answer.map_err(|error| LoginError::Session(chain(&error)))?;
+    if !answer.status.is_success() {
+        return Err(LoginError::Session(answer.status.to_string()));
+    }
+    let object: Map<String, Value> = serde_json::from_slice(&answer.body)
+        .map_err(|_| LoginError::Session("its answer is not a JSON object".into()))?;
+    let value = step.field.iter().find_map(|name| match object.get(name)? {
+        Value::String(text) if !text.is_empty() => Some(Secret::from(text.clone())),
+        Value::Number(number) => Some(Secret::from(number.to_string())),
+        _ => None,
+    });
+    value.ok_or_else(|| LoginError::Session(format!("its answer has no field {}", step.field.join(" or "))))
+}
+
 fn refused(refusal: Refusal) -> LoginError {
     LoginError::Exchange(match refusal {
         Refusal::Error { code, .. } => code,
@@ -243,7 +248,7 @@ fn refused(refusal: Refusal) -> LoginError {
 }
 
 /// The address with all its parameters; what the configuration adds wins over what is sent anyway.
-fn authorization_url(code: &AuthorizationCode, attempt: &Attempt, state: &str) -> String {
+pub(super) fn authorization_url(code: &AuthorizationCode, attempt: &Attempt, state: &str) -> String {
     let mut query = Form::default();
     query.set("response_type", "code");
     query.set("client_id", &attempt.client_id);

@@ -16,7 +16,7 @@ use crate::words::Timestamp;
 use super::answer::Given;
 use super::backoff;
 use super::client;
-use super::failure::{Failure, chain, judge};
+use super::failure::{Cause, Failure, chain, judge};
 use super::request::{Exchange, token_request};
 use super::slot::Slot;
 use super::tokens::{Aim, Errand};
@@ -31,7 +31,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so long another process' attempt is left to it.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that a token endpoint is waited for: callers must be served within 10 s after it is well again.
-const LONGEST_CALL: Duration = Duration::from_secs(8);
+pub(super) const LONGEST_CALL: Duration = Duration::from_secs(8);
 /// The longest that somebody who waits for a token is kept waiting for the turn to ask the bank.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// After a store's failure.
@@ -68,7 +68,7 @@ impl Tokens {
             if !paced {
                 // Before the claim, which is made only when the request can leave at once.
                 let wait = self.pace.take(LONGEST_TURN);
-                sleep(wait.map_err(|late| TokenError::Unavailable { retry_after: late })?).await;
+                sleep(wait.map_err(TokenError::unavailable)?).await;
                 paced = true;
             }
             let claimant = self.claimant(errand.aim == Aim::RenewNow);
@@ -81,13 +81,13 @@ impl Tokens {
                     return self.lead(slot, *grant, &request).await;
                 }
                 Claim::Held { .. } if waited > OTHERS_PATIENCE => {
-                    return Err(TokenError::Unavailable { retry_after: LOOK_AGAIN });
+                    return Err(TokenError::unavailable(LOOK_AGAIN));
                 }
                 Claim::Held { remaining } => {
                     sleep(remaining.min(LOOK_AGAIN)).await;
                     waited += LOOK_AGAIN;
                 }
-                Claim::Waiting { remaining } => return Err(TokenError::Unavailable { retry_after: remaining }),
+                Claim::Waiting { remaining } => return Err(TokenError::unavailable(remaining)),
                 // Another process was faster: the next look shows what it left.
                 Claim::Newer(_) | Claim::Over | Claim::Missing => {}
             }
@@ -118,14 +118,14 @@ impl Tokens {
 
     /// What a request needs beside the grant, found before anything is claimed.
     async fn prepare(&self, slot: &Slot) -> Result<Prepared<'_>, TokenError> {
-        let unavailable = TokenError::Unavailable { retry_after: STORE_WAIT };
         let endpoint = self.bank.grant_type.token_endpoint().ok_or(TokenError::UnknownGrant)?;
         let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await;
         if let Some(client) = client.map_err(|error| self.store_failed(slot, &error))? {
             return Ok(Prepared { endpoint, client });
         }
-        self.warn(slot, "no_client", "no client id is configured or registered", unavailable.retry_after());
-        Err(unavailable)
+        let cause = Cause::no_client();
+        self.warn(slot, "no_client", &cause.reason, STORE_WAIT);
+        Err(TokenError::Unavailable { retry_after: STORE_WAIT, cause: Some(cause) })
     }
 
     /// Asks the bank. This process leads, and the intent is durable.
@@ -140,7 +140,7 @@ impl Tokens {
         let by_refresh = matches!(exchange, Exchange::Refresh(_));
         let called = tokio::select! {
             called = self.call(prepared.endpoint, request) => called,
-            () = self.hold_lease(slot, version) => return Err(TokenError::Unavailable { retry_after: STORE_WAIT }),
+            () = self.hold_lease(slot, version) => return Err(TokenError::unavailable(STORE_WAIT)),
         };
         match judge(called, by_refresh, self.parts.clock.now()) {
             Ok(given) => {
@@ -149,22 +149,26 @@ impl Tokens {
                 self.keep(slot, version, tokens).await
             }
             Err(Failure::Over) => self.end(slot, version).await,
-            Err(Failure::Later { unanswered, retry_after, reason }) => {
+            Err(Failure::Later { unanswered, retry_after, cause }) => {
                 let took = self.parts.clock.now().since(started);
                 let chance = self.parts.random.fraction();
                 let wait = backoff::wait(grant.facts.failures, took, retry_after, chance);
                 let undecided = unanswered || grant.facts.sent_at.is_some();
-                self.warn(slot, if undecided { "unknown_outcome" } else { "not_now" }, &reason, wait);
+                self.warn(slot, if undecided { "unknown_outcome" } else { "not_now" }, &cause.reason, wait);
                 let postponed = self.parts.store.postpone(&slot.key, version, &self.holder, wait, undecided).await;
                 postponed.map_err(|error| self.store_failed(slot, &error).after(wait.max(STORE_WAIT)))?;
-                Err(TokenError::Unavailable { retry_after: wait })
+                Err(TokenError::Unavailable { retry_after: wait, cause: Some(cause) })
             }
         }
     }
 
     /// One call to an endpoint.
     pub(super) async fn call(&self, endpoint: &TokenEndpoint, request: Request) -> Result<CallAnswer, CallError> {
-        self.parts.call.call(&endpoint.url, request, self.call_limit()).await
+        let called = self.parts.call.call(&endpoint.url, request, self.call_limit()).await;
+        if let Ok(answer) = &called {
+            self.compare_clocks(answer);
+        }
+        called
     }
 
     /// How long an endpoint may take for its answer.
@@ -247,7 +251,7 @@ impl Tokens {
         match grant.facts.standing {
             Standing::Over => Err(TokenError::NeedsAuthorization),
             _ if slot.token(self.parts.clock.now()).is_some() => Ok(()),
-            _ => Err(TokenError::Unavailable { retry_after: USELESS_WAIT }),
+            _ => Err(TokenError::unavailable(USELESS_WAIT)),
         }
     }
 

@@ -195,8 +195,12 @@ impl Slot {
     pub(super) fn land(&self, pilot: &Pilot, result: Result<(), TokenError>, now: Timestamp) {
         let mut known = self.known();
         (known.flight, known.unstored) = (None, false);
+        let former = known.blocked.take();
         let error = result.as_ref().err().filter(|_| !known.is_urgent);
-        known.blocked = error.map(|error| (now.plus(error.retry_after()), error.clone()));
+        known.blocked = error.map(|error| {
+            let former = former.and_then(|(_, former)| former.cause().cloned());
+            (now.plus(error.retry_after()), error.clone().or_because(former))
+        });
         drop(known);
         pilot.send_replace(Some(result));
     }
@@ -226,6 +230,11 @@ impl Slot {
             known.looked_at = Some(now);
         }
         may
+    }
+
+    /// Why the last attempt brought no token, and when the next one may begin.
+    pub(super) fn last_failure(&self) -> Option<(Timestamp, TokenError)> {
+        self.known().blocked.clone()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -271,10 +280,10 @@ mod tests {
     fn after_a_failure_nobody_tries_before_its_time_but_who_must() {
         let slot = slot();
         let Boarding::Lead(pilot, _) = slot.board(NOW, false) else { panic!("the first one leads") };
-        slot.land(&pilot, Err(TokenError::Unavailable { retry_after: Duration::from_secs(4) }), NOW);
+        slot.land(&pilot, Err(TokenError::unavailable(Duration::from_secs(4))), NOW);
         let later = NOW.plus(Duration::from_secs(1));
         let Boarding::Blocked(error) = slot.board(later, false) else { panic!("it is too early") };
-        assert_eq!(error, TokenError::Unavailable { retry_after: Duration::from_secs(3) });
+        assert_eq!(error, TokenError::unavailable(Duration::from_secs(3)));
         assert!(matches!(slot.board(later, true), Boarding::Lead(..)));
         assert!(matches!(slot.board(NOW.plus(Duration::from_secs(4)), false), Boarding::Lead(..)));
     }

@@ -76,6 +76,19 @@ pub struct GrantReport {
     pub expires_at: Option<Timestamp>,
     /// When the consent is foretold to end: `consent_days` after the person gave it.
     pub consent_until: Option<Timestamp>,
+    /// Why its last renewal by this process brought no token; `None` where it did, or none was tried.
+    pub last_failure: Option<LastFailure>,
+}
+
+/// A renewal that brought no token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    /// Why, in one line without a full stop.
+    pub reason: String,
+    /// What to do, without a full stop.
+    pub remedy: &'static str,
+    /// When it is tried again, or could have been.
+    pub retry_at: Timestamp,
 }
 
 impl GrantReport {
@@ -91,6 +104,11 @@ impl GrantReport {
             "scopes": self.scopes,
             "consent_until": time(self.consent_until),
             "refreshable": self.refreshable,
+            "last_failure": self.last_failure.as_ref().map(|failure| json!({
+                "reason": failure.reason,
+                "remedy": failure.remedy,
+                "retry_at": failure.retry_at.to_string(),
+            })),
         })
     }
 }

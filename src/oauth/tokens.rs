@@ -218,8 +218,10 @@ impl Tokens {
             if let Some(token) = slot.token(self.parts.clock.now()) {
                 return Ok(token);
             }
-            match result.err().unwrap_or(TokenError::Unavailable { retry_after: Duration::from_secs(1) }) {
-                TokenError::Unavailable { retry_after } if is_soon(retry_after, deadline) => sleep(retry_after).await,
+            match result.err().unwrap_or(TokenError::unavailable(Duration::from_secs(1))) {
+                TokenError::Unavailable { retry_after, .. } if is_soon(retry_after, deadline) => {
+                    sleep(retry_after).await
+                }
                 TokenError::Store { retry_after } if is_soon(retry_after, store_deadline) => sleep(retry_after).await,
                 error => return Err(error),
             }
@@ -330,7 +332,7 @@ fn is_soon(retry_after: Duration, deadline: Instant) -> bool {
 
 /// The end of an attempt.
 async fn arrive(mut landing: Landing, deadline: Instant) -> Result<(), TokenError> {
-    let unknown = TokenError::Unavailable { retry_after: Duration::from_secs(1) };
+    let unknown = TokenError::unavailable(Duration::from_secs(1));
     match timeout_at(deadline, landing.wait_for(Option::is_some)).await {
         Ok(Ok(result)) => result.clone().unwrap_or(Err(unknown)),
         Ok(Err(_)) | Err(_) => Err(unknown),

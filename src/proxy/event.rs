@@ -1,5 +1,6 @@
 //! The one event that each request leaves in the log, and the answer's body that it waits for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -135,7 +136,7 @@ impl Drop for Event {
 
 impl RequestLine {
     fn of(request: &Request) -> Self {
-        let target = access::origin_form(&request.target).unwrap_or_else(|| request.target.clone());
+        let target = access::origin_form(&request.target).unwrap_or(Cow::Borrowed(&request.target));
         let path = path::path_only(&target);
         let id = request.fields.get(REQUEST_ID).unwrap_or_default();
         Self { method: Some(request.method.clone()), path: printable(path), id: printable(id) }

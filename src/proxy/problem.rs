@@ -154,7 +154,7 @@ impl ProxyError {
             Self::Overloaded(_) | Self::Send(SendError { failure: Failure::Saturated(_), .. }) => {
                 Some(Duration::from_secs(1))
             }
-            Self::Token(TokenError::Unavailable { retry_after } | TokenError::Store { retry_after }) => {
+            Self::Token(TokenError::Unavailable { retry_after, .. } | TokenError::Store { retry_after }) => {
                 Some(*retry_after)
             }
             _ => None,
@@ -197,6 +197,7 @@ impl ProxyError {
                 let name = grant.map(|grant| format!(" {grant}")).unwrap_or_default();
                 format!("Run `bankside login {bank}{name}` and let the account's owner authorize the access")
             }
+            Self::Token(TokenError::Unavailable { cause: Some(cause), .. }) => cause.remedy.into(),
             Self::Token(TokenError::Unavailable { .. }) => {
                 "Try again later; if it stays so, the log says how the bank's token endpoint answers".into()
             }

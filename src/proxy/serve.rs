@@ -45,8 +45,8 @@ pub struct Shared {
 
 /// What a request that may pass is given.
 struct Verdict {
-    /// The path and query.
-    target: Bytes,
+    /// The path and query, where it is not the request's target as it is.
+    target: Option<Bytes>,
     grant: GrantName,
     /// The route's response timeout.
     timeout: Option<Duration>,
@@ -122,14 +122,15 @@ impl Parts {
             verdict = parts.judge(&request, caller, event)?;
         };
         let host = request.fields.get("Host").map(<[u8]>::to_vec);
-        let (outgoing, body) = parts.rewrite.rewrite(request, &verdict.target, parts.shared.bank.limits.replay_body);
+        let (mut outgoing, body) =
+            parts.rewrite.rewrite(request, verdict.target.take(), parts.shared.bank.limits.replay_body);
         let body = event.count(body);
-        event.identify(&outgoing.fields, &parts.shared.random);
+        event.identify(outgoing.fields(), &parts.shared.random);
 
         let mut past = Past::default();
-        let answer = parts.send(&outgoing, body, &token, &verdict, &mut past, event).await?;
+        let answer = parts.send(&mut outgoing, body, &token, &verdict, &mut past, event).await?;
         let mut answer =
-            parts.once_more_if_unauthorized(answer, &outgoing, &token, &verdict, past, newest, event).await?;
+            parts.once_more_if_unauthorized(answer, &mut outgoing, &token, &verdict, past, newest, event).await?;
         incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
         Ok((answer, Some(place)))
     }
@@ -145,7 +146,9 @@ impl Parts {
         if event.is_wanted() {
             passage.route.clone_into(&mut event.route);
         }
-        Ok(Verdict { target, grant, timeout: passage.timeout, replay: passage.replay })
+        let (timeout, replay) = (passage.timeout, passage.replay);
+        let target = (*target != *request.target).then(|| target.into_owned().into());
+        Ok(Verdict { target, grant, timeout, replay })
     }
 
     /// A 401 for a token that is not the best one, or that can be renewed: the request goes once more, never a third time.
@@ -153,7 +156,7 @@ impl Parts {
     async fn once_more_if_unauthorized(
         &self,
         answer: Response,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
         sent: &Token,
         verdict: &Verdict,
         mut past: Past,
@@ -189,7 +192,7 @@ impl Parts {
     /// Sends a request; once more where its connection died and that is safe.
     async fn send(
         &self,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
         mut body: Body,
         token: &Token,
         verdict: &Verdict,
@@ -200,7 +203,7 @@ impl Parts {
         let mut sent = 1;
         loop {
             let sent_at = Instant::now();
-            let error = match self.client.send(outgoing.request(body, token), timeout).await {
+            let error = match self.client.exchange(outgoing.with(body, token), timeout).await {
                 Ok(answer) => {
                     self.shared.metrics.bank_answered(sent_at);
                     return Ok(answer);
@@ -209,7 +212,7 @@ impl Parts {
             };
             let again = outgoing.kept.again();
             let attempt = Attempt {
-                method: &outgoing.method,
+                method: outgoing.method(),
                 body_kept: again.is_some(),
                 route_replay: verdict.replay,
                 sent,

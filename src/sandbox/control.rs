@@ -3,10 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use http::HeaderValue;
+use time::OffsetDateTime;
+use time::macros::format_description;
 use tokio_util::sync::CancellationToken;
 
-use crate::words::Clock;
+use crate::words::{Clock, Timestamp};
 
 use super::authority::{Authority, GrantView, Rules};
 use super::fault::{Endpoint, Fault, Plan, Plans};
@@ -166,6 +170,13 @@ impl Control {
         self.0.records.is_some()
     }
 
+    /// The date of an answer, where the bank's clock is another than the machine's, whose date it has anyway.
+    pub(super) fn date(&self) -> Option<HeaderValue> {
+        let (now, machine) = (self.0.clock.now(), Clock::system().now());
+        let apart = now.since(machine).max(machine.since(now));
+        (apart > Duration::from_secs(5)).then(|| http_date(now)).flatten()
+    }
+
     pub(super) fn door(&self) -> Door {
         *lock(&self.0.door)
     }
@@ -209,4 +220,12 @@ impl Control {
         lock(records).add_connection(number, Arc::clone(&raw));
         Some(raw)
     }
+}
+
+/// A date as HTTP has it (RFC 9110, section 5.6.7).
+fn http_date(at: Timestamp) -> Option<HeaderValue> {
+    let form =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    let text = OffsetDateTime::from_unix_timestamp(at.seconds()).ok()?.format(&form).ok()?;
+    HeaderValue::from_str(&text).ok()
 }

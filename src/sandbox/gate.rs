@@ -10,7 +10,7 @@ use aws_lc_rs::digest;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::service::Service;
@@ -69,6 +69,9 @@ impl Gate {
         };
         if endpoint == Endpoint::Api && response.status() == StatusCode::UNAUTHORIZED {
             self.control.count(|counters| counters.unauthorized += 1);
+        }
+        if let Some(date) = self.control.date() {
+            response.headers_mut().entry(DATE).or_insert(date);
         }
         if self.one_request && version < Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

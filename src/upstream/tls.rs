@@ -133,6 +133,11 @@ impl TlsClient {
         TlsConnector::from(Arc::clone(&self.config))
     }
 
+    /// The scopes that the bank is asked for, and that the certificate which it is shown has no role for.
+    pub fn missing_roles(&self, bank: &Bank) -> Vec<Problem> {
+        self.identity().map(|identity| missing_roles(bank, identity.facts())).unwrap_or_default()
+    }
+
     /// Whether the bank may choose this protocol.
     pub(super) fn offers(&self, protocol: Alpn) -> bool {
         self.config.alpn_protocols.iter().any(|offered| offered == alpn_name(protocol))

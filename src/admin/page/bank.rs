@@ -1,15 +1,23 @@
 //! One bank on the page.
 
+use std::time::Duration;
+
 use crate::admin::html::Html;
 use crate::admin::view::{BankView, CertificateView};
-use crate::oauth::GrantReport;
+use crate::oauth::{GrantReport, GrantState, LastFailure};
 use crate::telemetry::Reach;
 use crate::words::Timestamp;
 
 use super::words;
 
-/// Days before a certificate's or consent's end from which it is worth a colour.
+/// Days before a certificate's end from which it is worth a colour.
 const SOON: i64 = 30;
+/// How long before its end a consent is worth a colour: from then on the log and `/readyz` tell of it, too.
+const CONSENT_SOON: Duration = Duration::from_hours(14 * 24);
+/// Seconds from which clocks that differ are worth a word.
+const CLOCKS_APART: i64 = 30;
+/// How many grants of a bank are shown.
+const MOST: usize = 200;
 
 /// The bank's section. What is marked `data-live` is replaced as a whole when it has changed.
 pub(super) fn section(html: &mut Html, view: &BankView, now: Timestamp) {
@@ -27,6 +35,7 @@ pub(super) fn section(html: &mut Html, view: &BankView, now: Timestamp) {
         }
         html.put("</ul>", &[]);
     }
+    consents(html, view, now);
     facts(html, view, now);
     html.put("<h3 id=\"{}-grants\">Grants</h3>", &[&view.name]);
     grants(html, view, now);
@@ -35,6 +44,21 @@ pub(super) fn section(html: &mut Html, view: &BankView, now: Timestamp) {
         another(html, view);
     }
     html.put("</section>", &[]);
+}
+
+/// Consents that end soon: nothing is missing yet, and a person may be hard to find.
+fn consents(html: &mut Html, view: &BankView, now: Timestamp) {
+    let living = |grant: &&GrantReport| grant.issued_at.is_some() && grant.state != GrantState::NeedsAuthorization;
+    let grants = view.grants.as_deref().unwrap_or_default().iter().filter(living);
+    let ending: Vec<_> = grants.filter(|grant| ends_soon(grant.consent_until, now)).collect();
+    let Some(first) = ending.iter().min_by_key(|grant| grant.consent_until) else { return };
+    let until = first.consent_until.map(|until| words::distance(until, now)).unwrap_or_default();
+    html.put("<p class=\"note watch\">", &[]);
+    match ending.len() {
+        1 => html.put("The consent of <strong>{}</strong> ends {}: ", &[&first.grant, &until]),
+        more => html.put("<strong>{} consents end soon</strong>, that of {} {}: ", &[&more, &first.grant, &until]),
+    };
+    html.put("let the account's owner authorize the access again.</p>", &[]);
 }
 
 fn is_by_person(view: &BankView) -> bool {
@@ -49,6 +73,11 @@ fn facts(html: &mut Html, view: &BankView, now: Timestamp) {
     html.put("</dd></div><div><dt>The bank</dt><dd><code>{}</code></dd></div>", &[&view.base_url]);
     html.put("<div><dt>Reachability</dt><dd>", &[]);
     reach(html, view);
+    if let Some(ahead) = view.clock_ahead.filter(|ahead| ahead.abs() > CLOCKS_APART) {
+        let way = if ahead > 0 { "ahead of" } else { "behind" };
+        html.put("</dd></div><div><dt>Clock</dt><dd><span class=\"dot bad\"></span>", &[]);
+        html.put("<strong>{} s {} the bank's</strong>: synchronize this machine's clock", &[&ahead.abs(), &way]);
+    }
     html.put("</dd></div><div><dt>Certificate</dt><dd>", &[]);
     match &view.certificate {
         Some(shown) => certificate(html, shown, now),
@@ -133,10 +162,39 @@ fn grants(html: &mut Html, view: &BankView, now: Timestamp) {
         "<th scope=\"col\">Scopes</th><th scope=\"col\"><span class=\"unseen\">Actions</span></th></tr></thead><tbody>",
         &[],
     );
-    for grant in grants {
+    let shown = most_pressing(grants, now);
+    for grant in &shown {
         row(html, view, grant, now);
     }
     html.put("</tbody></table>", &[]);
+    if grants.len() > shown.len() {
+        let more = grants.len() - shown.len();
+        html.put("<p class=\"more\">and {} more: <code>bankside grant list</code> and ", &[&more]);
+        html.put(
+            "<a href=\"/api/banks\">the API</a> have them all. Those that need somebody are shown first.</p>",
+            &[],
+        );
+    }
+}
+
+/// As many grants as are shown, in the order of their names: those that need somebody come before others.
+fn most_pressing(grants: &[GrantReport], now: Timestamp) -> Vec<&GrantReport> {
+    let mut shown: Vec<&GrantReport> = grants.iter().collect();
+    if shown.len() > MOST {
+        // The sort is stable: the names' order stays within each of the two.
+        shown.sort_by_key(|grant| !is_pressing(grant, now));
+        shown.truncate(MOST);
+        shown.sort_by(|one, other| one.grant.cmp(&other.grant));
+    }
+    shown
+}
+
+fn is_pressing(grant: &GrantReport, now: Timestamp) -> bool {
+    words::mark(grant.state) == "bad" || grant.last_failure.is_some() || ends_soon(grant.consent_until, now)
+}
+
+fn ends_soon(consent_until: Option<Timestamp>, now: Timestamp) -> bool {
+    consent_until.is_some_and(|until| until <= now.plus(CONSENT_SOON))
 }
 
 fn row(html: &mut Html, view: &BankView, grant: &GrantReport, now: Timestamp) {
@@ -146,12 +204,34 @@ fn row(html: &mut Html, view: &BankView, grant: &GrantReport, now: Timestamp) {
     html.put("<span class=\"badge {}\">{}</span></td><td data-label=\"Token ends\">", &[&mark, &state]);
     moment(html, grant.expires_at, now);
     html.put("</td><td data-label=\"Consent ends\">", &[]);
+    if ends_soon(grant.consent_until, now) && grant.issued_at.is_some() {
+        html.put("<span class=\"dot watch\"></span>", &[]);
+    }
     moment(html, grant.consent_until, now);
     html.put("</td><td data-label=\"Scopes\">{}</td><td class=\"actions\">", &[&scopes(grant)]);
     if view.grant_type != "fixed" {
         buttons(html, view, grant);
     }
     html.put("</td></tr>", &[]);
+    if let Some(failure) = &grant.last_failure {
+        why(html, failure, now);
+    }
+}
+
+/// Why the last renewal brought no token, below the grant's row.
+fn why(html: &mut Html, failure: &LastFailure, now: Timestamp) {
+    html.put(
+        "<tr class=\"why\"><td colspan=\"6\"><p class=\"note bad\"><strong>The last renewal failed:</strong> ",
+        &[],
+    );
+    html.put("{}. {}.", &[&failure.reason, &failure.remedy]);
+    if failure.retry_at > now {
+        html.put(
+            " It is tried again <time datetime=\"{}\">{}</time>.",
+            &[&failure.retry_at, &words::distance(failure.retry_at, now)],
+        );
+    }
+    html.put("</p></td></tr>", &[]);
 }
 
 fn scopes(grant: &GrantReport) -> String {

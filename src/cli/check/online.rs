@@ -6,34 +6,37 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use crate::app::App;
-use crate::config::{Alpn, Bank, GrantType};
+use crate::config::{Alpn, Bank};
 use crate::upstream::probe::{Answer, Handshake, Seen, probe};
 use crate::upstream::{ClientSettings, ConnectionLimit, Endpoint, Failure, TlsClient};
 use crate::words::{Clock, Timestamp};
 
 use super::super::{Failed, Outcome, output};
+use super::login;
 
-/// Clocks that are further apart make certificates and tokens early or late.
+/// Clocks that are further apart, in seconds, make certificates and tokens early or late.
 const SKEW: i64 = 30;
+/// Clocks that are further apart than this, in seconds, are a mistake, not a slow network or a cache.
+const WRONG: i64 = 300;
 
 /// A page about one bank, and what failed.
 #[derive(Default)]
-struct Findings {
+pub(super) struct Findings {
     lines: Vec<String>,
     failures: usize,
 }
 
 impl Findings {
-    fn row(&mut self, name: &str, value: &str) {
+    pub(super) fn row(&mut self, name: &str, value: &str) {
         self.lines.push(format!("    {name:<11} {value}"));
     }
 
-    fn fail(&mut self, reason: &str, remedy: &str) {
+    pub(super) fn fail(&mut self, reason: &str, remedy: &str) {
         self.failures += 1;
         self.row("FAILED", &format!("{reason}; {remedy}"));
     }
 
-    fn mind(&mut self, reason: &str, remedy: &str) {
+    pub(super) fn mind(&mut self, reason: &str, remedy: &str) {
         self.row("mind", &format!("{reason}; {remedy}"));
     }
 }
@@ -41,7 +44,14 @@ impl Findings {
 /// Looks at every bank. The page goes to standard output; if anything failed, so does the command.
 pub(super) fn run(app: &App) -> Outcome {
     super::super::block_on(async {
-        let mut failures = 0;
+        let (mut failures, mut office) = (0, None);
+        match login::open(app).await {
+            Ok(opened) => office = opened,
+            Err(error) => {
+                failures += 1;
+                output::print(&format!("\nstore\n    FAILED      {error:#}; see [store]"))?;
+            }
+        }
         for (bank, tls) in app.banks() {
             let mut findings = Findings::default();
             for (endpoint, path, what) in endpoints(bank) {
@@ -49,7 +59,7 @@ pub(super) fn run(app: &App) -> Outcome {
                 findings.lines.push(format!("  {what} https://{}:{}", endpoint.host, endpoint.port));
                 tell(&seen, tls, Clock::system().now(), &mut findings);
             }
-            ask_for_token(app, bank, &mut findings).await;
+            login::look(bank, tls, office.as_ref(), &mut findings).await;
             output::print(&format!("\n{} online\n{}", bank.name, findings.lines.join("\n")))?;
             failures += findings.failures;
         }
@@ -75,7 +85,8 @@ fn endpoints(bank: &Bank) -> Vec<(Endpoint, String, &'static str)> {
     endpoints
 }
 
-fn settings(bank: &Bank) -> ClientSettings {
+/// How a look at a bank behaves: it waits for nobody.
+pub(super) fn settings(bank: &Bank) -> ClientSettings {
     ClientSettings {
         connect: bank.timeouts.connect,
         idle: bank.timeouts.idle,
@@ -117,13 +128,20 @@ fn connection(handshake: &Handshake) -> String {
 }
 
 fn fail(failure: &Failure, findings: &mut Findings) {
-    let mut reason = failure.to_string();
-    if let Some(cause) = std::error::Error::source(failure).map(ToString::to_string)
-        && !reason.contains(&cause)
-    {
-        reason = format!("{reason}: {cause}");
+    findings.fail(&chain(failure), failure.remedy());
+}
+
+/// An error with its causes, in one line. Some errors already quote theirs.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        if !text.contains(&reason) {
+            text = format!("{text}: {reason}");
+        }
+        cause = error.source();
     }
-    findings.fail(&reason, failure.remedy());
+    text
 }
 
 /// Whether a certificate was asked for, and whether ours is one of those.
@@ -166,29 +184,11 @@ fn tell_answer(answer: &Answer, tls: &TlsClient, now: Timestamp, findings: &mut 
     let Some(date) = answer.date else { return };
     let skew = now.seconds() - date.seconds();
     findings.row("clock", &format!("{} s apart", skew.abs()));
-    if skew.abs() > SKEW {
-        let who = if skew > 0 { "ahead of" } else { "behind" };
-        findings.mind(&format!("this machine's clock is {} s {who} the bank's", skew.abs()), "synchronize it (NTP)");
-    }
-}
-
-/// A token request, where that takes nothing from anybody: with client credentials.
-async fn ask_for_token(app: &App, bank: &Bank, findings: &mut Findings) {
-    if !matches!(bank.grant_type, GrantType::ClientCredentials(_)) {
-        return;
-    }
-    let office = match app.open().await {
-        Ok(office) => office,
-        Err(error) => return findings.fail(&format!("{:#}", anyhow!(error)), "see [store]"),
-    };
-    let Ok(desk) = office.bank(bank.name.as_str()) else { return };
-    for grant in bank.required_grants() {
-        match desk.tokens.renew(&grant).await {
-            Ok(_) => findings.row("token", &format!("given for {grant}")),
-            Err(error) => {
-                let remedy = "check client_id, client_secret, scopes and oauth.token_url";
-                findings.fail(&format!("no token for {grant}: {:#}", anyhow!(error)), remedy);
-            }
-        }
+    let who = if skew > 0 { "ahead of" } else { "behind" };
+    let reason = format!("this machine's clock is {} s {who} the bank's", skew.abs());
+    match skew.abs() {
+        ..=SKEW => {}
+        ..=WRONG => findings.mind(&reason, "synchronize it (NTP)"),
+        _ => findings.fail(&reason, "synchronize it (NTP): certificates and tokens are early or late by it"),
     }
 }

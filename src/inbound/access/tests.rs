@@ -156,7 +156,7 @@ fn absolute_targets_become_paths() {
         ("h:1", None),
     ];
     for (target, expected) in table {
-        let path = origin_form(&Bytes::from_static(target.as_bytes()));
+        let path = origin_form(target.as_bytes());
         assert_eq!(path.as_deref(), expected.map(str::as_bytes), "{target}");
     }
 }

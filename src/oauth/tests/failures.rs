@@ -86,7 +86,7 @@ async fn retry_after_is_honoured() {
     let bench = expired().await;
     bench.script.then(Reply::Say(429, &[("Retry-After", "30")], "")).then(Reply::Tokens(300));
     let error = bench.tokens.get(&default()).await.unwrap_err();
-    let TokenError::Unavailable { retry_after } = error else { panic!("{error:?}") };
+    let TokenError::Unavailable { retry_after, .. } = error else { panic!("{error:?}") };
     assert!(retry_after > Duration::from_secs(29) && retry_after <= Duration::from_secs(31), "{retry_after:?}");
     sleep(Duration::from_secs(28)).await;
     assert!(bench.tokens.get(&default()).await.is_err());

@@ -34,6 +34,17 @@ struct Counts {
     renewals: [AtomicU64; RENEWALS.len()],
     logins: [AtomicU64; LOGINS.len()],
     seen: Seen,
+    clock_ahead: ClockAhead,
+}
+
+/// By how many seconds our clock is ahead of the bank's; `i64::MIN` as long as nobody knows.
+#[derive(Debug)]
+struct ClockAhead(AtomicI64);
+
+impl Default for ClockAhead {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
 }
 
 /// What every request counts.
@@ -118,6 +129,16 @@ impl BankMetrics {
     /// How the last tries to reach the bank went.
     pub fn reach(&self) -> Reach {
         self.0.seen.look(Instant::now())
+    }
+
+    /// By how many seconds our clock is ahead of the bank's (less than nothing: behind), where an answer has told.
+    pub fn clock_ahead(&self) -> Option<i64> {
+        Some(self.0.clock_ahead.0.load(Ordering::Relaxed)).filter(|ahead| *ahead != i64::MIN)
+    }
+
+    /// Our clock is so many seconds ahead of the bank's.
+    pub fn set_clock_ahead(&self, seconds: i64) {
+        self.0.clock_ahead.0.store(seconds, Ordering::Relaxed);
     }
 
     /// A request waits for its turn as long as this lasts.

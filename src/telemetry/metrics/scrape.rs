@@ -119,6 +119,12 @@ impl Scrape {
                 .zip(metrics.renewals())
                 .try_for_each(|(outcome, count)| put_count(&mut family, &[("bank", bank), ("outcome", outcome)], count))
         })?;
+        let help = "By how much this machine's clock is ahead of the bank's, as its token endpoint's last answer told";
+        let mut family = gauge(encoder, "clock_ahead", help, Some(&Unit::Seconds))?;
+        self.each(|bank, metrics| match metrics.clock_ahead() {
+            Some(ahead) => family.encode_family(&[("bank", bank)])?.encode_gauge(&ahead),
+            None => Ok(()),
+        })?;
         let mut family = counter(encoder, "logins", "Logins that came back from the bank, by outcome", None)?;
         self.each(|bank, metrics| {
             LOGINS

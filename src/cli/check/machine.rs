@@ -1,0 +1,86 @@
+//! What the sidecar needs of this machine: addresses that are free, and a store that can be written.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::config::{Listen, Place, Problem, StoreUrl};
+
+use super::super::health;
+
+/// How long a sidecar that may run here has for its answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What would keep a sidecar from starting here. Whoever runs this may be another user than the sidecar's, and a sidecar
+/// may be running that these addresses are in use by: these are warnings.
+pub(super) fn problems(app: &App) -> Vec<Problem> {
+    let config = app.config();
+    let mut problems: Vec<Problem> = store(&config.store.url, &config.store.place).into_iter().collect();
+    if !config.admin.as_ref().is_some_and(is_running) {
+        let banks = config.banks.iter().flat_map(|bank| bank.listen.iter().map(move |listen| (listen, &bank.place)));
+        problems.extend(banks.filter_map(|(listen, place)| address(listen, &place.child("listen"))));
+        let place = Place { file: Arc::new(config.file.clone()), line: 1, key: "admin.listen".into() };
+        problems.extend(config.admin.iter().filter_map(|listen| address(listen, &place)));
+    }
+    problems
+}
+
+/// Whether a sidecar answers there.
+fn is_running(admin: &Listen) -> bool {
+    health::ask(admin, "/livez", PATIENCE).is_ok_and(|answer| answer.ends_with(b"\r\n\r\nok\n"))
+}
+
+/// Why it cannot be listened on.
+fn address(listen: &Listen, place: &Place) -> Option<Problem> {
+    let error = match listen {
+        Listen::Tcp(address) => bind(*address).err()?,
+        Listen::Unix(path) => socket(path).err()?,
+    };
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => "end what listens there (`ss -ltnp` names it), or choose another address",
+        io::ErrorKind::PermissionDenied => "choose a port above 1023, or let the service manager listen",
+        io::ErrorKind::AddrNotAvailable => "use an address of this machine",
+        _ => "choose another address",
+    };
+    Some(Problem::warning(place, format!("{listen} cannot be listened on: {error}"), remedy))
+}
+
+fn bind(address: SocketAddr) -> io::Result<()> {
+    TcpListener::bind(address).map(drop)
+}
+
+/// A socket that somebody serves, or a folder that is not there. A stale socket is replaced at the start.
+fn socket(path: &Path) -> io::Result<()> {
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    fs::metadata(folder(path)).map(drop)
+}
+
+/// Why the store's file could not be written.
+fn store(url: &StoreUrl, place: &Place) -> Option<Problem> {
+    let StoreUrl::Sqlite(path) = url else { return None };
+    let error = can_write(path).err()?;
+    let reason = format!("the store {} cannot be written by this user: {error}", path.display());
+    let remedy = "let the sidecar's user write the file and its folder, and run this command as that user";
+    Some(Problem::warning(&place.child("url"), reason, remedy))
+}
+
+/// `SQLite` puts files beside its database: its folder must be writable, too.
+fn can_write(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        OpenOptions::new().read(true).write(true).open(path)?;
+    }
+    let probe = folder(path).join(format!(".bankside-check-{}", std::process::id()));
+    OpenOptions::new().write(true).create_new(true).open(&probe)?;
+    fs::remove_file(probe)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
