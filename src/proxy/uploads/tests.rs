@@ -47,7 +47,9 @@ async fn where_no_place_is_free_a_body_that_comes_in_time_needs_none() {
     });
     uploads.admit(&mut second, &BankMetrics::default()).await.expect("the body is whole");
     assert_eq!(second.body.size(), Size::Exact(4));
+    assert_eq!(uploads.gathered.load(Ordering::Relaxed), 4);
     assert_eq!(second.body.collect(10).await.expect("it reads"), Some(b"abcd".to_vec()));
+    assert_eq!(uploads.gathered.load(Ordering::Relaxed), 0);
     uploads
         .admit(&mut Request::new(Method::POST, "/x", Body::full("here")), &BankMetrics::default())
         .await
