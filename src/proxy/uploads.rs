@@ -86,13 +86,12 @@ impl Uploads {
         let body = std::mem::take(&mut request.body);
         // The app waits for the bank's word before it sends any of it (RFC 9110, section 10.1.1).
         let withheld = request.fields.contains("Expect");
-        request.body = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => self.paced(body, place, withheld),
+        request.body = if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            self.paced(body, place, withheld)
+        } else {
+            let _queued = metrics.queued();
             // In a box, so that a request in the normal case does not carry the room for it.
-            Err(_) => {
-                let _queued = metrics.queued();
-                Box::pin(self.wait(body, withheld)).await?
-            }
+            Box::pin(self.wait(body, withheld)).await?
         };
         Ok(())
     }
