@@ -7,6 +7,7 @@
 pub mod body;
 pub mod fields;
 pub mod http1;
+pub mod http2;
 
 pub use body::{Body, BodyError, BodyStream, Frame, Size};
 pub use fields::Fields;

@@ -6,9 +6,12 @@
 mod event;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hops;
 mod incoming;
 mod limits;
 mod outgoing;
+mod overrides;
+mod pace;
 mod path;
 mod problem;
 mod replay;
@@ -16,6 +19,7 @@ mod resend;
 mod routes;
 mod serve;
 mod trailers;
+mod uploads;
 
 pub use limits::InFlight;
 pub use routes::Routes;

@@ -62,27 +62,32 @@ pub struct ClientSettings {
 }
 
 /// Sends requests to one endpoint over pooled connections. Each worker has its own, so its lock is never waited for.
-#[derive(Debug)]
+/// Clones share them.
+#[derive(Clone, Debug)]
 pub struct Client {
     pool: Arc<Pool>,
 }
 
 impl Client {
-    /// A client without connections yet. Dropped, it closes those that are idle; answers under way end on theirs.
+    /// A client without connections yet. Dropped with its clones, it closes those that are idle; answers under way end on theirs.
     pub fn new(endpoint: Endpoint, tls: Arc<TlsClient>, settings: ClientSettings) -> Self {
         Self { pool: Pool::new(endpoint, tls, settings) }
     }
 
-    /// Sends the request once: its fields go out as they are, but for those that frame the body (`Content-Length`,
+    /// As [`Client::exchange`], for a request that is of no use afterwards.
+    pub async fn send(&self, mut request: Request, response: Duration) -> Result<Response, SendError> {
+        self.exchange(&mut request, response).await
+    }
+
+    /// Sends the request once and takes its body: its fields go out as they are, but for those that frame the body (`Content-Length`,
     /// `Transfer-Encoding`), which are made to agree with it. The answer's body streams, and with it what is left of
     /// the request's. `response` bounds the time from the request's end to the answer's head; while the request moves,
     /// each wait is bounded by [`ClientSettings::idle`].
     ///
     /// A pooled connection that turns out to be dead before a byte of the request was written is replaced by another.
     /// If this future or the answer's body is dropped, the exchange ends, and nothing of it is used again.
-    pub async fn send(&self, request: Request, response: Duration) -> Result<Response, SendError> {
+    pub async fn exchange(&self, request: &mut Request, response: Duration) -> Result<Response, SendError> {
         let patience = Patience { response, idle: self.pool.settings().idle };
-        let mut request = request;
         let mut dead = 0;
         loop {
             let outcome = match self.pool.lease().await.map_err(Failure::before_sending)? {
@@ -91,10 +96,9 @@ impl Client {
             };
             match outcome {
                 Ok(response) => return Ok(response),
-                Err(Broken { unsent: Some(unsent), .. }) if dead < MOST_DEAD => request = *unsent,
+                Err(Broken { is_whole: true, .. }) if dead < MOST_DEAD => dead += 1,
                 Err(broken) => return Err(broken.into()),
             }
-            dead += 1;
         }
     }
 }

@@ -8,6 +8,8 @@
 mod http1;
 #[path = "hostile/http2.rs"]
 mod http2;
+#[path = "hostile/routes.rs"]
+mod routes;
 mod support;
 
 use std::net::{Shutdown, SocketAddr};
@@ -141,7 +143,7 @@ fn check(row: &Row, bank: &Bank, answer: &[u8]) {
 fn check_problem(row: &Row, answer: &[u8], status: u16) {
     let text = support::seen::text(answer);
     let kinds: &[&str] = match status {
-        403 => &["caller-refused"],
+        403 => &["caller-refused", "route-refused"],
         421 => &["wrong-host"],
         400 => &["bad-request", "unknown-grant"],
         _ => &["bad-request"],
@@ -192,6 +194,15 @@ fn every_row_of_the_table_has_its_verdict_and_no_second_request_reaches_the_bank
     let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
     let address = front.address("examplebank");
     run(http1::ROWS, &bank, |row| (Row(row.0, row.1, row.2), exchange(address, &bytes(row.1))));
+}
+
+#[test]
+fn routes_cannot_be_slipped() {
+    let trust = Trust::new();
+    let bank = Bank::obliging(&trust, &Setup::default());
+    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(routes::RULES)]);
+    let address = front.address("examplebank");
+    run(routes::ROWS, &bank, |row| (Row(row.0, row.1, row.2), exchange(address, &bytes(row.1))));
 }
 
 #[test]

@@ -99,6 +99,73 @@ async fn a_thousand_slow_apps_beside_a_good_one_that_goes_on_being_served() {
     slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
+/// An app that sends the beginning of a body, and then a byte a second. Refused, it comes again.
+async fn send_a_body_slowly(address: SocketAddr, number: usize) {
+    let begin: &[u8] = match number % 3 {
+        0 => b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhello",
+        1 => b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nhello",
+        _ => b"POST /slow HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nhello",
+    };
+    loop {
+        let mut app = TcpStream::connect(address).await.expect("somebody listens");
+        let _ = app.write_all(begin).await;
+        let mut answer = [0; 1024];
+        while app.write_all(b"x").await.is_ok() {
+            let second = Duration::from_secs(1);
+            if let Ok(_answered) = tokio::time::timeout(second, app.read(&mut answer)).await {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served() {
+    if !raise_descriptors(4_096) {
+        return;
+    }
+    let trust = Trust::new();
+    let bank = Bank::obliging(&trust, &Setup::default());
+    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let address = front.address("examplebank");
+    times(address, 100).await;
+    let alone = times(address, 500).await;
+    let slow: Vec<_> = (0..300).map(|number| tokio::spawn(send_a_body_slowly(address, number))).collect();
+    // Half of the connections to the bank, which is what they may have.
+    until("the slow bodies have begun", || bank.record.raw().len() > 64).await;
+    println!("a good app alone: {}", told(&alone));
+    println!("beside 300 slow bodies: {}", told(&times(address, 500).await));
+    // Bodies that follow their heads, small and large ones, pass too: slow ones give way.
+    for length in [20, 20_000, 200_000, 2_000_000] {
+        let head =
+            format!("POST /good HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        let mut app = TcpStream::connect(address).await.expect("somebody listens");
+        app.write_all(head.as_bytes()).await.expect("it is taken");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (mut read, mut write) = app.split();
+        let mut answer = String::new();
+        let body = vec![b'x'; length];
+        let exchange = async { tokio::join!(write.write_all(&body), read.read_to_string(&mut answer)) };
+        let (sent, _) = unless_it_hangs("the good app's body", exchange).await;
+        assert!(sent.is_ok() && answer.starts_with("HTTP/1.1 200 "), "{length} bytes: {sent:?} {answer}");
+    }
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn a_slow_body_gives_the_only_place_or_connection_to_who_waits() {
+    for more in ["[@.limits]\nin_flight = 1", "[@.limits]\nconnections = 1"] {
+        let trust = Trust::new();
+        let bank = Bank::obliging(&trust, &Setup::default());
+        let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
+        let address = front.address("examplebank");
+        let slow = tokio::spawn(send_a_body_slowly(address, 0));
+        until("the slow body has begun", || !bank.record.raw().is_empty()).await;
+        get(address, "/good").await.with(200);
+        slow.abort();
+    }
+}
+
 /// What an idle connection may cost, in bytes.
 const MOST: u64 = 16 * 1024;
 

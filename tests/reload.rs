@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bankside::sandbox::{Endpoint, Protocols, Qwac, QwacOptions, RecordedRequest, Validity};
+use bankside::sandbox::{Endpoint, Fault, Plan, Protocols, Qwac, QwacOptions, RecordedRequest, Target, Validity};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::http::{get, send};
@@ -343,6 +343,60 @@ async fn limits_routes_keys_and_header_rules_are_reloaded_on_open_connections_to
     let has_rule = |line: &Value| line[0].as_str().is_some_and(|name| name.eq_ignore_ascii_case("x-rule"));
     assert!(echo["lines"].as_array().expect("lines").iter().any(has_rule), "{echo}");
     send(address, "GET", "/v1/accounts", &key, "").await.problem("route-refused", 403);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_while_the_rules_change_is_judged_by_those_that_send_it() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    world.append("[banks.icard.limits]\nin_flight = 1\nqueue = \"60s\"\n");
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+    let control = world.sandbox.icard().control();
+    let slow = Target::Path("/_test/echo/slow".to_owned());
+    control.plan(Plan::next(1, slow, Fault::DelayAnswer(4_000)));
+    let first = tokio::spawn(get(address, "/_test/echo/slow"));
+    let arrived = |path: &str| control.requests().iter().any(|request| request.target == path);
+    until_found("it has the only place", async || arrived("/_test/echo/slow").then_some(())).await;
+    let waiting = tokio::spawn(get(address, "/_test/echo/waiting"));
+    // Nothing shows that it waits.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.append(
+        "[[banks.icard.routes]]\npath = \"/_test/echo/waiting\"\ndeny = true\n[[banks.icard.routes]]\npath = \"/**\"\n",
+    );
+    until_ok(&sidecar).await;
+    waiting.await.expect("an answer").problem("route-refused", 403);
+    first.await.expect("an answer").with(200);
+    assert!(!arrived("/_test/echo/waiting"));
+}
+
+#[tokio::test]
+async fn connections_to_a_bank_outlast_reloads_that_do_not_concern_them() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    world.append("[runtime]\nworkers = 1\n");
+    let sidecar = world.run();
+    let connections = || world.sandbox.icard().control().counters().connections;
+    get(sidecar.address("icard"), ECHO).await.with(200);
+    let before = connections();
+    for (count, change) in (1..).zip([
+        "",
+        "[banks.cnb.timeouts]\nconnect = \"7s\"\n",
+        "[banks.icard.headers]\nset = { x-rule = \"new\" }\n",
+    ]) {
+        world.append(change);
+        sidecar.service.signal(Signal::SIGHUP);
+        until_reloads(&sidecar, "ok", count).await;
+        get(sidecar.address("icard"), ECHO).await.with(200);
+        assert_eq!(connections(), before, "{change}");
+    }
+    put_qwac(&world, &issue(&world));
+    until_reloads(&sidecar, "ok", 4).await;
+    until_found("another certificate, another connection", async || {
+        get(sidecar.address("icard"), ECHO).await.with(200);
+        (connections() > before).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -66,6 +66,15 @@ impl Checked {
         without_repetitions(problems)
     }
 
+    /// Takes over what connects to banks that `former` reaches in the same way: their connections need not be made anew.
+    pub(super) fn keep(&mut self, former: &Self) {
+        for (bank, tls) in self.config.banks.iter().zip(&mut self.tls) {
+            if let Some(kept) = former.tls_of(bank).filter(|kept| kept.is_like(tls)) {
+                *tls = Arc::clone(kept);
+            }
+        }
+    }
+
     fn tls_of(&self, bank: &Bank) -> Option<&Arc<TlsClient>> {
         self.banks().find(|(other, _)| other.name == bank.name).map(|(_, tls)| tls)
     }

@@ -13,7 +13,7 @@ use crate::inbound::ServeSettings;
 use crate::inbound::spread::Accepted;
 use crate::proxy::{InFlight, Shared};
 use crate::telemetry::{Metrics, Towards};
-use crate::upstream::{ConnectionLimit, Life};
+use crate::upstream::{ConnectionLimit, Life, TlsClient};
 use crate::words::Random;
 
 use super::doors::Door;
@@ -71,8 +71,10 @@ impl Fronts {
             let _ = taken.await;
         }
         let former = std::mem::replace(&mut self.banks, fronts);
-        if !former.is_empty() {
-            let lives: Vec<Life> = former.iter().map(|front| front.tls.life().clone()).collect();
+        let is_kept = |tls: &Arc<TlsClient>| self.banks.iter().any(|front| Arc::ptr_eq(&front.tls, tls));
+        let gone = former.iter().map(|front| &front.tls).filter(|tls| !is_kept(tls));
+        let lives: Vec<Life> = gone.map(|tls| tls.life().clone()).collect();
+        if !lives.is_empty() {
             tokio::spawn(async move {
                 sleep(LAST_ANSWERS.max(drain_bound)).await;
                 lives.iter().for_each(Life::end);
@@ -102,16 +104,20 @@ impl Fronts {
         let metrics = self.metrics.bank(&bank.name);
         let (limits, timeouts) = (&bank.limits, &bank.timeouts);
         let former = self.banks.iter().find(|front| front.shared.bank.name == bank.name);
+        let connections =
+            former.filter(|front| front.shared.bank.limits.connections == limits.connections).map_or_else(
+                || Arc::new(ConnectionLimit::counted(limits.connections, metrics.connections(Towards::Api))),
+                |front| Arc::clone(&front.client.connections),
+            );
         let same_places = former.filter(|front| {
             let former = &front.shared.bank.limits;
-            (former.in_flight, former.queue) == (limits.in_flight, limits.queue)
+            (former.in_flight, former.connections, former.queue) == (limits.in_flight, limits.connections, limits.queue)
         });
-        let same_connections = former.filter(|front| front.shared.bank.limits.connections == limits.connections);
         Front {
             shared: Shared {
                 bank: Arc::clone(bank),
                 in_flight: same_places.map_or_else(
-                    || InFlight::new(limits.in_flight, limits.queue),
+                    || InFlight::new(limits, Arc::clone(&connections)),
                     |front| front.shared.in_flight.clone(),
                 ),
                 tokens: Arc::clone(&desk.tokens),
@@ -119,13 +125,7 @@ impl Fronts {
                 random: self.random.clone(),
             },
             tls: Arc::clone(&desk.tls),
-            client: client_settings(
-                bank,
-                same_connections.map_or_else(
-                    || Arc::new(ConnectionLimit::counted(limits.connections, metrics.connections(Towards::Api))),
-                    |front| Arc::clone(&front.client.connections),
-                ),
-            ),
+            client: client_settings(bank, connections),
             serve: ServeSettings { request: timeouts.request, idle: timeouts.idle, ..ServeSettings::default() },
         }
     }

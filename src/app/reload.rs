@@ -161,8 +161,9 @@ impl Reloader {
 
     /// Everything anew at once. Nothing of this can fail.
     async fn swap(&mut self, next: Next, sidecar: &mut Sidecar) {
-        let Next { checked, doors, operator } = next;
+        let Next { mut checked, doors, operator } = next;
         self.tell_news(&checked);
+        checked.keep(&self.current);
         sidecar.schedule.cancel();
         sidecar.office = sidecar.office.succeeded_by(&checked);
         sidecar.fronts.serve(sidecar.office.banks()).await;

@@ -64,8 +64,17 @@ struct Bench {
 /// A front with this worker's proxy.
 struct Served {
     proxy: Proxy,
+    way: Way,
+    client: Client,
     settings: Arc<ServeSettings>,
     metrics: BankMetrics,
+}
+
+/// The way to a bank.
+struct Way {
+    endpoint: Endpoint,
+    tls: Arc<TlsClient>,
+    settings: ClientSettings,
 }
 
 impl Worker {
@@ -143,21 +152,38 @@ impl Bench {
 
 impl Served {
     fn new(front: Front) -> Self {
-        let client = client(&front);
+        let way = Way::of(&front);
+        let client = way.client();
         let metrics = BankMetrics::clone(&front.shared.metrics);
-        Self { metrics, proxy: Proxy::new(front.shared, client), settings: Arc::new(front.serve) }
+        Self { metrics, proxy: Proxy::new(front.shared, client.clone()), way, client, settings: Arc::new(front.serve) }
     }
 
-    /// The settings of connections are for those that come; the bank behind is the same for all.
+    /// The settings of connections are for those that come; the bank behind is the same for all. Connections to the bank
+    /// are kept where the way to it is.
     fn replaced(self, front: Front) -> Self {
-        let client = client(&front);
-        self.proxy.replace(front.shared, client);
-        Self { settings: Arc::new(front.serve), ..self }
+        let way = Way::of(&front);
+        let client = if way.is_same(&self.way) { self.client } else { way.client() };
+        self.proxy.replace(front.shared, client.clone());
+        Self { settings: Arc::new(front.serve), way, client, ..self }
     }
 }
 
-fn client(front: &Front) -> Client {
-    let base = &front.shared.bank.base_url;
-    let endpoint = Endpoint { host: base.host.clone(), port: base.port };
-    Client::new(endpoint, Arc::clone(&front.tls), front.client.clone())
+impl Way {
+    fn of(front: &Front) -> Self {
+        let base = &front.shared.bank.base_url;
+        let endpoint = Endpoint { host: base.host.clone(), port: base.port };
+        Self { endpoint, tls: Arc::clone(&front.tls), settings: front.client.clone() }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.endpoint.clone(), Arc::clone(&self.tls), self.settings.clone())
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let times = |settings: &ClientSettings| (settings.connect, settings.idle, settings.queue);
+        self.endpoint == other.endpoint
+            && Arc::ptr_eq(&self.tls, &other.tls)
+            && Arc::ptr_eq(&self.settings.connections, &other.settings.connections)
+            && times(&self.settings) == times(&other.settings)
+    }
 }

@@ -52,6 +52,14 @@ pub struct Bank {
 }
 
 impl Bank {
+    /// Whether a request that this bank's rules let pass goes the same way, with the same head, by `other`'s.
+    pub fn handles_requests_like(&self, other: &Self) -> bool {
+        self.base_url == other.base_url
+            && self.routes == other.routes
+            && self.access.is_same(&other.access)
+            && self.headers.is_same(&other.headers)
+    }
+
     /// The grants that requests use which name none: those that must be there for the bank to be ready.
     pub fn required_grants(&self) -> BTreeSet<GrantName> {
         let by_route: BTreeSet<_> = self
@@ -111,9 +119,24 @@ pub struct HeaderRules {
     pub remove: Vec<String>,
 }
 
+impl HeaderRules {
+    fn is_same(&self, other: &Self) -> bool {
+        let same = |lines: &[(String, HeaderTemplate)], others: &[(String, HeaderTemplate)]| {
+            lines.iter().map(HeaderTemplate::line).eq(others.iter().map(HeaderTemplate::line))
+        };
+        same(&self.set, &other.set) && same(&self.default, &other.default) && self.remove == other.remove
+    }
+}
+
 /// A field's value, perhaps with `{uuid}` in it. It may be an API key: `Debug` hides it.
 #[derive(Clone)]
 pub struct HeaderTemplate(pub Secret);
+
+impl HeaderTemplate {
+    fn line((name, value): &(String, Self)) -> (&str, &[u8]) {
+        (name, value.0.expose())
+    }
+}
 
 impl fmt::Debug for HeaderTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -169,6 +192,17 @@ pub struct Access {
     pub allow_remote: bool,
     /// Who may connect to a unix socket, by user id.
     pub uids: Option<Vec<u32>>,
+}
+
+impl Access {
+    fn is_same(&self, other: &Self) -> bool {
+        let same_key = match (&self.key, &other.key) {
+            (None, None) => true,
+            (Some(key), Some(other)) => key.matches(other.expose()),
+            _ => false,
+        };
+        same_key && (&self.hosts, &self.uids) == (&other.hosts, &other.uids)
+    }
 }
 
 /// How long things may take.

@@ -11,7 +11,7 @@ use super::url::is_path;
 use super::{Invalid, Place};
 
 /// A `[[routes]]` entry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// Where it stands.
     pub place: Place,
@@ -24,7 +24,7 @@ pub struct Route {
 }
 
 /// What happens to a request that a route is for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteAction {
     /// It is refused.
     Deny,

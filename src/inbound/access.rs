@@ -5,7 +5,8 @@
 
 mod host;
 
-use bytes::Bytes;
+use std::borrow::Cow;
+
 use http::{Method, Version};
 
 use crate::config::Access;
@@ -24,6 +25,9 @@ pub enum AccessRefusal {
     /// The request is not one that a gateway serves, or can be read in two ways.
     #[error("{0}")]
     BadRequest(&'static str),
+    /// The bank would send the token back with the rest of the request (RFC 9110, section 9.3.8).
+    #[error("TRACE would show the token: the bank sends back what it gets")]
+    Trace,
     /// The `Host` is none of ours.
     #[error("the Host is neither loopback, nor the listen address, nor among access.hosts")]
     WrongHost,
@@ -46,17 +50,17 @@ pub fn check(access: &Access, request: &Request, caller: &Caller) -> Result<(), 
 
 /// The path and query of a target, without the scheme and authority of absolute-form (RFC 9112, section 3.2); `*` as it
 /// is. `None` where the target has no such form.
-pub fn origin_form(target: &Bytes) -> Option<Bytes> {
-    if target.starts_with(b"/") || &target[..] == b"*" {
-        return Some(target.clone());
+pub fn origin_form(target: &[u8]) -> Option<Cow<'_, [u8]>> {
+    if target.starts_with(b"/") || target == b"*" {
+        return Some(Cow::Borrowed(target));
     }
     let authority = authority(target)?;
     let start = "http://".len() + authority.len();
     match target.get(start) {
-        None => Some(Bytes::from_static(b"/")),
-        Some(b'/') => Some(target.slice(start..)),
+        None => Some(Cow::Borrowed(b"/")),
+        Some(b'/') => Some(Cow::Borrowed(&target[start..])),
         // A query may follow at once; the path is then the root (RFC 9110, section 4.2.3).
-        Some(_) => Some([b"/", &target[start..]].concat().into()),
+        Some(_) => Some(Cow::Owned([b"/", &target[start..]].concat())),
     }
 }
 
@@ -103,8 +107,14 @@ fn host_of(request: &Request) -> Result<Option<Host<'_>>, AccessRefusal> {
 
 /// Origin-form, `*` with OPTIONS, or absolute-form with the authority that `Host` says too.
 fn check_target(request: &Request, host: Option<&Host<'_>>) -> Result<(), AccessRefusal> {
-    if request.method == Method::CONNECT {
+    // Methods mind case (RFC 9110, section 9.1), but the bank may not.
+    let is = |method: &str| request.method.as_str().eq_ignore_ascii_case(method);
+    if is("CONNECT") {
         return Err(AccessRefusal::BadRequest("CONNECT is for proxies, which this is not"));
+    }
+    // TRACK is another word for it.
+    if is("TRACE") || is("TRACK") {
+        return Err(AccessRefusal::Trace);
     }
     if request.target.starts_with(b"/") || (&request.target[..] == b"*" && request.method == Method::OPTIONS) {
         return Ok(());

@@ -35,6 +35,9 @@ pub enum BodyError {
     /// Nothing came, or nothing could be sent, for as long as may be.
     #[error("no byte of the body moved for {} ms", .0.as_millis())]
     Idle(std::time::Duration),
+    /// So little came that it was given up in favour of others.
+    #[error("the body came too slowly while other requests waited")]
+    TooSlow,
     /// The framing is not what RFC 9112 section 7 allows.
     #[error("the body's framing is malformed: {0}")]
     Malformed(&'static str),
@@ -44,6 +47,9 @@ pub enum BodyError {
     /// The stream was reset, or the HTTP/2 connection failed.
     #[error("the stream failed within the body")]
     Http2(#[from] h2::Error),
+    /// The HTTP/2 stream ended before its time.
+    #[error("the stream failed within the body: {0}")]
+    Stream(#[from] super::http2::StreamError),
     /// Whoever was to send the body gave up.
     #[error("the body's sender gave up")]
     Abandoned,
@@ -91,6 +97,11 @@ impl Body {
     /// Whether there is no content, not even one of length 0.
     pub fn is_absent(&self) -> bool {
         matches!(self.0, Inner::Absent)
+    }
+
+    /// Whether nobody has to be waited for: all of it is here, or there is none.
+    pub fn is_at_hand(&self) -> bool {
+        !matches!(self.0, Inner::Stream(_))
     }
 
     /// What is known of the length.

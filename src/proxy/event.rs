@@ -1,5 +1,6 @@
 //! The one event that each request leaves in the log, and the answer's body that it waits for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -33,21 +34,32 @@ pub(super) struct Event {
     complete: bool,
 }
 
+/// What is known of a request; empty where it is not.
+#[derive(Default)]
 struct RequestLine {
-    method: Method,
+    method: Option<Method>,
     path: String,
     id: String,
 }
 
 impl Event {
     pub(super) fn begin(bank: &BankName, metrics: &Arc<BankMetrics>, request: &Request) -> Self {
+        Self::with(bank, metrics, || RequestLine::of(request))
+    }
+
+    /// Something came that is no request.
+    pub(super) fn of_no_request(bank: &BankName, metrics: &Arc<BankMetrics>) -> Self {
+        Self::with(bank, metrics, RequestLine::default)
+    }
+
+    fn with(bank: &BankName, metrics: &Arc<BankMetrics>, line: impl FnOnce() -> RequestLine) -> Self {
         metrics.begun();
         let wanted = tracing::enabled!(target: "bankside::access", tracing::Level::INFO);
         Self {
             bank: bank.clone(),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
-            request: wanted.then(|| RequestLine::of(request)),
+            request: wanted.then(line),
             grant: None,
             route: String::new(),
             retried: 0,
@@ -107,16 +119,16 @@ impl Drop for Event {
             target: "bankside::access",
             bank = self.bank.as_str(),
             grant = self.grant.as_ref().map(GrantName::as_str),
-            route = Some(self.route.as_str()).filter(|route| !route.is_empty()),
-            method = request.method.as_str(),
-            path = request.path,
+            route = unless_empty(&self.route),
+            method = request.method.as_ref().map(Method::as_str),
+            path = unless_empty(&request.path),
             status = self.status.map(|status| status.as_u16()),
             kind = self.kind.map(Kind::name),
             bytes = self.bytes,
             duration_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             retried = self.retried,
             complete = self.complete,
-            request_id = request.id,
+            request_id = unless_empty(&request.id),
             "request"
         );
     }
@@ -124,11 +136,15 @@ impl Drop for Event {
 
 impl RequestLine {
     fn of(request: &Request) -> Self {
-        let target = access::origin_form(&request.target).unwrap_or_else(|| request.target.clone());
+        let target = access::origin_form(&request.target).unwrap_or(Cow::Borrowed(&request.target));
         let path = path::path_only(&target);
         let id = request.fields.get(REQUEST_ID).unwrap_or_default();
-        Self { method: request.method.clone(), path: printable(path), id: printable(id) }
+        Self { method: Some(request.method.clone()), path: printable(path), id: printable(id) }
     }
+}
+
+fn unless_empty(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Text that cannot break a log line, and cannot fill the log.

@@ -1,5 +1,6 @@
 //! Doors for the fuzz targets, which see only what is public.
 
+use bytes::Bytes;
 use http::Method;
 
 use crate::config::Bank;
@@ -18,9 +19,9 @@ pub fn rewritten(bank: &Bank, head: RequestHead, caller: &Caller) -> Option<Vec<
     let mut request = Request::new(method, target, Body::absent());
     (request.version, request.fields) = (version, fields);
     access::check(&bank.access, &request, caller).ok()?;
-    let target = access::origin_form(&request.target)?;
-    let (outgoing, body) = Rewrite::new(bank, Random::seeded(1)).rewrite(request, &target, 0);
-    let mut request = outgoing.request(body, &Token::bearer(&Secret::from("token"), 1, Timestamp::default(), None));
+    let target = Bytes::from(access::origin_form(&request.target)?.into_owned());
+    let (mut outgoing, body) = Rewrite::new(bank, Random::seeded(1)).rewrite(request, Some(target), 0);
+    let request = outgoing.with(body, &Token::bearer(&Secret::from("token"), 1, Timestamp::default(), None));
     request.fields.remove("Content-Length");
     let mut out = Vec::new();
     write_request_head(&mut out, &request.method, &request.target, &request.fields);

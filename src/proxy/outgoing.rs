@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Method;
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::{Bank, BaseUrl, HeaderRules};
-use crate::message::{Body, Fields, Interim, Request};
+use crate::message::{Body, Fields, Request};
 use crate::words::{Random, Token};
 
 use super::replay::Kept;
@@ -24,13 +23,10 @@ pub(super) struct Rewrite {
     random: Random,
 }
 
-/// A request that is ready but for its token, and that can be made more than once.
+/// A request that is ready but for its token and its body, and that can be sent more than once.
 pub(super) struct Outgoing {
-    pub(super) method: Method,
-    target: Bytes,
-    pub(super) fields: Fields,
+    request: Request,
     pub(super) kept: Kept,
-    interim: Option<UnboundedSender<Interim>>,
 }
 
 impl Rewrite {
@@ -44,11 +40,14 @@ impl Rewrite {
         }
     }
 
-    /// Rewrites a request for the bank. The body, of which up to `keep` bytes are kept, comes beside it.
-    pub(super) fn rewrite(&self, request: Request, path_and_query: &[u8], keep: usize) -> (Outgoing, Body) {
-        let mut fields = request.fields;
-        strip_hop_by_hop(&mut fields);
-        fields.retain(|name, _| !is_ours(name) && !self.rules.remove.iter().any(|removed| is(name, removed)));
+    /// Rewrites a request for the bank, with another target perhaps. The body, of which up to `keep` bytes are kept,
+    /// comes beside it.
+    pub(super) fn rewrite(&self, mut request: Request, target: Option<Bytes>, keep: usize) -> (Outgoing, Body) {
+        let fields = &mut request.fields;
+        let named = named_by_connection(fields);
+        fields.retain(|name, _| {
+            !is_of_the_hop(name, &named) && !is_ours(name) && !self.rules.remove.iter().any(|removed| is(name, removed))
+        });
         for (name, value) in &self.rules.set {
             fields.set(name, self.fill(value.0.expose()));
         }
@@ -58,16 +57,15 @@ impl Rewrite {
             }
         }
         fields.set("Host", &self.authority);
-        let target = self.target(path_and_query);
-        let (body, kept) = Kept::tee(trailers::clean(request.body, &self.removed), keep);
-        (Outgoing { method: request.method, target, fields, kept, interim: request.interim }, body)
-    }
-
-    fn target(&self, path_and_query: &[u8]) -> Bytes {
-        if self.base_path.is_empty() || path_and_query == b"*" {
-            return Bytes::copy_from_slice(path_and_query);
+        if let Some(target) = target {
+            request.target = target;
         }
-        [&self.base_path, path_and_query].concat().into()
+        if !self.base_path.is_empty() && request.target != "*" {
+            request.target = [&self.base_path[..], &request.target].concat().into();
+        }
+        let body = trailers::clean(std::mem::take(&mut request.body), &self.removed);
+        let (body, kept) = Kept::tee(body, keep);
+        (Outgoing { request, kept }, body)
     }
 
     /// Fills in `{uuid}`.
@@ -81,14 +79,19 @@ impl Rewrite {
 }
 
 impl Outgoing {
-    /// The request with this token, in place of whatever the app sent as `Authorization`.
-    pub(super) fn request(&self, body: Body, token: &Token) -> Request {
-        let mut fields = self.fields.clone();
-        fields.set("Authorization", token.authorization().expose());
-        let mut request = Request::new(self.method.clone(), self.target.clone(), body);
-        request.fields = fields;
-        request.interim.clone_from(&self.interim);
-        request
+    /// The request with this body, and with this token in place of whatever the app sent as `Authorization`.
+    pub(super) fn with(&mut self, body: Body, token: &Token) -> &mut Request {
+        self.request.fields.set("Authorization", token.authorization().expose());
+        self.request.body = body;
+        &mut self.request
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.request.method
+    }
+
+    pub(super) fn fields(&self) -> &Fields {
+        &self.request.fields
     }
 }
 
@@ -100,26 +103,28 @@ fn authority(base: &BaseUrl) -> String {
 
 /// Takes out the fields that are for one connection only (RFC 9110, section 7.6.1), those that `Connection` names too.
 pub(super) fn strip_hop_by_hop(fields: &mut Fields) {
-    let named: Vec<Vec<u8>> = fields
-        .list("Connection")
-        .filter(|option| !is(option, "close") && !is(option, "keep-alive"))
-        .map(<[u8]>::to_vec)
-        .collect();
-    fields.retain(|name, _| !is_hop_by_hop(name) && !named.iter().any(|option| option.eq_ignore_ascii_case(name)));
+    let named = named_by_connection(fields);
+    fields.retain(|name, _| !is_of_the_hop(name, &named));
 }
 
-fn is_hop_by_hop(name: &[u8]) -> bool {
-    const NAMES: [&str; 8] = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "transfer-encoding",
-        "te",
-        "upgrade",
-        "proxy-authorization",
-        "proxy-authenticate",
-    ];
-    NAMES.iter().any(|hop| is(name, hop))
+fn named_by_connection(fields: &Fields) -> Vec<Vec<u8>> {
+    let options = fields.list("Connection").filter(|option| !is(option, "close") && !is(option, "keep-alive"));
+    options.map(<[u8]>::to_vec).collect()
+}
+
+fn is_of_the_hop(name: &[u8], named: &[Vec<u8>]) -> bool {
+    // Most names have another length than any of these.
+    let is_one = match name.len() {
+        2 => is(name, "te"),
+        7 => is(name, "upgrade"),
+        10 => is(name, "connection") || is(name, "keep-alive"),
+        16 => is(name, "proxy-connection"),
+        17 => is(name, "transfer-encoding"),
+        18 => is(name, "proxy-authenticate"),
+        19 => is(name, "proxy-authorization"),
+        _ => false,
+    };
+    is_one || named.iter().any(|option| option.eq_ignore_ascii_case(name))
 }
 
 /// The app's words to the sidecar, which are no business of the bank's.
@@ -154,9 +159,9 @@ mod tests {
         for (name, value) in lines {
             request.fields.push(name, value);
         }
-        let (outgoing, body) = rewrite.rewrite(request, b"/v1/x?y", 0);
+        let (mut outgoing, body) = rewrite.rewrite(request, None, 0);
         let token = Token::bearer(&Secret::from("token"), 1, Timestamp::default(), None);
-        let request = outgoing.request(body, &token);
+        let request = outgoing.with(body, &token);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let head = std::iter::once(text(&request.target));
         head.chain(request.fields.iter().map(|(name, value)| format!("{}: {}", text(name), text(value)))).collect()

@@ -39,7 +39,7 @@ fn folded(segment: &[u8]) -> String {
 
 fn is_ambiguous_segment(segment: &[u8]) -> bool {
     is_dots(segment)
-        || !is_utf8_when_decoded(segment)
+        || !is_plain_text_when_decoded(segment)
         || segment.iter().any(|&byte| matches!(byte, b'\\' | b';' | b'#') || !byte.is_ascii_graphic())
         || segment
             .iter()
@@ -54,9 +54,32 @@ fn is_dots(segment: &[u8]) -> bool {
     !segment.is_empty() && percent_encoding::percent_decode(segment).all(|byte| matches!(byte, b'.' | b' '))
 }
 
-/// Overlong sequences (RFC 3629, section 10) are how slashes and dots got past checks.
-fn is_utf8_when_decoded(segment: &[u8]) -> bool {
-    !segment.contains(&b'%') || percent_encoding::percent_decode(segment).decode_utf8().is_ok()
+/// Overlong sequences (RFC 3629, section 10) are how slashes and dots got past checks, and so are characters that some
+/// servers turn into them.
+fn is_plain_text_when_decoded(segment: &[u8]) -> bool {
+    !segment.contains(&b'%')
+        || percent_encoding::percent_decode(segment)
+            .decode_utf8()
+            .is_ok_and(|text| text.is_ascii() || !text.chars().any(is_look_alike))
+}
+
+/// Characters that become ASCII where a server normalizes (NFKC) or fits text into an older character set: slashes,
+/// dots and percent signs of other widths, letters in other shapes. And those that cannot be seen, which some leave out.
+fn is_look_alike(char: char) -> bool {
+    matches!(char,
+        // Controls; no-break space, soft hyphen, ordinals and superscripts.
+        '\u{80}'..='\u{a0}' | '\u{aa}' | '\u{ad}' | '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{ba}'
+        // Letters above and long s; strokes that are laid over a character.
+        | '\u{17f}' | '\u{2b0}'..='\u{2b8}' | '\u{2e0}'..='\u{2e3}' | '\u{337}' | '\u{338}' | '\u{34f}' | '\u{61c}'
+        // Spaces, dots, fraction slash, superscripts and subscripts, letterlike symbols, number forms.
+        | '\u{2000}'..='\u{209f}' | '\u{2100}'..='\u{218f}'
+        // Slashes of mathematics, and what is circled.
+        | '\u{2215}' | '\u{2216}' | '\u{2460}'..='\u{24ff}' | '\u{27cb}' | '\u{27cd}' | '\u{29f5}' | '\u{29f8}' | '\u{29f9}'
+        // Ideographic space and full stop; small, half-width and full-width forms.
+        | '\u{3000}' | '\u{3002}' | '\u{fe00}'..='\u{fe0f}' | '\u{fe10}'..='\u{fe19}' | '\u{fe30}'..='\u{fe6f}'
+        | '\u{feff}' | '\u{ff00}'..='\u{ffef}'
+        // Letters of mathematics, what is enclosed, and tags.
+        | '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f1ff}' | '\u{e0000}'..='\u{e01ef}')
 }
 
 /// The octet that two hexadecimal digits stand for.
@@ -85,7 +108,17 @@ mod tests {
 
     #[test]
     fn plain_paths_are_not_ambiguous() {
-        for path in ["/", "/v1/accounts", "/v1/accounts/", "/a/b%20c", "/a:b@c", "/%C3%A4", "/.well-known/x", "/a..b"] {
+        for path in [
+            "/",
+            "/v1/accounts",
+            "/v1/accounts/",
+            "/a/b%20c",
+            "/a:b@c",
+            "/%C3%A4",
+            "/%E6%97%A5%E6%9C%AC",
+            "/.well-known/x",
+            "/a..b",
+        ] {
             assert!(!is_ambiguous(path.as_bytes()), "{path}");
         }
     }
@@ -124,6 +157,17 @@ mod tests {
             "/%c0%ae%c0%ae/a",
             "/a%e0%80%af",
             "/a%ff",
+            "/a%EF%BC%8Fb",
+            "/a%e2%88%95b",
+            "/a%E2%81%84b",
+            "/a%EF%BC%BCb",
+            "/%EF%BC%8E%EF%BC%8E/a",
+            "/%E2%80%A5/a",
+            "/a%EF%BC%852fb",
+            "/%EF%BD%90ayments",
+            "/pay%C2%ADments",
+            "/pay%E2%80%8Bments",
+            "/a%C2%85b",
         ] {
             assert!(is_ambiguous(path.as_bytes()), "{path}");
         }

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::json;
 
 use crate::config::Bank;
@@ -16,6 +17,7 @@ use crate::oauth::TokenError;
 use crate::upstream::{Failure, Progress, SendError};
 use crate::words::{GrantName, Kind};
 
+use super::hops;
 use super::limits::Overloaded;
 use super::routes::RouteRefusal;
 
@@ -54,7 +56,9 @@ struct Told {
 impl ProxyError {
     pub(super) fn kind(&self) -> Kind {
         match self {
-            Self::Malformed(_) | Self::NoPath | Self::Access(AccessRefusal::BadRequest(_)) => Kind::BadRequest,
+            Self::Malformed(_) | Self::NoPath | Self::Access(AccessRefusal::BadRequest(_) | AccessRefusal::Trace) => {
+                Kind::BadRequest
+            }
             Self::Access(AccessRefusal::WrongHost) => Kind::WrongHost,
             Self::Access(AccessRefusal::CallerRefused(_)) => Kind::CallerRefused,
             Self::Route(_) | Self::OtherGrant { .. } => Kind::RouteRefused,
@@ -77,6 +81,7 @@ impl ProxyError {
         let told = self.told(bank, grant);
         let status = match self {
             Self::Malformed(malformed) => malformed.status,
+            Self::Access(AccessRefusal::Trace) => StatusCode::METHOD_NOT_ALLOWED,
             _ => told.kind.status(),
         };
         let body = json!({
@@ -95,6 +100,9 @@ impl ProxyError {
         if told.kind == Kind::BadRequest {
             // Who sends what HTTP forbids, or what can be read in two ways, may mean something else by the next bytes, too.
             response.fields.push("Connection", "close");
+        }
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            response.fields.push("Allow", hops::METHODS);
         }
         if let Some(delay) = told.retry_after {
             response.fields.push("Retry-After", whole_seconds(delay).to_string());
@@ -131,7 +139,7 @@ impl ProxyError {
         match self {
             Self::Malformed(_)
             | Self::NoPath
-            | Self::Access(AccessRefusal::BadRequest(_))
+            | Self::Access(AccessRefusal::BadRequest(_) | AccessRefusal::Trace)
             | Self::NotAGrantName
             | Self::Token(TokenError::UnknownGrant) => "http_request_error",
             Self::Access(_) | Self::Route(_) | Self::OtherGrant { .. } => "http_request_denied",
@@ -159,6 +167,9 @@ impl ProxyError {
             Self::Malformed(_) | Self::NoPath | Self::Access(AccessRefusal::BadRequest(_)) => {
                 "Send a request that follows RFC 9112, with one Host and a target in origin-form".into()
             }
+            Self::Access(AccessRefusal::Trace) => {
+                "Send another method: none that a bank answers with the request".into()
+            }
             Self::Access(AccessRefusal::WrongHost) => {
                 format!("Use localhost or the listen address, or name the host in hosts of [banks.{bank}.access]")
             }
@@ -168,10 +179,18 @@ impl ProxyError {
             Self::Route(RouteRefusal::Ambiguous) => {
                 "Send the path in its plain form: no dot segments, empty segments, or needless escapes".into()
             }
+            Self::Route(RouteRefusal::Overridden) => {
+                "Send the method and path that you mean, without fields or parameters that name others".into()
+            }
             Self::Route(_) => format!("Allow it with a [[banks.{bank}.routes]] entry, or send another request"),
             Self::OtherGrant { .. } => "Leave Bankside-Grant out: this path's route names its grant".into(),
             Self::NotAGrantName => "Give Bankside-Grant the name of a grant: letters, digits and -_.:@+".into(),
-            Self::Overloaded(_) => format!("Try again later, or raise in_flight or queue in [banks.{bank}.limits]"),
+            Self::Overloaded(Overloaded::InFlight(_)) => {
+                format!("Try again later, or raise in_flight or queue in [banks.{bank}.limits]")
+            }
+            Self::Overloaded(Overloaded::Uploads(_)) => {
+                format!("Send the body with the head, or raise connections or queue in [banks.{bank}.limits]")
+            }
             Self::Token(TokenError::UnknownGrant) => format!("Configure the grant under [banks.{bank}.grants]"),
             Self::Token(TokenError::NeedsAuthorization) => {
                 let grant = grant.filter(|grant| **grant != GrantName::default());

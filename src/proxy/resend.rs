@@ -82,6 +82,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::message::http2::{Reason, Scope, Side, StreamError};
+
+    const REFUSED: StreamError = StreamError { scope: Scope::Stream, by: Side::Peer, reason: Reason::REFUSED_STREAM };
 
     fn closed(progress: Progress) -> SendError {
         SendError { failure: Failure::Closed(io::ErrorKind::ConnectionReset.into()), progress }
@@ -111,7 +114,7 @@ mod tests {
     fn the_decision_is_the_rule_in_every_case() {
         let failures: [(fn() -> Failure, bool); 12] = [
             (|| Failure::Closed(io::ErrorKind::ConnectionReset.into()), true),
-            (|| Failure::Http2(h2::Error::from(h2::Reason::REFUSED_STREAM)), true),
+            (|| Failure::Http2(REFUSED), true),
             (|| Failure::Dns(io::ErrorKind::NotFound.into()), false),
             (|| Failure::Connect(io::ErrorKind::ConnectionRefused.into()), false),
             (|| Failure::ConnectTimeout(Duration::ZERO), false),

@@ -7,14 +7,17 @@ use http::Method;
 
 use crate::config::Bank;
 use crate::config::route::{PathPattern, Route, RouteAction, Segment};
+use crate::message::Fields;
 use crate::words::GrantName;
 
-use super::path;
+use super::{overrides, path};
 
 /// A bank's routes.
 #[derive(Clone, Debug)]
 pub struct Routes {
     bank: Arc<Bank>,
+    /// Whether any of them is for certain methods only.
+    depend_on_method: bool,
 }
 
 /// What a request that may pass is given.
@@ -39,12 +42,22 @@ pub(super) enum RouteRefusal {
     Denied,
     #[error("the path can be read in more than one way, and routes depend on it")]
     Ambiguous,
+    #[error("the request names another method or path beside its own, and routes depend on it")]
+    Overridden,
 }
 
 impl Routes {
     /// The routes of this bank.
     pub fn new(bank: Arc<Bank>) -> Self {
-        Self { bank }
+        let depend_on_method = bank.routes.iter().any(|route| route.methods.is_some());
+        Self { bank, depend_on_method }
+    }
+
+    /// Refuses what the bank could take for a request with another method or path than the routes look at.
+    pub(super) fn check_overrides(&self, fields: &Fields, path_and_query: &[u8]) -> Result<(), RouteRefusal> {
+        let is_overridden = !self.bank.routes.is_empty()
+            && (overrides::of_path(fields) || (self.depend_on_method && overrides::of_method(fields, path_and_query)));
+        if is_overridden { Err(RouteRefusal::Overridden) } else { Ok(()) }
     }
 
     /// What a request with this method and path (without query) is given.

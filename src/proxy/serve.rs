@@ -1,9 +1,10 @@
 //! The way of a request.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -13,7 +14,7 @@ use crate::message::{Body, Request, Response};
 use crate::oauth::Tokens;
 use crate::telemetry::BankMetrics;
 use crate::upstream::{Client, Progress, SendError};
-use crate::words::{GrantName, Kind, Random, Token};
+use crate::words::{GrantName, Random, Token};
 
 use super::event::Event;
 use super::limits::InFlight;
@@ -21,7 +22,7 @@ use super::outgoing::{Outgoing, Rewrite};
 use super::problem::ProxyError;
 use super::resend::{self, Attempt, Past, Resend};
 use super::routes::{Passage, Routes};
-use super::{incoming, path};
+use super::{hops, incoming, path};
 
 /// One bank as one worker serves it: a [`Service`] for the door. Clones serve alike, also after [`Proxy::replace`].
 #[derive(Clone)]
@@ -40,6 +41,17 @@ pub struct Shared {
     pub metrics: Arc<BankMetrics>,
     /// Where `{uuid}` comes from.
     pub random: Random,
+}
+
+/// What a request that may pass is given.
+struct Verdict {
+    /// The path and query, where it is not the request's target as it is.
+    target: Option<Bytes>,
+    grant: GrantName,
+    /// The route's response timeout.
+    timeout: Option<Duration>,
+    /// Whether the route allows sending it once more although it may have arrived.
+    replay: bool,
 }
 
 struct Parts {
@@ -66,17 +78,16 @@ impl Service for Proxy {
     async fn call(&self, request: Request, caller: &Caller) -> Response {
         let parts = self.0.load_full();
         let mut event = Event::begin(&parts.shared.bank.name, &parts.shared.metrics, &request);
-        match parts.pass(request, caller, &self.0, &mut event).await {
-            Ok((answer, place)) => event.until_end_of(answer, Some(place)),
+        match Parts::pass(Arc::clone(&parts), request, caller, &self.0, &mut event).await {
+            Ok((answer, place)) => event.until_end_of(answer, place),
             Err(error) => parts.tell(&error, event),
         }
     }
 
     fn refuse(&self, malformed: &Malformed, _: &Caller) -> Response {
         let parts = self.0.load();
-        let answer = ProxyError::from(malformed.clone()).answer(&parts.shared.bank, None);
-        parts.shared.metrics.answered(answer.status, Some(Kind::BadRequest));
-        answer
+        let event = Event::of_no_request(&parts.shared.bank.name, &parts.shared.metrics);
+        parts.tell(&malformed.clone().into(), event)
     }
 }
 
@@ -89,52 +100,55 @@ impl Parts {
 
     /// A request's way to the bank and back. The place it takes is held to the end of the answer's body.
     async fn pass(
-        &self,
-        request: Request,
+        mut parts: Arc<Self>,
+        mut request: Request,
         caller: &Caller,
         newest: &ArcSwap<Self>,
         event: &mut Event,
-    ) -> Result<(Response, OwnedSemaphorePermit), ProxyError> {
-        access::check(&self.shared.bank.access, &request, caller)?;
+    ) -> Result<(Response, Option<OwnedSemaphorePermit>), ProxyError> {
+        let mut verdict = parts.judge(&request, caller, event)?;
+        if hops::ends_here(&mut request) {
+            return Ok((hops::answer(), None));
+        }
+        let place = parts.shared.in_flight.enter(&mut request, &parts.shared.metrics).await?;
+        let token = loop {
+            let token = parts.shared.tokens.get(&verdict.grant).await?;
+            let newest = newest.load();
+            if Arc::ptr_eq(&parts, &newest) {
+                break token;
+            }
+            // The rules have changed while it waited. What judges it is what sends it.
+            parts = Arc::clone(&newest);
+            verdict = parts.judge(&request, caller, event)?;
+        };
+        let host = request.fields.get("Host").map(<[u8]>::to_vec);
+        let (mut outgoing, body) =
+            parts.rewrite.rewrite(request, verdict.target.take(), parts.shared.bank.limits.replay_body);
+        let body = event.count(body);
+        event.identify(outgoing.fields(), &parts.shared.random);
+
+        let mut past = Past::default();
+        let answer = parts.send(&mut outgoing, body, &token, &verdict, &mut past, event).await?;
+        let mut answer =
+            parts.once_more_if_unauthorized(answer, &mut outgoing, &token, &verdict, past, newest, event).await?;
+        incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
+        Ok((answer, Some(place)))
+    }
+
+    /// Whether a request may go to the bank, and how.
+    fn judge(&self, request: &Request, caller: &Caller, event: &mut Event) -> Result<Verdict, ProxyError> {
+        access::check(&self.shared.bank.access, request, caller)?;
         let target = access::origin_form(&request.target).ok_or(ProxyError::NoPath)?;
+        self.routes.check_overrides(&request.fields, &target)?;
         let passage = self.routes.find(&request.method, path::path_only(&target))?;
-        let grant = grant_of(&request, &passage)?;
+        let grant = grant_of(request, &passage)?;
         event.grant = Some(grant.clone());
         if event.is_wanted() {
             passage.route.clone_into(&mut event.route);
         }
-
-        let place = self.shared.in_flight.enter(&self.shared.metrics).await?;
-        let (parts, token) = Self::token(newest, &grant).await?;
-        let host = request.fields.get("Host").map(<[u8]>::to_vec);
-        let (outgoing, body) = parts.rewrite.rewrite(request, &target, parts.shared.bank.limits.replay_body);
-        let body = event.count(body);
-        event.identify(&outgoing.fields, &self.shared.random);
-
-        let mut past = Past::default();
-        let answer = parts.send(&outgoing, body, &token, &passage, &mut past, event).await?;
-        // A token that the bank has bound to a former certificate is replaced under the newest one.
-        let parts = newest.load_full().if_for_the_same_bank_as(parts);
-        let mut answer =
-            parts.once_more_if_unauthorized(answer, &outgoing, &grant, &token, &passage, past, event).await?;
-        incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
-        Ok((answer, place))
-    }
-
-    /// The grant's token, with what it is to be sent by: after a wait, that may be newer than what the request began with.
-    async fn token(newest: &ArcSwap<Self>, grant: &GrantName) -> Result<(Arc<Self>, Arc<Token>), ProxyError> {
-        loop {
-            let parts = newest.load_full();
-            let token = parts.shared.tokens.get(grant).await?;
-            if Arc::ptr_eq(&parts, &newest.load()) {
-                return Ok((parts, token));
-            }
-        }
-    }
-
-    /// These, or `former` if requests that were made for that one must not go out by these.
-    fn if_for_the_same_bank_as(self: Arc<Self>, former: Arc<Self>) -> Arc<Self> {
-        if self.shared.bank.base_url == former.shared.bank.base_url { self } else { former }
+        let (timeout, replay) = (passage.timeout, passage.replay);
+        let target = (*target != *request.target).then(|| target.into_owned().into());
+        Ok(Verdict { target, grant, timeout, replay })
     }
 
     /// A 401 for a token that is not the best one, or that can be renewed: the request goes once more, never a third time.
@@ -142,11 +156,11 @@ impl Parts {
     async fn once_more_if_unauthorized(
         &self,
         answer: Response,
-        outgoing: &Outgoing,
-        grant: &GrantName,
+        outgoing: &mut Outgoing,
         sent: &Token,
-        passage: &Passage<'_>,
+        verdict: &Verdict,
         mut past: Past,
+        newest: &ArcSwap<Self>,
         event: &mut Event,
     ) -> Result<Response, ProxyError> {
         if answer.status != StatusCode::UNAUTHORIZED {
@@ -158,14 +172,17 @@ impl Parts {
         let Some(body) = outgoing.kept.again() else {
             return Ok(answer);
         };
-        let Some(better) = self.shared.tokens.after_unauthorized(grant, sent, says_insufficient_scope(&answer)).await
-        else {
+        // A token that the bank has bound to a former certificate is replaced under the newest one.
+        let newest = newest.load_full();
+        let by = if newest.shared.bank.handles_requests_like(&self.shared.bank) { &*newest } else { self };
+        let lacks_scope = says_insufficient_scope(&answer);
+        let Some(better) = by.shared.tokens.after_unauthorized(&verdict.grant, sent, lacks_scope).await else {
             return Ok(answer);
         };
         drop(answer);
         event.retried += 1;
         past.was_answered = true;
-        let answer = self.send(outgoing, body, &better, passage, &mut past, event).await?;
+        let answer = by.send(outgoing, body, &better, verdict, &mut past, event).await?;
         if answer.status.is_success() {
             better.mark_accepted();
         }
@@ -175,18 +192,18 @@ impl Parts {
     /// Sends a request; once more where its connection died and that is safe.
     async fn send(
         &self,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
         mut body: Body,
         token: &Token,
-        passage: &Passage<'_>,
+        verdict: &Verdict,
         past: &mut Past,
         event: &mut Event,
     ) -> Result<Response, SendError> {
-        let timeout = passage.timeout.unwrap_or(self.shared.bank.timeouts.response);
+        let timeout = verdict.timeout.unwrap_or(self.shared.bank.timeouts.response);
         let mut sent = 1;
         loop {
             let sent_at = Instant::now();
-            let error = match self.client.send(outgoing.request(body, token), timeout).await {
+            let error = match self.client.exchange(outgoing.with(body, token), timeout).await {
                 Ok(answer) => {
                     self.shared.metrics.bank_answered(sent_at);
                     return Ok(answer);
@@ -195,9 +212,9 @@ impl Parts {
             };
             let again = outgoing.kept.again();
             let attempt = Attempt {
-                method: &outgoing.method,
+                method: outgoing.method(),
                 body_kept: again.is_some(),
-                route_replay: passage.replay,
+                route_replay: verdict.replay,
                 sent,
                 may_have_arrived_before: past.may_have_arrived,
             };

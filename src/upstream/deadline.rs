@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The end of a wait. To move it later costs a look at the clock; the timer is armed anew only when it fires too early.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Deadline {
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,

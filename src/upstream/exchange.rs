@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::message::Request;
-
 use super::{Failure, Progress, SendError};
 
 /// How long things may take.
@@ -20,8 +18,8 @@ pub(super) struct Patience {
 pub(super) struct Broken {
     pub(super) failure: Failure,
     pub(super) progress: Progress,
-    /// The request, whole, if another connection can carry it as if nothing had been.
-    pub(super) unsent: Option<Box<Request>>,
+    /// Whether the request is whole, and another connection can carry it as if nothing had been.
+    pub(super) is_whole: bool,
 }
 
 impl From<Broken> for SendError {

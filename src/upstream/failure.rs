@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::message::BodyError;
+use crate::message::http2::StreamError;
 
 /// Why there is no answer, and whether the bank may have seen the request.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +61,7 @@ pub enum Failure {
     Malformed(&'static str),
     /// The HTTP/2 stream or connection failed.
     #[error("HTTP/2 to the bank failed: {0}")]
-    Http2(#[source] h2::Error),
+    Http2(#[source] StreamError),
     /// The app's body ended before its end.
     #[error("the request's body failed: {0}")]
     RequestBody(#[source] BodyError),
@@ -92,7 +93,7 @@ impl Failure {
         }
     }
 
-    /// This failure of a connection attempt once more, for another of those who waited for it.
+    /// This failure of a connection once more, for another of those whom it concerns.
     pub(super) fn for_another(&self) -> Self {
         match self {
             Self::Dns(error) => Self::Dns(same_error(error)),
@@ -103,6 +104,8 @@ impl Failure {
             Self::Saturated(patience) => Self::Saturated(*patience),
             Self::Connect(error) => Self::Connect(same_error(error)),
             Self::Closed(error) => Self::Closed(same_error(error)),
+            Self::Http2(error) => Self::Http2(*error),
+            Self::Malformed(reason) => Self::Malformed(reason),
             other => Self::Connect(io::Error::other(other.to_string())),
         }
     }

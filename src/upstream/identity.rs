@@ -80,6 +80,16 @@ impl Identity {
         &self.facts().fingerprint
     }
 
+    /// Whether banks see the same in both. The key is the one that the leaf was made for. What lies in an HSM may have
+    /// another way there, so it is never taken for the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        #[cfg(feature = "pkcs11")]
+        if self.handshakes.is_some() || other.handshakes.is_some() {
+            return false;
+        }
+        self.key.cert == other.key.cert
+    }
+
     /// Where its handshakes run, if not where they are asked for: with a key in an HSM, signing takes time.
     #[cfg(feature = "pkcs11")]
     pub(super) fn handshakes(&self) -> Option<&Arc<Handshakes>> {

@@ -62,7 +62,7 @@ impl ConnectionLimit {
     }
 
     /// How many requests wait for a permit.
-    pub(super) fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 

@@ -142,7 +142,7 @@ impl Pool {
     }
 
     /// An HTTP/2 connection is not to be used any more; `failure` if it never was of use.
-    pub(super) fn forget(&self, connection: &http2::Status, failure: Option<&Failure>) {
+    pub(super) fn forget(&self, connection: &http2::Connection, failure: Option<&Failure>) {
         let mut state = self.state();
         state.multiplexed.retain(|handle| !handle.is(connection));
         if let Some(failure) = failure {

@@ -27,6 +27,7 @@ pub struct TlsClient {
     identity: Option<Identity>,
     /// Whom we trust.
     roots: Arc<RootCertStore>,
+    min_version: TlsVersion,
     life: Life,
 }
 
@@ -67,7 +68,22 @@ impl TlsClient {
         let config = client_config(tls, Arc::clone(&roots), identity.as_ref()).map_err(|error| {
             vec![Problem::error(&tls.place, format!("TLS cannot be set up: {error}"), "see tls.min_version")]
         })?;
-        Ok(Self { config: Arc::new(config), server_name, identity, roots, life: Life::default() })
+        let (config, min_version, life) = (Arc::new(config), tls.min_version, Life::default());
+        Ok(Self { config, server_name, identity, roots, min_version, life })
+    }
+
+    /// Whether its connections are like those of `other`: the same identity, trust, versions and protocols.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let is_same_identity = match (&self.identity, &other.identity) {
+            (Some(own), Some(other)) => own.is_like(other),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same_identity
+            && self.server_name == other.server_name
+            && self.min_version == other.min_version
+            && self.config.alpn_protocols == other.config.alpn_protocols
+            && self.roots.roots == other.roots.roots
     }
 
     /// Who we are to this bank, if we say so at all.
@@ -102,6 +118,7 @@ impl TlsClient {
             server_name: self.server_name.clone(),
             identity: self.identity.clone(),
             roots: Arc::clone(&self.roots),
+            min_version: self.min_version,
             life: Life::default(),
         }
     }
@@ -189,7 +206,7 @@ fn alpn_name(protocol: Alpn) -> &'static [u8] {
 
 #[cfg(test)]
 mod tests {
-    use crate::certificate::pki::Authority;
+    use crate::certificate::pki::{self, Authority};
     use crate::upstream::tls_bank::{file, pem_identity, trusting};
 
     use super::*;
@@ -203,6 +220,32 @@ mod tests {
         let problems = TlsClient::new(&tls, Some(&identity), &mut Vec::new()).expect_err("problems");
         let places: Vec<_> = problems.iter().map(|problem| &*problem.place.key).collect();
         assert_eq!(places, ["one.pem", "two.pem", "banks.examplebank.tls", "qwac.pem"]);
+    }
+
+    #[test]
+    fn clients_are_alike_as_long_as_nothing_of_their_connections_has_changed() {
+        let (root, holder) = (Authority::new("Bank Root"), Authority::new("QWACs"));
+        let [one, other] = [(); 2].map(|()| holder.issue(&pki::qwac(), pki::Kind::P256));
+        let client = |tls: &config::Tls, leaf: &pki::Issued| {
+            let identity = pem_identity(&leaf.pem, &leaf.key_pem, None);
+            TlsClient::new(tls, Some(&identity), &mut Vec::new()).expect("a client")
+        };
+        let tls = trusting(&root);
+        let first = client(&tls, &one);
+        assert!(first.is_like(&client(&tls, &one)));
+        assert!(!first.is_like(&client(&tls, &other)), "another certificate");
+        assert!(!first.is_like(&TlsClient::new(&tls, None, &mut Vec::new()).expect("a client")), "none");
+        let changes: [&dyn Fn(&mut config::Tls); 4] = [
+            &|tls| tls.ca = trusting(&Authority::new("Bank Root")).ca,
+            &|tls| tls.min_version = TlsVersion::Tls13,
+            &|tls| tls.alpn.reverse(),
+            &|tls| tls.server_name = Some("another.example".to_owned()),
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut tls = tls.clone();
+            change(&mut tls);
+            assert!(!first.is_like(&client(&tls, &one)), "change {number}");
+        }
     }
 
     #[test]

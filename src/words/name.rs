@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Why a text is no name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +80,9 @@ name!(
 impl Default for GrantName {
     /// The grant that a request uses when nothing names another one.
     fn default() -> Self {
-        Self("default".into())
+        // Most requests ask for it.
+        static DEFAULT: LazyLock<GrantName> = LazyLock::new(|| GrantName("default".into()));
+        DEFAULT.clone()
     }
 }
 

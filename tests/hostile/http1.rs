@@ -503,6 +503,14 @@ pub(crate) const ROWS: &[Row] = &[
         Refused(400),
     ),
     Row("CONNECT to this authority", "CONNECT localhost:80 HTTP/1.1¶Host: localhost:80¶¶", Refused(400)),
+    Row("CONNECT in small letters", "connect /row HTTP/1.1¶Host: localhost¶¶", Refused(400)),
+    // Methods that would show the token.
+    Row("TRACE", "TRACE /row HTTP/1.1¶Host: localhost¶¶", Refused(405)),
+    Row("TRACE in small letters", "trace /row HTTP/1.1¶Host: localhost¶¶", Refused(405)),
+    Row("TRACE that may go no further", "TRACE /row HTTP/1.1¶Host: localhost¶Max-Forwards: 0¶¶", Refused(405)),
+    Row("TRACE with a body", "TRACE /row HTTP/1.1¶Host: localhost¶Content-Length: 5¶¶hello", Refused(405)),
+    Row("TRACE of the server as a whole", "TRACE * HTTP/1.1¶Host: localhost¶¶", Refused(405)),
+    Row("TRACK", "TRACK /row HTTP/1.1¶Host: localhost¶¶", Refused(405)),
     Row("CONNECT with a path", "CONNECT /row HTTP/1.1¶Host: localhost¶¶", Refused(400)),
     Row(
         "CONNECT with a body",

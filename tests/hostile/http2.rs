@@ -75,6 +75,8 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row("a method with a space", &[Head(&[(":method", "GET /smuggled HTTP/1.1\r\n"), S, A, P], true)], Reset),
     Row("an empty method", &[Head(&[(":method", ""), S, A, P], true)], Reset),
+    Row("TRACE", &[Head(&[(":method", "TRACE"), S, A, P], true)], Refused(405)),
+    Row("TRACE in small letters", &[Head(&[(":method", "trace"), S, A, P], true)], Refused(405)),
     Row("CONNECT", &[Head(&[(":method", "CONNECT"), A], false)], Refused(400)),
     Row("CONNECT with a path", &[Head(&[(":method", "CONNECT"), S, A, P], false)], Broken),
     Row("extended CONNECT", &[Head(&[(":method", "CONNECT"), (":protocol", "websocket"), S, A, P], false)], Broken),

@@ -26,9 +26,7 @@ impl<'a> Host<'a> {
         let end = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
         let (name, port) = (&value[..end], port(&value[end..])?);
         let name = name.strip_suffix(b".").unwrap_or(name);
-        if name.is_empty()
-            || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte))
-        {
+        if name.is_empty() || !name.iter().all(|byte| is_of_name(*byte)) {
             return None;
         }
         let address = std::str::from_utf8(name).ok().and_then(|name| name.parse::<Ipv4Addr>().ok());
@@ -62,6 +60,12 @@ impl<'a> Host<'a> {
             _ => false,
         }
     }
+}
+
+/// Letters, digits and marks (RFC 3986, section 3.2.2).
+fn is_of_name(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'
+        | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 /// With the port, for which 80 need not be written.

@@ -27,6 +27,7 @@ fn judge(
     match check(access, &request, caller) {
         Ok(()) => "ok",
         Err(AccessRefusal::BadRequest(_)) => "bad",
+        Err(AccessRefusal::Trace) => "trace",
         Err(AccessRefusal::WrongHost) => "host",
         Err(AccessRefusal::CallerRefused(_)) => "caller",
     }
@@ -34,6 +35,14 @@ fn judge(
 
 fn get(lines: &[(&str, &str)]) -> &'static str {
     judge(&Access::default(), &tcp(), Method::GET, "/", lines)
+}
+
+#[test]
+fn what_would_come_back_with_the_token_is_refused_in_any_case_of_its_letters() {
+    for (method, verdict) in [("TRACE", "trace"), ("Trace", "trace"), ("TRACK", "trace"), ("TRACES", "ok")] {
+        let method = Method::from_bytes(method.as_bytes()).unwrap();
+        assert_eq!(judge(&Access::default(), &tcp(), method, "/", &[("Host", "localhost")]), verdict);
+    }
 }
 
 #[test]
@@ -147,7 +156,7 @@ fn absolute_targets_become_paths() {
         ("h:1", None),
     ];
     for (target, expected) in table {
-        let path = origin_form(&Bytes::from_static(target.as_bytes()));
+        let path = origin_form(target.as_bytes());
         assert_eq!(path.as_deref(), expected.map(str::as_bytes), "{target}");
     }
 }

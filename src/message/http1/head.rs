@@ -13,7 +13,7 @@ use super::ParseError;
 /// How many field lines are looked at; [`HeadLimits::fields`] can only be stricter.
 const MOST_FIELDS: usize = 128;
 /// Room that a parsed field section keeps for lines that are added to it.
-const SPARE_BYTES: usize = 512;
+const SPARE_BYTES: usize = 1536;
 const SPARE_LINES: usize = 8;
 
 /// How large a head may be.

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::upstream::connect::BankStream;
+use crate::upstream::deadline::Deadline;
 use crate::upstream::limit::Permit;
 use crate::upstream::pool::Pool;
 use crate::upstream::wire::Written;
@@ -24,6 +25,9 @@ pub(in crate::upstream) struct Connection {
     pub(super) read: BytesMut,
     /// Room for the next request's head.
     write: Vec<u8>,
+    /// The end of what is waited for. It stays from request to request, since to arm a timer costs more than to let
+    /// it fire for nothing.
+    pub(super) deadline: Deadline,
     is_reused: bool,
     pool: Weak<Pool>,
     _permit: Permit,
@@ -33,7 +37,8 @@ impl Connection {
     /// A connection that has carried nothing yet.
     pub(in crate::upstream) fn new(stream: BankStream, permit: Permit, pool: &Arc<Pool>) -> Box<Self> {
         let (read, write) = (BytesMut::new(), Vec::new());
-        Box::new(Self { stream, read, write, is_reused: false, pool: Arc::downgrade(pool), _permit: permit })
+        let (deadline, pool) = (Deadline::never(), Arc::downgrade(pool));
+        Box::new(Self { stream, read, write, deadline, is_reused: false, pool, _permit: permit })
     }
 
     /// Whether an idle connection can carry a request: it has not closed, and says nothing unasked. Session tickets are
@@ -57,6 +62,7 @@ impl Connection {
     pub(in crate::upstream) fn rest(&mut self) {
         self.read = BytesMut::new();
         self.write = Vec::new();
+        self.deadline = Deadline::never();
     }
 
     /// Closes an idle connection politely: the alert `close_notify` goes first, if the socket takes it at once.
@@ -73,6 +79,7 @@ impl Connection {
                 self.write = write;
                 self.write.clear();
             }
+            self.deadline.stop();
             pool.take_back(self);
         }
     }

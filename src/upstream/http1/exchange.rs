@@ -9,7 +9,6 @@ use http::{StatusCode, Version};
 use crate::message::http1::{HeadLimits, HeadScan, ResponseHead, parse_response_head, persists, response_framing};
 use crate::message::{BodyError, Interim, Request, Response};
 use crate::upstream::connect::refusal;
-use crate::upstream::deadline::Deadline;
 use crate::upstream::exchange::{Broken, Patience};
 use crate::upstream::{Failure, Progress};
 
@@ -36,7 +35,7 @@ pub(super) enum Upload {
 /// while the answer's is read. If this future is dropped, the connection closes.
 pub(in crate::upstream) async fn exchange(
     connection: Box<Connection>,
-    request: Request,
+    request: &mut Request,
     patience: Patience,
 ) -> Result<Response, Broken> {
     let mut exchange = Exchange::new(connection, request, patience);
@@ -63,9 +62,9 @@ async fn stand_back() {
     .await;
 }
 
-struct Exchange {
+struct Exchange<'a> {
     /// Without its body, which is in the upload.
-    request: Request,
+    request: &'a mut Request,
     connection: Box<Connection>,
     upload: Upload,
     /// Why nothing more can be sent. The bank may have answered all the same.
@@ -75,13 +74,12 @@ struct Exchange {
     scan: HeadScan,
     interim: usize,
     patience: Patience,
-    deadline: Deadline,
 }
 
-impl Exchange {
-    fn new(mut connection: Box<Connection>, mut request: Request, patience: Patience) -> Self {
+impl<'a> Exchange<'a> {
+    fn new(mut connection: Box<Connection>, request: &'a mut Request, patience: Patience) -> Self {
         Self {
-            upload: Upload::Going(Outgoing::new(&mut request, connection.take_write_buffer())),
+            upload: Upload::Going(Outgoing::new(request, connection.take_write_buffer())),
             request,
             write_error: None,
             written: connection.written().get(),
@@ -89,7 +87,6 @@ impl Exchange {
             scan: HeadScan::default(),
             interim: 0,
             patience,
-            deadline: Deadline::never(),
         }
     }
 
@@ -103,7 +100,7 @@ impl Exchange {
         {
             return Poll::Ready(Err(Failure::Closed(error)));
         }
-        ready!(self.deadline.poll(cx));
+        ready!(self.connection.deadline.poll(cx));
         Poll::Ready(Err(self.timed_out()))
     }
 
@@ -118,15 +115,15 @@ impl Exchange {
                 if let Upload::Going(outgoing) = std::mem::replace(&mut self.upload, Upload::GivenUp) {
                     self.upload = Upload::Done(outgoing.into_buffer());
                 }
-                self.deadline.set(self.patience.response);
+                self.connection.deadline.set(self.patience.response);
             }
             Poll::Ready(Err(outgoing::Broken::Body(error))) => return Err(Failure::RequestBody(error)),
             Poll::Ready(Err(outgoing::Broken::Write(error))) => {
                 self.write_error = Some(error);
-                self.deadline.set(self.patience.response);
+                self.connection.deadline.set(self.patience.response);
             }
-            Poll::Pending if outgoing.has_moved() => self.deadline.set(self.patience.idle),
-            Poll::Pending => self.deadline.start(self.patience.idle),
+            Poll::Pending if outgoing.has_moved() => self.connection.deadline.set(self.patience.idle),
+            Poll::Pending => self.connection.deadline.start(self.patience.idle),
         }
         Ok(())
     }
@@ -168,7 +165,7 @@ impl Exchange {
             Ok(framing) => framing,
             Err(error) => {
                 let failure = Failure::Malformed(error.reason());
-                return Err(Broken { failure, progress: Progress::MayHaveArrived, unsent: None });
+                return Err(Broken { failure, progress: Progress::MayHaveArrived, is_whole: false });
             }
         };
         let persists = persists(head.version, &head.fields) && persists(Version::HTTP_11, &self.request.fields);
@@ -180,15 +177,16 @@ impl Exchange {
 
     fn into_broken(mut self, failure: Failure) -> Broken {
         if !self.is_untouched() {
-            return Broken { failure, progress: Progress::MayHaveArrived, unsent: None };
+            return Broken { failure, progress: Progress::MayHaveArrived, is_whole: false };
         }
         let is_dead = matches!(failure, Failure::Closed(_));
         let body = match &mut self.upload {
             Upload::Going(outgoing) if is_dead && self.connection.is_reused() => outgoing.take_body(),
             _ => None,
         };
-        let unsent = body.map(|body| Box::new(Request { body, ..self.request }));
-        Broken { failure, progress: Progress::NothingSent, unsent }
+        let is_whole = body.is_some();
+        self.request.body = body.unwrap_or_default();
+        Broken { failure, progress: Progress::NothingSent, is_whole }
     }
 
     /// Whether no byte of the request has left.

@@ -1,61 +1,64 @@
 //! The body of an answer as it streams, and with it what is left of the request.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::{Reason, RecvStream};
-use http::{HeaderMap, Method, header};
+use http::Method;
 
 use crate::message::http1::framing::{is_forbidden_trailer, may_have_content};
-use crate::message::{Body, BodyError, BodyStream, Fields, Frame, Response, Size};
-use crate::upstream::deadline::Deadline;
+use crate::message::{Body, BodyError, BodyStream, Frame, Response, Size};
+use crate::upstream::Failure;
 
-use super::connection::{Lease, Status};
-use super::head;
+use super::connection::Connection;
+use super::exchange::Place;
+use super::head::Head;
+use super::machine::Part;
 use super::outgoing::Outgoing;
 
-/// The answer. Mostly its content has come together with the head: then the stream is done with here.
-pub(super) fn begin(
-    lease: Lease,
-    upload: Option<Outgoing>,
-    method: &Method,
-    response: http::Response<RecvStream>,
-    idle: Duration,
-) -> Response {
-    let (parts, stream) = response.into_parts();
-    let mut answer = head::response(parts.status, &parts.headers);
-    if method == Method::HEAD || !may_have_content(parts.status) {
-        return answer;
+/// An answer that has come as a whole, with its content if there is any.
+pub(super) fn whole(method: &Method, head: Head, content: Option<Bytes>) -> Response {
+    let has_content = may_have_one(method, &head);
+    let mut answer = response(head);
+    if has_content {
+        answer.body = Body::full(content.unwrap_or_default());
     }
-    if stream.is_end_stream() {
-        answer.body = Body::full("");
-        return answer;
-    }
-    let size = size(&parts.headers);
-    let hold = Hold::new(lease.status());
-    let mut under_way = UnderWay { stream, upload, hold, _lease: lease };
-    let ahead = match under_way.poll_data(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(Some(Frame::Data(content)))) if under_way.is_whole(&content, size) => {
-            answer.body = Body::full(content);
-            return answer;
-        }
-        Poll::Ready(part) => Some(part),
-        // Whoever reads asks again.
-        Poll::Pending => None,
-    };
-    let deadline = Deadline::never();
-    let streaming = Answer { under_way: Some(under_way), ahead, size, idle, deadline, is_in_trailers: false };
-    answer.body = Body::stream(streaming);
     answer
 }
 
+/// An answer whose content is yet to come, or to be read.
+pub(super) fn begin(place: Place, upload: Option<Outgoing>, method: &Method, head: Head, idle: Duration) -> Response {
+    if !may_have_one(method, &head) {
+        return response(head);
+    }
+    if place.machine().is_read(place.id()) {
+        return whole(method, head, None);
+    }
+    let size = size(&head);
+    let mut answer = response(head);
+    let hold = Hold::new(place.connection());
+    let mut place = place;
+    place.deadline.stop();
+    let under_way = Some(UnderWay { hold, upload, place });
+    answer.body = Body::stream(Answer { under_way, size, idle });
+    answer
+}
+
+/// HTTP/2 has no reason phrase; apps that speak HTTP/1.1 are used to the usual one.
+fn response(head: Head) -> Response {
+    Response { version: http::Version::HTTP_2, fields: head.fields, ..Response::new(head.status, Body::absent()) }
+}
+
+fn may_have_one(method: &Method, head: &Head) -> bool {
+    method != Method::HEAD && may_have_content(head.status)
+}
+
 /// What the bank said of the length. With trailers there is more to come than a length tells.
-fn size(headers: &HeaderMap) -> Size {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+fn size(head: &Head) -> Size {
+    let length = head.fields.get("content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
     match length {
-        Some(length) if !headers.contains_key(header::TRAILER) => Size::Exact(length),
+        Some(length) if !head.fields.contains("trailer") => Size::Exact(length),
         _ => Size::Unknown,
     }
 }
@@ -63,19 +66,15 @@ fn size(headers: &HeaderMap) -> Size {
 struct Answer {
     /// `None` when all has been read, or nothing more will be.
     under_way: Option<UnderWay>,
-    /// What came together with the head.
-    ahead: Option<Result<Option<Frame>, h2::Error>>,
     size: Size,
     idle: Duration,
-    deadline: Deadline,
-    is_in_trailers: bool,
 }
 
+/// Parts go in the order in which they stand: the place last.
 struct UnderWay {
-    stream: RecvStream,
-    upload: Option<Outgoing>,
     hold: Hold,
-    _lease: Lease,
+    upload: Option<Outgoing>,
+    place: Place,
 }
 
 impl BodyStream for Answer {
@@ -95,95 +94,71 @@ impl BodyStream for Answer {
 impl Answer {
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, BodyError>> {
         let Some(under_way) = &mut self.under_way else { return Poll::Ready(Ok(None)) };
-        under_way.send(cx, &mut self.deadline);
-        if !self.is_in_trailers {
-            let part = self.ahead.take().map_or_else(|| under_way.poll_data(cx), Poll::Ready);
-            match part {
-                Poll::Ready(Ok(Some(frame))) => {
-                    self.deadline.stop();
-                    if under_way.stream.is_end_stream() {
-                        self.under_way = None;
-                    }
-                    return Poll::Ready(Ok(Some(frame)));
+        under_way.send(cx);
+        let place = &mut under_way.place;
+        let part = place.machine().poll_part(place.id(), cx);
+        under_way.hold.set(part.is_ready());
+        match part {
+            Poll::Ready(Ok(Part::Content(content))) => {
+                place.deadline.stop();
+                if place.machine().is_read(place.id()) {
+                    self.under_way = None;
                 }
-                Poll::Ready(Ok(None)) => self.is_in_trailers = true,
-                Poll::Ready(Err(error)) => return Poll::Ready(at_error(error).map(|()| None)),
-                Poll::Pending => return self.poll_idle(cx),
+                Poll::Ready(Ok(Some(Frame::Data(content))))
             }
-        }
-        match under_way.stream.poll_trailers(cx) {
-            Poll::Ready(Ok(Some(trailers))) if self.size == Size::Unknown => {
-                let mut fields = Fields::from(&trailers);
+            Poll::Ready(Ok(Part::Trailers(mut fields))) if self.size == Size::Unknown => {
                 fields.retain(|name, _| !is_forbidden_trailer(name));
                 Poll::Ready(Ok((!fields.is_empty()).then_some(Frame::Trailers(fields))))
             }
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(None)),
-            Poll::Ready(Err(error)) => Poll::Ready(at_error(error).map(|()| None)),
-            Poll::Pending => self.poll_idle(cx),
+            Poll::Ready(Ok(Part::Trailers(_) | Part::End)) => Poll::Ready(Ok(None)),
+            Poll::Ready(Err(failure)) => Poll::Ready(Err(broken(failure))),
+            Poll::Pending => {
+                place.deadline.start(self.idle);
+                ready!(place.deadline.poll(cx));
+                Poll::Ready(Err(BodyError::Idle(self.idle)))
+            }
         }
-    }
-
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, BodyError>> {
-        self.deadline.start(self.idle);
-        ready!(self.deadline.poll(cx));
-        Poll::Ready(Err(BodyError::Idle(self.idle)))
     }
 }
 
 impl UnderWay {
-    /// Whether this first part is the whole content.
-    fn is_whole(&self, part: &Bytes, size: Size) -> bool {
-        self.stream.is_end_stream() && size == Size::Exact(part.len() as u64)
-    }
-
     /// Sends what can be sent of the request. If that fails, the answer goes on.
-    fn send(&mut self, cx: &mut Context<'_>, deadline: &mut Deadline) {
+    fn send(&mut self, cx: &mut Context<'_>) {
         let Some(upload) = &mut self.upload else { return };
-        if upload.poll_send(cx).is_ready() {
+        if upload.poll_send(&self.place, cx).is_ready() {
             self.upload = None;
         } else if upload.has_moved() {
-            deadline.stop();
-        }
-    }
-
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame>, h2::Error>> {
-        loop {
-            let data = self.stream.poll_data(cx);
-            self.hold.set(data.is_ready());
-            let Some(data) = ready!(data).transpose()? else { return Poll::Ready(Ok(None)) };
-            self.stream.flow_control().release_capacity(data.len())?;
-            if !data.is_empty() {
-                return Poll::Ready(Ok(Some(Frame::Data(data))));
-            }
+            self.place.deadline.stop();
         }
     }
 }
 
-/// After a complete answer a bank may reset the stream for the rest of the request, without a fault of anybody
-/// (RFC 9113, section 8.1).
-fn at_error(error: h2::Error) -> Result<(), BodyError> {
-    match error.reason() {
-        Some(Reason::NO_ERROR) if error.is_reset() && error.is_remote() => Ok(()),
-        _ => Err(BodyError::Http2(error)),
+/// What the end of a stream or connection means for a body.
+fn broken(failure: Failure) -> BodyError {
+    match failure {
+        Failure::Http2(error) => BodyError::Stream(error),
+        Failure::Malformed(reason) => BodyError::Malformed(reason),
+        Failure::Closed(error) => BodyError::Io(error),
+        other => BodyError::Io(std::io::Error::other(other)),
     }
 }
 
 /// Tells the connection whether the bank waits for the app or the app for the bank.
 struct Hold {
-    status: Arc<Status>,
+    connection: Arc<Connection>,
     is_held: bool,
 }
 
 impl Hold {
-    fn new(status: &Arc<Status>) -> Self {
-        status.hold(true);
-        Self { status: Arc::clone(status), is_held: true }
+    fn new(connection: &Arc<Connection>) -> Self {
+        connection.hold(true);
+        Self { connection: Arc::clone(connection), is_held: true }
     }
 
     fn set(&mut self, is_held: bool) {
         if self.is_held != is_held {
             self.is_held = is_held;
-            self.status.hold(is_held);
+            self.connection.hold(is_held);
         }
     }
 }

@@ -2,44 +2,32 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
-
-use bytes::Bytes;
-use h2::client::SendRequest;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::upstream::Failure;
 use crate::upstream::connect::BankStream;
 use crate::upstream::limit::Permit;
 use crate::upstream::pool::Pool;
+use crate::upstream::wire::Written;
 
 use super::driver::Driver;
-use super::io::{Io, Watch};
+use super::machine::{CONNECTION_WINDOW, Machine, STREAM_WINDOW};
 
 /// Streams that we open on one connection at most, whatever the bank would take.
 const MOST_STREAMS: usize = 256;
-/// Bytes of one answer that the bank may send ahead of the app's reading.
-const STREAM_WINDOW: u32 = 512 * 1024;
-/// And of all answers on a connection: so many that slow apps do not hold up the others.
-const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 /// Beyond so many answers that wait for their apps, the next request takes another connection.
 const MOST_HELD: usize = (CONNECTION_WINDOW / STREAM_WINDOW / 2) as usize;
-/// Bytes of one request that wait to be written.
-const SEND_BUFFER: usize = 256 * 1024;
-/// As much as the HTTP/1.1 codec takes.
-const HEAD: u32 = 72 * 1024;
 
 /// The pool's hold on a connection. When it and all streams are gone, the connection closes.
 #[derive(Debug)]
-pub(in crate::upstream) struct Handle {
-    sender: SendRequest<Bytes>,
-    status: Arc<Status>,
-}
+pub(in crate::upstream) struct Handle(Arc<Connection>);
 
-/// What is known of a connection.
+/// What a connection's task, its requests and the pool share.
 #[derive(Debug)]
-pub(in crate::upstream) struct Status {
+pub(in crate::upstream) struct Connection {
     pool: Weak<Pool>,
-    pub(super) watch: Arc<Watch>,
+    machine: Mutex<Machine>,
+    written: Written,
     /// Streams that are lent.
     active: AtomicUsize,
     /// How many there may be.
@@ -52,6 +40,8 @@ pub(in crate::upstream) struct Status {
     is_over: AtomicBool,
     /// Whether nothing can be written to it any more.
     is_gone: AtomicBool,
+    /// Whether the pool has let go of it.
+    is_left: AtomicBool,
     has_been_used: AtomicBool,
     idle_sweeps: AtomicU32,
 }
@@ -59,85 +49,86 @@ pub(in crate::upstream) struct Status {
 /// One stream's place on a connection.
 #[derive(Debug)]
 pub(in crate::upstream) struct Lease {
-    pub(super) sender: SendRequest<Bytes>,
-    status: Arc<Status>,
+    connection: Arc<Connection>,
     is_first: bool,
     is_given_back: bool,
 }
 
 /// Begins HTTP/2 on a stream, and the task that drives it. Does not wait for the bank.
-pub(in crate::upstream) async fn open(
-    stream: BankStream,
-    permit: Permit,
-    pool: &Arc<Pool>,
-) -> Result<Handle, h2::Error> {
-    let io = Io::new(stream);
-    let (watch, writer) = (Arc::clone(io.watch()), io.writer());
-    // Until the bank's SETTINGS are there, one request is all that it is sure to take.
-    let (sender, connection) = h2::client::Builder::new()
-        .initial_max_send_streams(1)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(HEAD)
-        .enable_push(false)
-        .handshake(io)
-        .await?;
-    let status = Arc::new(Status {
+pub(in crate::upstream) fn open(stream: BankStream, permit: Permit, pool: &Arc<Pool>) -> Handle {
+    let connection = Arc::new(Connection {
         pool: Arc::downgrade(pool),
-        watch,
+        machine: Mutex::new(Machine::new()),
+        written: stream.get_ref().0.written().clone(),
         active: AtomicUsize::new(0),
+        // Until the bank's SETTINGS are there, one request is all that it is sure to take.
         most: AtomicUsize::new(1),
         held: AtomicUsize::new(0),
         is_settled: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
         is_gone: AtomicBool::new(false),
+        is_left: AtomicBool::new(false),
         has_been_used: AtomicBool::new(false),
         idle_sweeps: AtomicU32::new(0),
     });
-    tokio::spawn(Driver::new(connection, writer, Arc::clone(&status), permit));
-    Ok(Handle { sender, status })
+    tokio::spawn(Driver::new(stream, Arc::clone(&connection), permit));
+    Handle(connection)
 }
 
 impl Handle {
     /// A place for one more stream, if there is one.
     pub(in crate::upstream) fn lend(&self) -> Option<Lease> {
-        let status = &self.status;
-        let is_full = status.active.load(Relaxed) >= status.most.load(Relaxed).min(MOST_STREAMS);
-        if is_full || status.is_over.load(Relaxed) || status.held.load(Relaxed) >= MOST_HELD {
+        let connection = &self.0;
+        let is_full = connection.active.load(Relaxed) >= connection.most.load(Relaxed).min(MOST_STREAMS);
+        if is_full || connection.is_over.load(Relaxed) || connection.held.load(Relaxed) >= MOST_HELD {
             return None;
         }
-        status.active.fetch_add(1, Relaxed);
-        let is_first = !status.has_been_used.swap(true, Relaxed);
-        Some(Lease { sender: self.sender.clone(), status: Arc::clone(status), is_first, is_given_back: false })
+        connection.active.fetch_add(1, Relaxed);
+        let is_first = !connection.has_been_used.swap(true, Relaxed);
+        Some(Lease { connection: Arc::clone(connection), is_first, is_given_back: false })
     }
 
     /// Whether the bank has told how many streams it takes.
     pub(in crate::upstream) fn is_settled(&self) -> bool {
-        self.status.is_settled.load(Relaxed)
+        self.0.is_settled.load(Relaxed)
     }
 
     /// Whether no stream is lent.
     pub(in crate::upstream) fn is_unused(&self) -> bool {
-        self.status.active.load(Relaxed) == 0
+        self.0.active.load(Relaxed) == 0
     }
 
-    pub(in crate::upstream) fn is(&self, status: &Status) -> bool {
-        std::ptr::eq(Arc::as_ptr(&self.status), status)
+    pub(in crate::upstream) fn is(&self, connection: &Connection) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.0), connection)
     }
 
     /// Counts the sweeps, this one included, between which it has not been used.
     pub(in crate::upstream) fn idle_sweeps(&self) -> u32 {
-        let status = &self.status;
-        if status.has_been_used.swap(false, Relaxed) || !self.is_unused() {
-            status.idle_sweeps.store(0, Relaxed);
+        if self.0.has_been_used.swap(false, Relaxed) || !self.is_unused() {
+            self.0.idle_sweeps.store(0, Relaxed);
             return 0;
         }
-        status.idle_sweeps.fetch_add(1, Relaxed) + 1
+        self.0.idle_sweeps.fetch_add(1, Relaxed) + 1
     }
 }
 
-impl Status {
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.is_left.store(true, Relaxed);
+        self.0.machine().wake_driver();
+    }
+}
+
+impl Connection {
+    pub(super) fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many bytes the socket has taken.
+    pub(super) fn written(&self) -> u64 {
+        self.written.get()
+    }
+
     /// The bank takes so many streams.
     pub(super) fn settle(&self, most: usize) {
         if self.is_settled.load(Relaxed) && self.most.load(Relaxed) == most {
@@ -148,20 +139,21 @@ impl Status {
         self.tell_pool(|pool| pool.has_room());
     }
 
-    /// No request may be sent any more.
-    pub(super) fn end(&self) {
+    /// No request may be sent any more; `failure` says why, where that is known.
+    pub(super) fn be_over(&self, failure: Option<&Failure>) {
         if self.is_over.swap(true, Relaxed) {
             return;
         }
-        let failure = (!self.is_settled.load(Relaxed))
-            .then(|| self.watch.refusal().unwrap_or(Failure::Closed(io::ErrorKind::UnexpectedEof.into())));
+        let hung_up = || Failure::Closed(io::ErrorKind::UnexpectedEof.into());
+        let failure = (!self.is_settled.load(Relaxed)).then(|| failure.map_or_else(hung_up, Failure::for_another));
         self.tell_pool(|pool| pool.forget(self, failure.as_ref()));
     }
 
     /// The connection's task has ended: what lies in its buffers never leaves.
-    pub(super) fn be_gone(&self) {
+    pub(super) fn be_gone(&self, failure: Failure) {
         self.is_gone.store(true, Relaxed);
-        self.end();
+        self.be_over(Some(&failure));
+        self.machine().end(failure);
     }
 
     /// Whether the connection's task has ended. As long as it runs, what was handed to it may still leave.
@@ -169,15 +161,9 @@ impl Status {
         self.is_gone.load(Relaxed)
     }
 
-    /// What an error of the library means here.
-    pub(super) fn failed(&self, error: h2::Error) -> Failure {
-        if let Some(refusal) = self.watch.refusal() {
-            return refusal;
-        }
-        if error.is_io() {
-            return Failure::Closed(error.into_io().unwrap_or(io::ErrorKind::Other.into()));
-        }
-        Failure::Http2(error)
+    /// Whether nobody will ask for anything any more.
+    pub(super) fn is_done(&self) -> bool {
+        (self.is_left.load(Relaxed) || self.is_over.load(Relaxed)) && self.active.load(Relaxed) == 0
     }
 
     /// An answer waits for its app, or does not any more.
@@ -197,8 +183,8 @@ impl Status {
 }
 
 impl Lease {
-    pub(super) fn status(&self) -> &Arc<Status> {
-        &self.status
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     /// Whether the connection has carried a request before.
@@ -209,15 +195,19 @@ impl Lease {
     /// Ends the lease without a word to the pool, which is locked.
     pub(in crate::upstream) fn give_back(mut self) {
         self.is_given_back = true;
-        self.status.active.fetch_sub(1, Relaxed);
+        self.connection.active.fetch_sub(1, Relaxed);
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if !self.is_given_back {
-            self.status.active.fetch_sub(1, Relaxed);
-            self.status.tell_pool(|pool| pool.has_room());
+        if self.is_given_back {
+            return;
         }
+        self.connection.active.fetch_sub(1, Relaxed);
+        if self.connection.is_done() {
+            self.connection.machine().wake_driver();
+        }
+        self.connection.tell_pool(|pool| pool.has_room());
     }
 }

@@ -1,97 +1,198 @@
 //! The task that drives a connection: it reads and writes for all streams, and asks a silent bank for signs of life.
 
-use std::pin::Pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use h2::client::Connection;
-use h2::{Ping, PingPong};
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
+use crate::message::http2::StreamError;
+use crate::upstream::Failure;
+use crate::upstream::connect::{BankStream, refusal};
 use crate::upstream::deadline::Deadline;
 use crate::upstream::limit::Permit;
 
-use super::connection::Status;
-use super::io::{Io, Writer};
+use super::connection::Connection;
 
 /// A bank that has said nothing for so long is asked.
 const SILENCE: Duration = Duration::from_secs(20);
 /// And has so long for the answer.
 const ANSWER: Duration = Duration::from_secs(10);
+/// A bank that does not read any more may have said why: so long that is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// As much as a TLS record carries.
+const READ: usize = 16 * 1024;
 
 /// A connection with its socket, its permit and its keep-alive.
 pub(super) struct Driver {
-    connection: Connection<Io, Bytes>,
-    writer: Writer,
-    status: Arc<Status>,
-    pings: Option<PingPong>,
-    /// The reads when the wait began.
+    stream: BankStream,
+    input: BytesMut,
+    connection: Arc<Connection>,
+    /// Why nothing can be written any more.
+    write_error: Option<io::Error>,
+    /// Reads that have brought something.
     reads: u64,
+    /// As many as there were when the wait began.
+    reads_before: u64,
     is_asked: bool,
     deadline: Deadline,
     _permit: Permit,
 }
 
 impl Driver {
-    pub(super) fn new(
-        mut connection: Connection<Io, Bytes>,
-        writer: Writer,
-        status: Arc<Status>,
-        permit: Permit,
-    ) -> Self {
-        let pings = connection.ping_pong();
+    pub(super) fn new(stream: BankStream, connection: Arc<Connection>, permit: Permit) -> Self {
         let mut deadline = Deadline::never();
         deadline.set(SILENCE);
-        Self { connection, writer, status, pings, reads: 0, is_asked: false, deadline, _permit: permit }
-    }
-
-    /// Whether the bank is alive, as far as is known.
-    fn watch_silence(&mut self, cx: &mut Context<'_>) -> bool {
-        while self.deadline.poll(cx).is_ready() {
-            let reads = self.status.watch.reads();
-            let is_silent = reads == self.reads;
-            self.reads = reads;
-            if is_silent && self.is_asked {
-                return false;
-            }
-            self.is_asked = is_silent && self.ask();
-            self.deadline.set(if self.is_asked { ANSWER } else { SILENCE });
+        Self {
+            stream,
+            input: BytesMut::new(),
+            connection,
+            write_error: None,
+            reads: 0,
+            reads_before: 0,
+            is_asked: false,
+            deadline,
+            _permit: permit,
         }
-        true
     }
 
-    /// The answer itself is of no interest, since any read is a sign of life. But it must be taken for the next ping.
-    fn ask(&mut self) -> bool {
-        self.pings.as_mut().is_some_and(|pings| {
-            let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
-            pings.send_ping(Ping::opaque()).is_ok()
-        })
+    /// One turn: takes in all that has come, then writes all that this and others have to say. An error is the end.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        self.connection.machine().register_driver(cx);
+        if let Err(failure) = self.read(cx) {
+            return Poll::Ready(failure);
+        }
+        if self.write_error.is_none()
+            && let Err(error) = self.write(cx)
+        {
+            self.write_error = Some(error);
+            self.connection.be_over(None);
+            self.deadline.set(LAST_WORDS);
+            // The reason may be there by now.
+            if let Err(failure) = self.read(cx) {
+                return Poll::Ready(failure);
+            }
+        }
+        self.tell();
+        if self.connection.is_done() {
+            // If it does not leave at once, nobody waits for it.
+            let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+            return Poll::Ready(closed(io::ErrorKind::NotConnected.into()));
+        }
+        self.watch_silence(cx)
     }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
+        loop {
+            self.input.reserve(READ);
+            let Poll::Ready(read) = pin!(self.stream.read_buf(&mut self.input)).poll(cx) else { return Ok(()) };
+            match read {
+                Ok(0) => return Err(self.ended(io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => self.reads += 1,
+                Err(error) => return Err(self.ended(error)),
+            }
+            let received = self.connection.machine().receive(&mut self.input);
+            received.map_err(|error| self.say_goodbye(error, cx))?;
+        }
+    }
+
+    /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
+    fn ended(&mut self, error: io::Error) -> Failure {
+        match refusal(&error) {
+            Some(refusal) if self.reads == 0 => refusal,
+            _ => closed(self.write_error.take().unwrap_or(error)),
+        }
+    }
+
+    /// Tells the bank what was wrong, if it still takes it.
+    fn say_goodbye(&mut self, error: StreamError, cx: &mut Context<'_>) -> Failure {
+        self.connection.machine().go_away(error.reason);
+        let _ = self.write(cx);
+        Failure::Http2(error)
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut machine = self.connection.machine();
+        let mut has_written = false;
+        while !machine.out.waiting().is_empty() {
+            let Poll::Ready(bytes) = Pin::new(&mut self.stream).poll_write(cx, machine.out.waiting()) else { break };
+            match bytes? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                bytes => machine.out.advance(bytes),
+            }
+            has_written = true;
+        }
+        if has_written {
+            machine.has_written();
+        }
+        // TLS may hold back what the socket did not take.
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Tells the pool what has become of the connection.
+    fn tell(&self) {
+        let machine = self.connection.machine();
+        let (most, is_over) = (machine.most_streams(), machine.takes_no_more());
+        drop(machine);
+        if let Some(most) = most {
+            self.connection.settle(most);
+        }
+        if is_over {
+            self.connection.be_over(None);
+        }
+    }
+
+    /// Ready if the bank is not alive, as far as is known.
+    fn watch_silence(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        while self.deadline.poll(cx).is_ready() {
+            if let Some(error) = self.write_error.take() {
+                return Poll::Ready(closed(error));
+            }
+            let is_silent = self.reads == self.reads_before;
+            self.reads_before = self.reads;
+            if is_silent && self.is_asked {
+                return Poll::Ready(closed(io::ErrorKind::TimedOut.into()));
+            }
+            self.is_asked = is_silent;
+            self.deadline.set(if is_silent { ANSWER } else { SILENCE });
+            if is_silent {
+                self.rest_and_ask(cx);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn rest_and_ask(&mut self, cx: &mut Context<'_>) {
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
+        self.connection.machine().ping();
+        self.write_error = self.write(cx).err();
+        self.connection.machine().out.rest();
+    }
+}
+
+fn closed(error: io::Error) -> Failure {
+    Failure::Closed(error)
 }
 
 impl Future for Driver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let driver = &mut *self;
-        if Pin::new(&mut driver.connection).poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if let Poll::Ready(Err(_)) = driver.writer.poll_flush(cx) {
-            return Poll::Ready(());
-        }
-        if driver.status.watch.reads() > 0 {
-            // The first that a bank says are its SETTINGS (RFC 9113, section 3.4).
-            driver.status.settle(driver.connection.max_concurrent_send_streams());
-        }
-        if driver.watch_silence(cx) { Poll::Pending } else { Poll::Ready(()) }
+        self.turn(cx).map(|failure| self.connection.be_gone(failure))
     }
 }
 
-/// However it ends: streams that are open fail with the connection.
+/// However it ends: streams that are open fail with the connection. The first reason counts.
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.status.be_gone();
+        self.connection.be_gone(closed(io::ErrorKind::NotConnected.into()));
     }
 }

@@ -1,118 +1,245 @@
-//! Heads between field lines and HTTP/2's maps (RFC 9113, section 8).
+//! Heads between field lines and HTTP/2's field sections (RFC 9113, section 8).
 
-use http::uri::{Authority, Parts, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{Method, StatusCode};
 
-use crate::message::{Fields, Request, Response, Size};
+use crate::message::http2::hpack::{Sensitivity, index, write_field, write_indexed, write_named};
+use crate::message::{Fields, Request, Size};
 use crate::upstream::Failure;
 
-/// The head of `request` for HTTP/2. The target goes byte for byte into `:path`, `Host` into `:authority`; the length
-/// is told where it is known.
-pub(super) fn request_head(request: &Request) -> Result<http::Request<()>, Failure> {
-    let mut head = http::Request::new(());
-    *head.method_mut() = request.method.clone();
-    *head.uri_mut() = uri(request)?;
-    let map = head.headers_mut();
-    map.reserve(request.fields.len() + 1);
-    append(map, &request.fields)?;
+/// So large a field section is taken, as the standard counts it (RFC 9113, section 6.5.2).
+const MOST_BYTES: usize = MOST_BYTES_TOLD as usize;
+/// The same as it is told.
+pub(super) const MOST_BYTES_TOLD: u32 = 72 * 1024;
+/// What each line counts beside its text.
+const LINE: usize = 32;
+
+/// Writes the head of `request`. The target goes byte for byte into `:path`, `Host` into `:authority`; the length is told
+/// where it is known. What has been written when this fails is of no use.
+pub(super) fn write_request(out: &mut Vec<u8>, request: &Request) -> Result<(), Failure> {
+    let authority = request.fields.get("host").ok_or(Failure::Unsendable("there is no Host"))?;
+    if authority.is_empty() || !are_all(authority, AUTHORITY) {
+        return Err(Failure::Unsendable("the Host is not a host with a port"));
+    }
+    let target = &request.target[..];
+    if !(target == b"*" || target.starts_with(b"/")) || !is_path(target) {
+        return Err(Failure::Unsendable("the target is not one of HTTP/2"));
+    }
+    match request.method {
+        Method::GET => write_indexed(out, index::METHOD_GET),
+        Method::POST => write_indexed(out, index::METHOD_POST),
+        _ => write_named(out, index::METHOD_GET, request.method.as_str().as_bytes(), Sensitivity::Usual),
+    }
+    write_indexed(out, index::SCHEME_HTTPS);
+    write_named(out, index::AUTHORITY, authority, Sensitivity::Usual);
+    write_named(out, index::PATH, target, Sensitivity::Usual);
+    write_fields(out, &request.fields)?;
     if let Size::Exact(length) = request.body.size()
         && !request.body.is_absent()
     {
-        map.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        write_named(out, index::CONTENT_LENGTH, length.to_string().as_bytes(), Sensitivity::Usual);
     }
-    Ok(head)
+    Ok(())
 }
 
-/// A trailer section for HTTP/2. What has no place there is left out.
-pub(super) fn trailers(fields: &Fields) -> HeaderMap {
-    let mut map = HeaderMap::with_capacity(fields.len());
+/// Writes a trailer section. What has no place there is left out.
+pub(super) fn write_trailers(out: &mut Vec<u8>, fields: &Fields) {
     for (name, value) in fields.iter() {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-            && !is_of_http1(&name)
-        {
-            map.append(name, value);
+        if is_name(name) && is_value(value) && !is_of_http1(name) {
+            write_field(out, name, value, Sensitivity::Usual);
         }
     }
-    map
 }
 
-/// The answer without its body. HTTP/2 has no reason phrase; apps that speak HTTP/1.1 are used to the usual one.
-pub(super) fn response(status: StatusCode, map: &HeaderMap) -> Response {
-    Response {
-        version: http::Version::HTTP_2,
-        fields: Fields::from(map),
-        ..Response::new(status, crate::message::Body::absent())
-    }
-}
-
-fn uri(request: &Request) -> Result<Uri, Failure> {
-    let host = request.fields.get("host").ok_or(Failure::Unsendable("there is no Host"))?;
-    let mut parts = Parts::default();
-    parts.scheme = Some(Scheme::HTTPS);
-    parts.authority =
-        Some(Authority::try_from(host).map_err(|_| Failure::Unsendable("the Host is not a host with a port"))?);
-    let target = PathAndQuery::from_maybe_shared(request.target.clone());
-    // What looks like a fragment would be left out.
-    let target = target.ok().filter(|target| target.as_str().len() == request.target.len());
-    parts.path_and_query = Some(target.ok_or(Failure::Unsendable("the target is not one of HTTP/2"))?);
-    Uri::from_parts(parts).map_err(|_| Failure::Unsendable("the target is not a path"))
-}
-
-/// Adds the lines of `fields` but for those that only HTTP/1.1 has. The token is never put into HPACK's table.
-fn append(map: &mut HeaderMap, fields: &Fields) -> Result<(), Failure> {
+/// Writes the lines of `fields` but for those that only HTTP/1.1 has, and for those that are written apart.
+fn write_fields(out: &mut Vec<u8>, fields: &Fields) -> Result<(), Failure> {
     for (name, value) in fields.iter() {
-        let name = HeaderName::from_bytes(name).map_err(|_| Failure::Unsendable("a field's name is not a token"))?;
-        if name == header::HOST || is_of_http1(&name) || (name == header::TE && value != b"trailers") {
-            continue;
+        if !is_name(name) {
+            return Err(Failure::Unsendable("a field's name is not a token"));
         }
-        let mut value = HeaderValue::from_bytes(value)
-            .map_err(|_| Failure::Unsendable("a field's value has a control character"))?;
-        if name == header::AUTHORIZATION {
-            value.set_sensitive(true);
+        if !is_value(value) {
+            return Err(Failure::Unsendable("a field's value has a control character"));
         }
-        map.append(name, value);
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        match name.len() {
+            2 if is("te") && value != b"trailers" => {}
+            4 if is("host") => {}
+            14 if is("content-length") => {}
+            13 if is("authorization") => write_named(out, index::AUTHORIZATION, value, Sensitivity::NeverIndexed),
+            _ if is_of_http1(name) => {}
+            _ => write_field(out, name, value, Sensitivity::Usual),
+        }
     }
     Ok(())
 }
 
 /// Whether HTTP/2 has no such field (RFC 9113, section 8.2.2).
-fn is_of_http1(name: &HeaderName) -> bool {
-    *name == header::CONNECTION
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::UPGRADE
-        || name == "keep-alive"
-        || name == "proxy-connection"
+fn is_of_http1(name: &[u8]) -> bool {
+    let other = match name.len() {
+        7 => "upgrade",
+        10 if name[0] | 0x20 == b'k' => "keep-alive",
+        10 => "connection",
+        16 => "proxy-connection",
+        17 => "transfer-encoding",
+        _ => return false,
+    };
+    name.eq_ignore_ascii_case(other.as_bytes())
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) fields: Fields,
+}
+
+/// Takes the lines of an answer's head or trailers in, and sees to it that they are such (RFC 9113, section 8.3.2).
+pub(super) struct Reader {
+    status: Option<StatusCode>,
+    fields: Fields,
+    left: usize,
+    wrong: Option<&'static str>,
+}
+
+impl Reader {
+    /// With room for a section that has so many bytes as it comes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let fields = Fields::with_capacity(16, 2 * bytes.min(MOST_BYTES));
+        Self { status: None, fields, left: MOST_BYTES, wrong: None }
+    }
+
+    /// The next line.
+    pub(super) fn take(&mut self, name: &[u8], value: &[u8]) {
+        if self.wrong.is_some() {
+            return;
+        }
+        let Some(left) = self.left.checked_sub(name.len() + value.len() + LINE) else {
+            self.wrong = Some("its field section is too large");
+            return;
+        };
+        self.left = left;
+        self.wrong = match name {
+            b":status" if self.status.is_none() && self.fields.is_empty() => {
+                self.status = StatusCode::from_bytes(value).ok();
+                self.status.is_none().then_some("its status is not one")
+            }
+            [b':', ..] => Some("it has a pseudo-header field where there is none"),
+            _ if name.is_empty() || !are_all(name, LOWER_NAME) => Some("a field's name is not a token"),
+            _ if !is_value(value) => Some("a field's value has a control character"),
+            _ if is_of_http1(name) => Some("it has a field of HTTP/1.1's connections"),
+            _ => {
+                self.fields.push(name, value.trim_ascii());
+                None
+            }
+        };
+    }
+
+    /// The head that they make.
+    pub(super) fn into_head(self) -> Result<Head, &'static str> {
+        match (self.wrong, self.status) {
+            (Some(wrong), _) => Err(wrong),
+            (None, None) => Err("it has no status"),
+            (None, Some(status)) => Ok(Head { status, fields: self.fields }),
+        }
+    }
+
+    /// The trailers that they make.
+    pub(super) fn into_trailers(self) -> Result<Fields, &'static str> {
+        match (self.wrong, self.status) {
+            (Some(wrong), _) => Err(wrong),
+            (None, Some(_)) => Err("its trailers have a status"),
+            (None, None) => Ok(self.fields),
+        }
+    }
+}
+
+/// Classes of characters.
+const NAME: u8 = 1;
+const LOWER_NAME: u8 = 2;
+const AUTHORITY: u8 = 4;
+
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0x21;
+    while byte < 0x7f {
+        classes[byte] = NAME | LOWER_NAME | AUTHORITY;
+        byte += 1;
+    }
+    let classes = without(classes, b"\"(),/:;<=>?@[\\]{}", NAME | LOWER_NAME);
+    let classes = without(classes, b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", LOWER_NAME);
+    without(classes, b"#<>\"/?@\\^`{|}", AUTHORITY)
+}
+
+const fn without(mut classes: [u8; 256], bytes: &[u8], class: u8) -> [u8; 256] {
+    let mut at = 0;
+    while at < bytes.len() {
+        classes[bytes[at] as usize] &= !class;
+        at += 1;
+    }
+    classes
+}
+
+fn are_all(text: &[u8], class: u8) -> bool {
+    text.iter().all(|&byte| CLASSES[usize::from(byte)] & class != 0)
+}
+
+fn is_name(name: &[u8]) -> bool {
+    !name.is_empty() && are_all(name, NAME)
+}
+
+/// No control characters but the tab, as in HTTP/1.1 (RFC 9110, section 5.5). A token is long: all of it is looked at,
+/// many bytes at a time.
+fn is_value(value: &[u8]) -> bool {
+    value.iter().fold(true, |is, &byte| is & (((byte >= 0x20) & (byte != 0x7f)) | (byte == 0x09)))
+}
+
+/// What looks like a fragment would be taken for one.
+fn is_path(path: &[u8]) -> bool {
+    path.iter()
+        .fold(true, |is, &byte| is & (byte > 0x20) & (byte != 0x7f) & (byte != b'#') & (byte != b'<') & (byte != b'>'))
 }
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
-
     use super::*;
     use crate::message::Body;
+    use crate::message::http2::hpack::Decoder;
 
     fn request(target: &'static str, lines: &[(&str, &str)], body: Body) -> Request {
-        let mut request = Request::new(Method::POST, target, body);
+        let mut request = Request::new(Method::PUT, target, body);
         for (name, value) in lines {
             request.fields.push(name, value);
         }
         request
     }
 
+    /// What the bank reads.
+    fn sent(request: &Request) -> Vec<(String, String)> {
+        let mut out = Vec::new();
+        write_request(&mut out, request).unwrap();
+        let (mut lines, text) = (Vec::new(), |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned());
+        Decoder::default().decode(&out, |name, value| lines.push((text(name), text(value)))).unwrap();
+        lines
+    }
+
+    fn lines(lines: &[(&str, &str)]) -> Vec<(String, String)> {
+        lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
     #[test]
     fn host_becomes_the_authority_and_the_target_the_path_byte_for_byte() {
         let target = "/a%2Fb//c;x=1/../?q={'a':1}|&b=%zz`^";
-        let head = request_head(&request(target, &[("Host", "bank.example:8443")], Body::absent())).unwrap();
-        assert_eq!(head.uri().authority().unwrap(), "bank.example:8443");
-        assert_eq!(head.uri().path_and_query().unwrap().as_str(), target);
-        assert_eq!(head.uri().scheme_str(), Some("https"));
-        assert!(head.headers().is_empty());
+        let pseudo = [(":method", "PUT"), (":scheme", "https"), (":authority", "bank.example:8443"), (":path", target)];
+        assert_eq!(sent(&request(target, &[("Host", "bank.example:8443")], Body::absent())), lines(&pseudo));
+        let mut get = request("/", &[("Host", "[::1]:8443")], Body::absent());
+        get.method = Method::GET;
+        assert_eq!(sent(&get)[0], (":method".to_owned(), "GET".to_owned()));
     }
 
     #[test]
     fn the_asterisk_is_a_path_too() {
-        let head = request_head(&request("*", &[("Host", "bank.example")], Body::absent())).unwrap();
-        assert_eq!(head.uri().path(), "*");
+        assert_eq!(sent(&request("*", &[("Host", "bank.example")], Body::absent()))[3].1, "*");
     }
 
     #[test]
@@ -125,16 +252,21 @@ mod tests {
             request("a", &[host], Body::absent()),
             request("/", &[], Body::absent()),
             request("/", &[("Host", "bank example")], Body::absent()),
+            request("/", &[("Host", "bank.example/a")], Body::absent()),
+            request("/", &[("Host", "")], Body::absent()),
             request("/", &[host, ("a b", "c")], Body::absent()),
+            request("/", &[host, (":path", "/b")], Body::absent()),
+            request("/", &[host, ("", "c")], Body::absent()),
             request("/", &[host, ("a", "b\u{1}c")], Body::absent()),
+            request("/", &[host, ("a", "b\r\nc: d")], Body::absent()),
         ] {
-            assert!(matches!(request_head(&request), Err(Failure::Unsendable(_))), "{request:?}");
+            assert!(matches!(write_request(&mut Vec::new(), &request), Err(Failure::Unsendable(_))), "{request:?}");
         }
     }
 
     #[test]
     fn fields_of_http_1_1_stay_behind_and_te_only_asks_for_trailers() {
-        let lines = [
+        let given = [
             ("Host", "bank.example"),
             ("Connection", "close"),
             ("Keep-Alive", "1"),
@@ -146,16 +278,63 @@ mod tests {
             ("X-A", "1"),
             ("x-a", "2"),
         ];
-        let head = request_head(&request("/", &lines, Body::absent())).unwrap();
-        let lines: Vec<_> = head.headers().iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
-        assert_eq!(lines, [("te", "trailers"), ("x-a", "1"), ("x-a", "2")]);
+        let sent = sent(&request("/", &given, Body::absent()));
+        assert_eq!(sent[4..], lines(&[("te", "trailers"), ("x-a", "1"), ("x-a", "2")]));
     }
 
     #[test]
-    fn the_length_is_told_once_and_the_token_is_sensitive() {
-        let lines = [("Host", "bank.example"), ("content-length", "3"), ("authorization", "Bearer abc")];
-        let head = request_head(&request("/", &lines, Body::full("abc"))).unwrap();
-        assert_eq!(head.headers().get_all("content-length").iter().collect::<Vec<_>>(), ["3"]);
-        assert!(head.headers()["authorization"].is_sensitive());
+    fn the_length_is_told_once_and_the_token_is_never_indexed() {
+        let given = [("Host", "bank.example"), ("content-length", "3"), ("authorization", "Bearer abc")];
+        let request = request("/", &given, Body::full("abc"));
+        assert_eq!(sent(&request)[4..], lines(&[("authorization", "Bearer abc"), ("content-length", "3")]));
+        let mut out = Vec::new();
+        write_request(&mut out, &request).unwrap();
+        assert!(out.windows(12).any(|part| part == b"\x1f\x08\x0aBearer ab"), "{out:?}");
+    }
+
+    fn read(lines: &[(&str, &str)]) -> Reader {
+        let mut reader = Reader::new(64);
+        for (name, value) in lines {
+            reader.take(name.as_bytes(), value.as_bytes());
+        }
+        reader
+    }
+
+    #[test]
+    fn an_answer_has_one_status_first_and_fields_that_http_1_1_can_carry() {
+        let head = read(&[(":status", "201"), ("x-a", "1"), ("x-a", " 2 ")]).into_head().unwrap();
+        assert_eq!(head.status, StatusCode::CREATED);
+        assert_eq!(head.fields.get_all("x-a").collect::<Vec<_>>(), [b"1", b"2"]);
+        for wrong in [
+            &[("x-a", "1")][..],
+            &[("x-a", "1"), (":status", "200")],
+            &[(":status", "200"), (":status", "200")],
+            &[(":status", "20")],
+            &[(":status", "200"), (":path", "/")],
+            &[(":status", "200"), ("X-A", "1")],
+            &[(":status", "200"), ("x a", "1")],
+            &[(":status", "200"), ("x-a", "1\r\nx-b: 2")],
+            &[(":status", "200"), ("x-a", "1\0")],
+            &[(":status", "200"), ("transfer-encoding", "chunked")],
+            &[(":status", "200"), ("connection", "close")],
+        ] {
+            assert!(read(wrong).into_head().is_err(), "{wrong:?}");
+        }
+        assert!(read(&[(":status", "200")]).into_trailers().is_err());
+        assert!(read(&[("x-a", "1")]).into_trailers().is_ok());
+    }
+
+    #[test]
+    fn a_field_section_may_be_so_large_and_no_larger() {
+        let value = "x".repeat(1000);
+        let mut reader = read(&[(":status", "200")]);
+        for _ in 0..70 {
+            reader.take(b"x-a", value.as_bytes());
+        }
+        assert!(reader.wrong.is_none());
+        for _ in 0..10 {
+            reader.take(b"x-a", value.as_bytes());
+        }
+        assert!(reader.into_head().is_err());
     }
 }

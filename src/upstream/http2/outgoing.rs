@@ -2,16 +2,16 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use h2::SendStream;
+use bytes::{Buf, Bytes};
 
 use crate::message::{Body, BodyError, Frame, Size};
 
-use super::head;
+use super::exchange::Place;
+use super::machine::Closed;
 
 /// What is left of a request to be sent.
+#[derive(Debug)]
 pub(super) struct Outgoing {
-    stream: SendStream<Bytes>,
     body: Body,
     /// A frame, or what is left of it.
     data: Bytes,
@@ -29,44 +29,44 @@ pub(super) enum Broken {
     Body(BodyError),
 }
 
+impl From<Closed> for Broken {
+    fn from(_: Closed) -> Self {
+        Self::Stream
+    }
+}
+
 impl Outgoing {
     /// The body of a request whose head has been sent.
-    pub(super) fn new(stream: SendStream<Bytes>, body: Body) -> Self {
+    pub(super) fn new(body: Body) -> Self {
         let left = match body.size() {
             Size::Exact(length) => Some(length),
             Size::Unknown => None,
         };
-        Self { stream, body, data: Bytes::new(), left, has_moved: false }
+        Self { body, data: Bytes::new(), left, has_moved: false }
     }
 
     /// Hands frames to the connection's task, until the body is over.
-    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    pub(super) fn poll_send(&mut self, place: &Place, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         loop {
             if !self.data.is_empty() {
-                ready!(self.poll_send_data(cx))?;
+                ready!(self.poll_send_data(place, cx))?;
                 if self.left == Some(0) {
                     return Poll::Ready(Ok(()));
                 }
                 continue;
             }
             let Poll::Ready(frame) = self.body.poll_frame(cx) else {
-                return match self.stream.poll_reset(cx) {
-                    Poll::Ready(_) => Poll::Ready(Err(Broken::Stream)),
-                    Poll::Pending => Poll::Pending,
-                };
+                return place.machine().poll_closed(place.id(), cx).map(|()| Err(Broken::Stream));
             };
             self.has_moved = true;
             match frame.transpose().map_err(Broken::Body)? {
                 Some(Frame::Data(data)) => self.data = data,
                 _ if self.left.is_some() => return Poll::Ready(Err(Broken::Body(BodyError::Incomplete))),
-                Some(Frame::Trailers(fields)) => {
-                    let sent = self.stream.send_trailers(head::trailers(&fields));
-                    return Poll::Ready(sent.map_err(|_| Broken::Stream));
-                }
-                None => {
-                    let sent = self.stream.send_data(Bytes::new(), true);
-                    return Poll::Ready(sent.map_err(|_| Broken::Stream));
-                }
+                Some(Frame::Trailers(fields)) => place.machine().send_trailers(place.id(), &fields),
+                None => place.machine().send_content(place.id(), &[], true),
+            }
+            if self.data.is_empty() {
+                return Poll::Ready(Ok(()));
             }
         }
     }
@@ -81,22 +81,18 @@ impl Outgoing {
         !self.data.is_empty()
     }
 
-    fn poll_send_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.stream.reserve_capacity(self.data.len());
-        while self.stream.capacity() == 0 {
-            match ready!(self.stream.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(Err(Broken::Stream)),
-            }
-        }
-        let part = self.data.split_to(self.stream.capacity().min(self.data.len()));
+    fn poll_send_data(&mut self, place: &Place, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let mut machine = place.machine();
+        let room = ready!(machine.poll_room(place.id(), cx))?.min(self.data.len());
         if let Some(left) = &mut self.left {
             *left = left
-                .checked_sub(part.len() as u64)
+                .checked_sub(room as u64)
                 .ok_or(Broken::Body(BodyError::Malformed("it is longer than its sender said")))?;
         }
         self.has_moved = true;
-        let is_last = self.left == Some(0) && self.data.is_empty();
-        Poll::Ready(self.stream.send_data(part, is_last).map_err(|_| Broken::Stream))
+        let is_last = self.left == Some(0) && room == self.data.len();
+        machine.send_content(place.id(), &self.data[..room], is_last);
+        self.data.advance(room);
+        Poll::Ready(Ok(()))
     }
 }

@@ -30,10 +30,9 @@ impl Dial {
                 Ok(Connected { stream, protocol: Alpn::Http11 }) => {
                     pool.connected_http1(http1::Connection::new(stream, permit, pool));
                 }
-                Ok(Connected { stream, protocol: Alpn::H2 }) => match http2::open(stream, permit, pool).await {
-                    Ok(handle) => pool.connected_http2(handle),
-                    Err(error) => pool.not_connected(&Failure::Http2(error)),
-                },
+                Ok(Connected { stream, protocol: Alpn::H2 }) => {
+                    pool.connected_http2(http2::open(stream, permit, pool));
+                }
                 Err(failure) => pool.not_connected(&failure),
             }
         });

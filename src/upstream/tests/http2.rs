@@ -183,7 +183,7 @@ async fn a_refused_stream_was_not_processed_and_any_other_reset_one_may_have_bee
         let error = error(&client, get("/")).await;
         let expected = if reason == Reason::REFUSED_STREAM { Progress::NothingSent } else { Progress::MayHaveArrived };
         assert_eq!(error.progress, expected, "{error:?}");
-        assert!(matches!(&error.failure, Failure::Http2(error) if error.reason() == Some(reason)), "{error:?}");
+        assert!(matches!(&error.failure, Failure::Http2(error) if error.reason == reason), "{error:?}");
     }
 }
 

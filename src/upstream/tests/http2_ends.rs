@@ -7,6 +7,7 @@ use http::Response;
 
 use super::bank::*;
 use crate::message::Body;
+use crate::message::http2::Scope;
 use crate::upstream::{Failure, Progress};
 
 /// HTTP/2 frames by hand, for what the library's server does not do.
@@ -77,7 +78,7 @@ async fn streams_beyond_the_last_that_goaway_names_were_not_processed() {
     assert_eq!(answered.unwrap().status.as_u16(), 200);
     let refused = refused.unwrap_err();
     assert_eq!(refused.progress, Progress::NothingSent, "{refused:?}");
-    assert!(matches!(&refused.failure, Failure::Http2(error) if error.is_go_away()), "{refused:?}");
+    assert!(matches!(&refused.failure, Failure::Http2(error) if error.scope == Scope::Connection), "{refused:?}");
 }
 
 /// Nothing of it has left, but it lies with the connection's task, and would leave when the bank reads again.

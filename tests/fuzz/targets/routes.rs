@@ -25,12 +25,12 @@ static DENYING: LazyLock<Routes> = LazyLock::new(|| {
 });
 static ALLOWING: LazyLock<Routes> = LazyLock::new(|| routes("[[banks.examplebank.routes]]\npath = \"/v1/pay/**\"\n"));
 
-/// What careless servers make of a path: decoded as often as there is something, backslashes turned, parameters cut, dots
-/// resolved, empty segments dropped, in small letters.
+/// What careless servers make of a path: decoded as often as there is something, look-alikes taken for what they look
+/// like, backslashes turned, parameters cut, dots resolved, empty segments dropped, in small letters.
 fn carelessly(path: &[u8]) -> String {
     let mut bytes = path.to_vec();
     loop {
-        let decoded = decode(&bytes);
+        let decoded = with_plain_characters(decode(&bytes));
         if decoded == bytes {
             break;
         }
@@ -48,6 +48,21 @@ fn carelessly(path: &[u8]) -> String {
         }
     }
     format!("/{}/", segments.join("/"))
+}
+
+fn with_plain_characters(bytes: Vec<u8>) -> Vec<u8> {
+    let Ok(text) = std::str::from_utf8(&bytes) else { return bytes };
+    let plain = |char: char| match char {
+        // The full-width forms stand in the order of ASCII.
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(char) - 0xff00 + 0x20),
+        '\u{2044}' | '\u{2215}' | '\u{29f8}' => Some('/'),
+        '\u{2216}' | '\u{29f5}' | '\u{29f9}' | '\u{fe68}' => Some('\\'),
+        '\u{2024}' | '\u{fe52}' => Some('.'),
+        '\u{fe6a}' => Some('%'),
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}' => None,
+        char => Some(char),
+    };
+    text.chars().filter_map(plain).collect::<String>().into_bytes()
 }
 
 fn decode(bytes: &[u8]) -> Vec<u8> {

@@ -1,0 +1,80 @@
+//! Fields and parameters by which a request says that it is another one than its first line says: some frameworks obey
+//! them, and a rule that looked at the first line would have looked at the wrong one.
+
+use crate::message::Fields;
+
+/// Fields that name another method.
+const METHOD_FIELDS: [&str; 4] = ["x-http-method-override", "x-http-method", "x-method-override", "x-original-method"];
+/// Fields that name another path.
+const PATH_FIELDS: [&str; 4] = ["x-original-url", "x-rewrite-url", "x-override-url", "x-http-path-override"];
+/// The parameter that names another method.
+const METHOD_PARAMETER: &[u8] = b"_method";
+
+/// Whether a server may take the request for one with another method.
+pub(super) fn of_method(fields: &Fields, path_and_query: &[u8]) -> bool {
+    has_one_of(fields, &METHOD_FIELDS) || has_method_parameter(path_and_query)
+}
+
+/// Whether a server may take the request for one with another path.
+pub(super) fn of_path(fields: &Fields) -> bool {
+    has_one_of(fields, &PATH_FIELDS)
+}
+
+fn has_one_of(fields: &Fields, names: &[&str]) -> bool {
+    fields.iter().any(|(name, _)| names.iter().any(|wanted| is_same_name(name, wanted)))
+}
+
+/// Gateways such as CGI take hyphens and underscores for the same.
+fn is_same_name(name: &[u8], wanted: &str) -> bool {
+    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == wanted.len() && name.iter().map(plain).eq(wanted.bytes())
+}
+
+fn has_method_parameter(path_and_query: &[u8]) -> bool {
+    let Some(start) = path_and_query.iter().position(|&byte| byte == b'?') else { return false };
+    path_and_query[start + 1..].split(|byte| matches!(byte, b'&' | b';')).any(|parameter| {
+        let name = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
+        percent_encoding::percent_decode(name)
+            .map(|byte| byte.to_ascii_lowercase())
+            .eq(METHOD_PARAMETER.iter().copied())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(name: &str) -> Fields {
+        let mut fields = Fields::new();
+        fields.push(name, "DELETE");
+        fields
+    }
+
+    #[test]
+    fn another_method_is_found_however_it_is_spelt() {
+        for name in ["X-HTTP-Method-Override", "x-http-method", "X_HTTP_METHOD_OVERRIDE", "X-Method-Override"] {
+            assert!(of_method(&fields(name), b"/x") && !of_path(&fields(name)), "{name}");
+        }
+        for target in
+            ["/x?_method=DELETE", "/x?a=b&_METHOD=delete", "/x?%5fmethod=PUT", "/x?a;_method=PUT", "/x?_method"]
+        {
+            assert!(of_method(&Fields::new(), target.as_bytes()), "{target}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it_is_left_alone() {
+        for name in ["X-HTTP-Method-Overrides", "HTTP-Method", "X-Request-ID"] {
+            assert!(!of_method(&fields(name), b"/x"), "{name}");
+        }
+        for target in ["/_method=x", "/x?method=DELETE", "/x?a=_method", "/x?a_method=1"] {
+            assert!(!of_method(&Fields::new(), target.as_bytes()), "{target}");
+        }
+    }
+
+    #[test]
+    fn another_path_is_found() {
+        assert!(of_path(&fields("X-Original-URL")) && of_path(&fields("x_rewrite_url")));
+        assert!(!of_path(&fields("X-Original-Host")));
+    }
+}
