@@ -31,7 +31,9 @@ ARG SOURCE_DATE_EPOCH=0
 ARG FEATURES=pkcs12,postgres
 # How many compilers at a time; without it, as many as there are cores.
 ARG CARGO_BUILD_JOBS
-ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
+# One unit for the whole program: it is a fifth smaller so.
+ENV SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH} CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never \
+    CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 # The target is named, so that it is this one whatever the base's own is.
 RUN mkdir -p /.cargo && printf '[build]\ntarget = "%s-unknown-linux-musl"\ntarget-dir = "/target"\n' "$(uname -m)" \
     > /.cargo/config.toml

@@ -310,6 +310,31 @@ async fn a_login_that_ends_elsewhere_is_pasted_and_the_page_shows_others_changes
 }
 
 #[tokio::test]
+async fn trouble_is_seen_on_the_page_before_anybody_is_refused() {
+    if !have_browser("trouble on the page") {
+        return;
+    }
+    let world = World::start().await;
+    world.in_table("banks.icard", "consent_days = 10");
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    get(sidecar.address("icard"), "/v1/accounts").await.with(200);
+    let browser = Browser::start().await;
+    browser.open(&page(&sidecar)).await;
+    browser.shows("#icard-live .note.watch", "The consent of default ends in 9 days").await;
+    world.write("icard-client-secret", "another");
+    // The reload is told by the log; the token is still good.
+    until_found("the reload", async || sidecar.log().contains("\"message\":\"reload\"").then_some(())).await;
+    browser.click("[id='icard/default/renew']").await;
+    browser.shows("#news", "invalid_client").await;
+    browser.shows("#icard-live .why", "401: invalid_client").await;
+    browser.shows("#icard-live .why", "Check client_id, client_secret").await;
+    pictures(&browser, "trouble").await;
+    get(sidecar.address("icard"), "/v1/accounts").await.with(200);
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn a_page_of_another_origin_cannot_change_anything() {
     if !have_browser("a foreign page") {
         return;

@@ -128,6 +128,28 @@ fn the_configurations_of_the_manifests_are_good() {
 }
 
 #[test]
+fn kubernetes_schemas_take_the_manifests() {
+    if !have("kubernetes-validate", "kubernetes_schemas_take_the_manifests") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let validate = |manifests: &str| {
+        let path = folder.path().join("kubernetes.yaml");
+        fs::write(&path, manifests).unwrap();
+        // The schemas of the latest release that it has; what they do not know is an error.
+        Command::new("kubernetes-validate").arg("--strict").arg(&path).output().expect("it runs")
+    };
+    let manifests = read(deploy("kubernetes.yaml"));
+    let said = validate(&manifests);
+    assert!(said.status.success() && text(&said).matches(" passed ").count() >= 3, "{}", text(&said));
+    for (right, wrong) in [("readinessProbe:", "readynessProbe:"), ("runAsNonRoot: true", "runAsNonRoot: \"yes\"")] {
+        assert!(manifests.contains(right), "{right}");
+        let said = validate(&manifests.replacen(right, wrong, 1));
+        assert!(!said.status.success(), "{wrong} is taken: {}", text(&said));
+    }
+}
+
+#[test]
 fn systemd_accepts_the_units_and_finds_little_exposed() {
     if !have("systemd-analyze", "systemd_accepts_the_units_and_finds_little_exposed") {
         return;

@@ -86,6 +86,31 @@ async fn a_store_of_100_000_grants_starts_and_serves_like_one_of_one_grant() {
     assert!(many < few + 16 * 1024 * 1024, "memory does not grow with grants that nobody uses: {few} and {many}");
 }
 
+/// What the operator's listener shows of very many grants: the page is cut, and a scrape counts only.
+#[tokio::test]
+async fn the_page_of_20_000_grants_is_short_and_a_scrape_names_none_of_them() {
+    const GRANTS: u32 = 20_000;
+    let world = World::start().await;
+    world.write("bankside.key", KEY_TEXT);
+    world.login("icard", "default").await;
+    fill(&world.dir().join("bankside.db"), "icard", GRANTS, now() + 3_600_000, 30.0);
+    let sidecar = world.run();
+    let mut sizes = Vec::new();
+    for path in ["/", "/metrics", "/readyz", "/api/banks", "/", "/metrics", "/readyz", "/api/banks"] {
+        let begin = Instant::now();
+        let page = get(sidecar.address("admin"), path).await;
+        eprintln!("{path} of {GRANTS} grants: {} KiB in {:?}", page.body.len() / 1024, begin.elapsed());
+        sizes.push(page.body);
+    }
+    let text = |index: usize| String::from_utf8_lossy(&sizes[index]).into_owned();
+    let page = text(0);
+    assert!(page.contains("and 19801 more") && page.matches("<tr data-grant=").count() < 220, "{}", page.len());
+    assert!(page.contains(">default<") || page.contains("customer-0"), "some are shown");
+    assert!(text(1).contains("bankside_grants{bank=\"icard\",state=\"active\"} 20001"), "{}", text(1));
+    assert!(!text(1).contains("customer") && !text(2).contains("customer"));
+    assert!(text(3).contains("customer-19999"), "the API has them all");
+}
+
 const KEY_TEXT: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n";
 
 /// A bank that answers every call at once with tokens that live long, and remembers when it was called.

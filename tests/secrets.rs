@@ -4,67 +4,28 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::process::Command;
 
 use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use support::http::{get, send};
-use support::program::{Login, bankside};
+use support::program::{Login, Service, bankside};
+use support::vault::{self, Secrets};
 use support::wait::until_found;
 use support::world::World;
 
-/// All that must not be seen, by what it is.
-#[derive(Default)]
-struct Secrets(BTreeMap<String, Vec<u8>>);
-
-impl Secrets {
-    fn add(&mut self, what: &str, value: impl AsRef<[u8]>) {
-        let value = value.as_ref();
-        assert!(value.len() >= 8, "{what} is long enough to be looked for");
-        self.0.insert(what.to_owned(), value.to_vec());
-    }
-
-    fn add_grant(&mut self, world: &World, bank: &str, grant: &str, when: &str) {
-        let revealed = world.reveal(bank, grant);
-        for name in ["access_token", "refresh_token"] {
-            if let Some(token) = revealed[name].as_str() {
-                self.add(&format!("the {name} of {bank}/{grant}, {when}"), token);
-            }
+/// Adds what a grant consists of.
+fn add_grant(secrets: &mut Secrets, world: &World, bank: &str, grant: &str, when: &str) {
+    let revealed = world.reveal(bank, grant);
+    for name in ["access_token", "refresh_token"] {
+        if let Some(token) = revealed[name].as_str() {
+            secrets.add(&format!("the {name} of {bank}/{grant}, {when}"), token);
         }
     }
-
-    /// What of this is to be found there: as it is, in base64 in each of its three positions, and in a URL's form.
-    fn found_in(&self, place: &[u8]) -> Vec<&str> {
-        let holds = |needle: &[u8]| memchr(place, needle);
-        let is_there = |value: &[u8]| forms(value).iter().any(|form| holds(form));
-        self.0.iter().filter(|(_, value)| is_there(value)).map(|(what, _)| what.as_str()).collect()
-    }
-
-    fn assert_absent(&self, what: &str, place: impl AsRef<[u8]>) {
-        let found = self.found_in(place.as_ref());
-        assert!(found.is_empty(), "in {what}: {found:?}\n{}", String::from_utf8_lossy(place.as_ref()));
-    }
-}
-
-fn memchr(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
-}
-
-/// A value in the ways in which it could be written down.
-fn forms(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = vec![value.to_vec()];
-    for shift in 0..3 {
-        for engine in [STANDARD, URL_SAFE_NO_PAD] {
-            let encoded = engine.encode([&vec![0; shift], value].concat());
-            // The first and last characters depend on what stands before and behind.
-            forms.push(encoded.as_bytes()[4..encoded.len() - 4].to_vec());
-        }
-    }
-    forms.push(form_urlencoded::byte_serialize(value).collect::<String>().into_bytes());
-    forms
 }
 
 /// Logs in, and gives what of the login is secret.
@@ -77,7 +38,7 @@ async fn login(world: &World, secrets: &mut Secrets, bank: &str, grant: &str) {
     }
     let said = login.paste(&callback).with(0);
     secrets.assert_absent("what login says", said.err);
-    secrets.add_grant(world, bank, grant, "at first");
+    add_grant(secrets, world, bank, grant, "at first");
 }
 
 /// Every file of the store, as bytes.
@@ -128,7 +89,7 @@ async fn no_secret_of_a_run_with_traffic_and_failures_is_written_anywhere() {
     get(cnb, "/cobs/5.0/my/accounts").await.with(200);
     control.expire_access_tokens();
     get_accounts().await.with(200);
-    secrets.add_grant(&world, "icard", "default", "renewed");
+    add_grant(&mut secrets, &world, "icard", "default", "renewed");
     problems.push(send(icard, "GET", path, &app[1..], "").await.with(403));
     problems.push(send(icard, "GET", path, &[app[0], ("host", "evil.example")], "").await.with(421));
     problems.push(send(icard, "GET", path, &[app[0], ("Bankside-Grant", "bob")], "").await.with(503));
@@ -200,6 +161,31 @@ fn the_search_finds_a_secret_in_each_of_its_forms() {
         assert_eq!(secrets.found_in(place.as_bytes()), ["a token"], "{place}");
     }
     assert!(secrets.found_in(b"def50200 secret-token").is_empty());
+}
+
+/// What each sidecar of the whole run writes is searched when it ends: a program that tells a secret is found out.
+#[tokio::test]
+async fn a_program_that_tells_a_secret_anywhere_fails_its_test() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let (code, access) = (world.sandbox.icard().control().secrets(), world.reveal("icard", "default"));
+    let code = &code.iter().find(|(what, _)| *what == "code").expect("there was a code").1;
+    let access = access["access_token"].as_str().expect("a token");
+    let key = fs::read_to_string(world.dir().join("qwac-key.pem")).unwrap();
+    for secret in
+        [code, access, key.lines().nth(2).unwrap(), world.sandbox.icard().client_secret().expose_str().unwrap()]
+    {
+        let mut program = Command::new("sh");
+        program.args(["-c", &format!("echo 'a line with {secret} in it' >&2")]);
+        let told = Service::start(program, &world.dir().join("told.log"));
+        let found = std::panic::catch_unwind(AssertUnwindSafe(|| told.wait()));
+        assert!(found.is_err(), "it was not found: {secret}");
+    }
+    let quiet = Service::start(Command::new("true"), &world.dir().join("quiet.log"));
+    assert_eq!(quiet.wait(), Some(0));
+    vault::know("a secret of this test", "a-secret-of-this-test");
+    let found = std::panic::catch_unwind(|| vault::search("a page", b"<p>a-secret-of-this-test</p>"));
+    assert!(found.is_err());
 }
 
 #[tokio::test]

@@ -68,6 +68,8 @@ pub struct ReloadReport {
 pub struct AdminBank {
     /// The bank.
     pub bank: Arc<Bank>,
+    /// Where apps reach it, with the port that was given for port 0.
+    pub listens: Vec<String>,
     /// TLS towards it.
     pub tls: Arc<TlsClient>,
     /// Its tokens.

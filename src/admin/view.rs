@@ -57,7 +57,7 @@ async fn view(admin: &AdminBank, state: &AdminState) -> BankView {
     BankView {
         name: bank.name.clone(),
         title: bank.title.clone(),
-        listens: bank.listen.iter().map(Listen::to_string).collect(),
+        listens: admin.listens.clone(),
         base_url: base_url(bank),
         grant_type: grant_type(bank),
         ends_here: ends_here(bank, &state.listen),

@@ -100,7 +100,7 @@ impl Control {
         let mut fronts = Fronts::start(connections, metrics, self.app.random.clone())?;
         fronts.serve(office.banks()).await;
         doors.rearrange(opening);
-        operator.show(office.banks());
+        operator.show(office.banks(), &doors.addresses());
         operator.take(moving);
         let (schedule, addresses) = (self.drain.child_token(), Arc::clone(&self.addresses));
         let sidecar = Sidecar { office, fronts, doors, operator, schedule, accepting, addresses };

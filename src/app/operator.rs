@@ -97,10 +97,15 @@ impl Operator {
         self.open.as_ref().map(|open| ("admin".to_owned(), open.address.clone()))
     }
 
-    /// Shows these banks from here on.
-    pub(super) fn show(&self, banks: &[BankDesk]) {
+    /// Shows these banks from here on, which listen at these addresses.
+    pub(super) fn show(&self, banks: &[BankDesk], addresses: &[(String, Listen)]) {
+        let listens = |desk: &BankDesk| {
+            let own = addresses.iter().filter(|(name, _)| *name == desk.bank.name.as_str());
+            own.map(|(_, address)| address.to_string()).collect()
+        };
         let bank = |desk: &BankDesk| AdminBank {
             bank: Arc::clone(&desk.bank),
+            listens: listens(desk),
             tls: Arc::clone(&desk.tls),
             tokens: Arc::clone(&desk.tokens),
         };

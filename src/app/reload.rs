@@ -170,7 +170,7 @@ impl Reloader {
         // New addresses lead to banks that the workers know by now; removed ones close before their banks go.
         sidecar.doors.rearrange(doors);
         sidecar.fronts.forget_others();
-        sidecar.operator.show(sidecar.office.banks());
+        sidecar.operator.show(sidecar.office.banks(), &sidecar.doors.addresses());
         sidecar.operator.take(operator);
         sidecar.schedule = self.drain.child_token();
         sidecar.begin_schedule();

@@ -113,6 +113,100 @@ mod tests {
         }
     }
 
+    /// A listener that answers one connection with these bytes, and gives what it was asked.
+    fn answering(answer: &'static [u8]) -> (Listen, std::thread::JoinHandle<String>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let admin = Listen::Tcp(listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).unwrap();
+            stream.write_all(answer).unwrap();
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        });
+        (admin, asked)
+    }
+
+    fn health(admin: Listen, ready: bool) -> Result<(), String> {
+        let args = Args { ready, admin: Some(admin), timeout: 3 };
+        match run(&args, &Configured::new(None)) {
+            Ok(()) => Ok(()),
+            Err(super::super::Failed::Because(error)) => Err(format!("{error:#}")),
+            Err(super::super::Failed::Config) => Err("the configuration".into()),
+        }
+    }
+
+    #[test]
+    fn a_probe_asks_in_a_way_that_ends_with_the_connection() {
+        let (admin, asked) = answering(b"HTTP/1.0 200 OK\r\n\r\nok\n");
+        assert_eq!(health(admin, false), Ok(()));
+        assert_eq!(asked.join().unwrap(), "GET /livez HTTP/1.0\r\nHost: localhost\r\n\r\n");
+        let (admin, asked) = answering(b"HTTP/1.1 200 OK\r\n\r\n{}\n");
+        assert_eq!(health(admin, true), Ok(()));
+        assert!(asked.join().unwrap().starts_with("GET /readyz "));
+    }
+
+    #[test]
+    fn every_answer_but_200_is_a_failure_that_names_who_answered() {
+        for answer in [
+            &b"HTTP/1.0 503 Service Unavailable\r\n\r\n{}"[..],
+            b"HTTP/1.0 404 Not Found\r\n\r\n",
+            b"",
+            b"\x15\x03\x01",
+        ] {
+            let (admin, _asked) = answering(answer);
+            let said = health(admin.clone(), false).unwrap_err();
+            assert!(said.contains(&format!("{admin}/livez")), "{said}");
+        }
+    }
+
+    #[test]
+    fn nobody_there_and_nobody_who_answers_are_failures_in_time() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = Listen::Tcp(listener.local_addr().unwrap());
+        let waited = ask(&silent, "/livez", Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(waited.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{waited}");
+        drop(listener);
+        assert_eq!(
+            ask(&silent, "/livez", Duration::from_secs(3)).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+    }
+
+    #[test]
+    fn a_unix_socket_is_asked_as_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let answer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]).unwrap();
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nok\n").unwrap();
+        });
+        assert_eq!(health(Listen::Unix(path), false), Ok(()));
+        answer.join().unwrap();
+    }
+
+    #[test]
+    fn an_answer_without_end_is_cut() {
+        struct Endless;
+        impl Read for Endless {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                buffer.fill(b'x');
+                Ok(buffer.len())
+            }
+        }
+        impl Write for Endless {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        assert_eq!(exchange(Endless, "").unwrap().len() as u64, MOST);
+    }
+
     #[test]
     fn a_wildcard_is_asked_on_loopback() {
         for (listen, asked) in [

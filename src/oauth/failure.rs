@@ -23,9 +23,7 @@ impl Cause {
     /// For this error code (RFC 6749, section 5.2), which the endpoint answers with this status.
     pub(super) fn of_code(status: http::StatusCode, code: &str) -> Self {
         let remedy = match code {
-            "invalid_client" => {
-                "Check client_id, client_secret and oauth.client_auth: the bank does not know this client so"
-            }
+            "invalid_client" => "Check client_id, client_secret and oauth.client_auth: the bank does not take them",
             "unauthorized_client" | "unsupported_grant_type" => {
                 "Check grant_type and client_id: this client may not have tokens in this way"
             }

@@ -220,7 +220,7 @@ impl Tokens {
             }
             match result.err().unwrap_or(TokenError::unavailable(Duration::from_secs(1))) {
                 TokenError::Unavailable { retry_after, .. } if is_soon(retry_after, deadline) => {
-                    sleep(retry_after).await
+                    sleep(retry_after).await;
                 }
                 TokenError::Store { retry_after } if is_soon(retry_after, store_deadline) => sleep(retry_after).await,
                 error => return Err(error),

@@ -49,6 +49,16 @@ impl Authority {
         change(&mut lock(&self.rules));
     }
 
+    /// Every secret that was given out or shown here, by what it is.
+    pub(super) fn secrets(&self) -> Vec<(&'static str, String)> {
+        let state = lock(&self.state);
+        let codes = state.codes.keys().map(|value| ("code", value));
+        let access = state.access_tokens.keys().map(|value| ("access token", value));
+        let refresh = state.refresh_tokens.keys().map(|value| ("refresh token", value));
+        let issued = codes.chain(access).chain(refresh).map(|(what, value)| (what, value.clone()));
+        state.seen.iter().cloned().chain(issued).collect()
+    }
+
     fn rules(&self) -> Rules {
         lock(&self.rules).clone()
     }

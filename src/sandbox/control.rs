@@ -73,6 +73,12 @@ impl Control {
         self.0.authority.grants()
     }
 
+    /// Every client secret, code, verifier and token that the bank gave out or was shown, by what it is: none of them
+    /// belongs into a log.
+    pub fn secrets(&self) -> Vec<(&'static str, String)> {
+        self.0.authority.secrets()
+    }
+
     /// Adds a client that no registration made.
     pub fn add_client(&self, id: &str, secret: &str, redirect_uri: &str) {
         self.0.authority.add_client(id, secret, redirect_uri);

@@ -21,5 +21,6 @@ pub mod seen;
 pub mod softhsm;
 pub mod tls_bank;
 pub mod tools;
+pub mod vault;
 pub mod wait;
 pub mod world;

@@ -1,13 +1,16 @@
 //! The real program, run as a user runs it.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::SocketAddr;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use super::vault;
 
 /// The path of the built program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_bankside");
@@ -35,6 +38,14 @@ impl Said {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("not JSON: {error}\n{}", self.out))
     }
 
+    /// This, after a look for secrets in it, unless the command was asked for them.
+    fn searched(self, was_asked: bool) -> Self {
+        if !was_asked {
+            vault::search("a command's output", format!("{}\n{}", self.out, self.err).as_bytes());
+        }
+        self
+    }
+
     fn of(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -55,9 +66,10 @@ pub fn bankside(arguments: &[&str], input: &str) -> Said {
 
 /// Runs a prepared command to its end, with this on its standard input.
 pub fn finish(mut command: Command, input: &str) -> Said {
+    let was_asked = command.get_args().any(|argument| argument == "--reveal");
     let mut child = piped(&mut command);
     give(child.stdin.take().expect("it is piped"), input);
-    Said::of(child.wait_with_output().expect("it can be waited for"))
+    Said::of(child.wait_with_output().expect("it can be waited for")).searched(was_asked)
 }
 
 fn piped(command: &mut Command) -> Child {
@@ -105,7 +117,7 @@ impl Login {
         let mut out = String::new();
         rest.read_to_string(&mut out).expect("it can be read");
         let ended = Said::of(child.wait_with_output().expect("it can be waited for"));
-        Said { out, ..ended }
+        Said { out, ..ended }.searched(false)
     }
 
     /// Waits until it has ended by itself.
@@ -115,7 +127,7 @@ impl Login {
         rest.read_to_string(&mut out).expect("it can be read");
         drop(stdin);
         let ended = Said::of(child.wait_with_output().expect("it can be waited for"));
-        Said { out, ..ended }
+        Said { out, ..ended }.searched(false)
     }
 }
 
@@ -125,6 +137,10 @@ pub struct Service {
     /// What it writes to standard output, line by line.
     pub out: BufReader<ChildStdout>,
     log: PathBuf,
+    /// Where its operator's listener is, if it has one.
+    admin: Option<SocketAddr>,
+    /// The folder of its configuration, if it has one.
+    folder: Option<PathBuf>,
 }
 
 impl Service {
@@ -137,7 +153,7 @@ impl Service {
             .spawn()
             .expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("it is piped"));
-        Self { child, out, log: log.to_owned() }
+        Self { child, out, log: log.to_owned(), admin: None, folder: None }
     }
 
     /// The lines of standard output up to one that contains this, that one included.
@@ -173,6 +189,7 @@ impl Service {
 
     /// Ends it with this signal; its exit code.
     pub fn end(mut self, signal: Signal) -> Option<i32> {
+        self.search_pages();
         self.signal(signal);
         self.child.wait().expect("it ends").code()
     }
@@ -192,10 +209,49 @@ impl Service {
     }
 }
 
+impl Service {
+    /// Looks for secrets in what the operator's listener shows, if it answers.
+    fn search_pages(&self) {
+        let Some(admin) = self.admin.filter(|_| !std::thread::panicking()) else { return };
+        for path in ["/", "/metrics", "/readyz", "/api/banks"] {
+            if let Ok(page) = ask(admin, path) {
+                vault::search(path, &page);
+            }
+        }
+    }
+
+    /// Looks for secrets in all that it wrote: its log, and the files of its store.
+    fn search_writings(&self) {
+        if std::thread::panicking() {
+            return;
+        }
+        vault::search("the log", &fs::read(&self.log).unwrap_or_default());
+        let files = self.folder.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        for file in files.filter(|file| file.file_name().to_string_lossy().contains(".db")) {
+            vault::search("the store", &fs::read(file.path()).unwrap_or_default());
+        }
+    }
+}
+
+/// What the operator's listener answers, with little patience: it may be the subject of a test that it hangs.
+fn ask(admin: SocketAddr, path: &str) -> io::Result<Vec<u8>> {
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let mut stream = TcpStream::connect_timeout(&admin, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.search_pages();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.search_writings();
     }
 }
 
@@ -218,7 +274,11 @@ impl Sidecar {
         command.args(["run", "--ready-file", "/dev/stdout", "-c"]).arg(config);
         let mut service = Service::start(command, &config.with_extension("log"));
         let ready = service.lines_until("ready ").pop().expect("the ready line");
-        Self { service, ready }
+        vault::learn_from(config);
+        service.folder = config.parent().map(Path::to_owned);
+        let mut sidecar = Self { service, ready };
+        sidecar.service.admin = sidecar.listeners("admin").first().and_then(|address| address.parse().ok());
+        sidecar
     }
 
     /// Where a bank, or `admin`, listens.

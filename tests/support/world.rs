@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::program::{Login, Sidecar, bankside};
+use super::vault;
 
 /// A redirect URI that leads away from this machine, so that a login ends with a pasted address.
 pub const ELSEWHERE: &str = "https://app.example/callback";
@@ -70,6 +71,7 @@ impl World {
         let any = || "127.0.0.1:0".to_owned();
         let listens = Listens { admin: any(), icard: any(), cnb: any(), cnb_sandbox: Some(any()) };
         let files = sandbox.write_to(dir.path(), &listens).expect("the files can be written");
+        vault::watch(&sandbox);
         Self { sandbox, config: files.config, dir, _thread: thread }
     }
 

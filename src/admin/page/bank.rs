@@ -31,7 +31,9 @@ pub(super) fn section(html: &mut Html, view: &BankView, now: Timestamp) {
     } else {
         html.put("<span class=\"badge bad\">not ready</span></div><ul class=\"note bad\">", &[]);
         for missing in &view.missing {
-            html.put("<li>{}</li>", &[missing]);
+            html.put("<li>", &[]);
+            with_code(html, missing);
+            html.put("</li>", &[]);
         }
         html.put("</ul>", &[]);
     }
@@ -44,6 +46,13 @@ pub(super) fn section(html: &mut Html, view: &BankView, now: Timestamp) {
         another(html, view);
     }
     html.put("</section>", &[]);
+}
+
+/// A text whose commands stand between backticks.
+fn with_code(html: &mut Html, text: &str) {
+    for (index, part) in text.split('`').enumerate() {
+        html.put(if index % 2 == 0 { "{}" } else { "<code>{}</code>" }, &[&part]);
+    }
 }
 
 /// Consents that end soon: nothing is missing yet, and a person may be hard to find.
@@ -204,10 +213,13 @@ fn row(html: &mut Html, view: &BankView, grant: &GrantReport, now: Timestamp) {
     html.put("<span class=\"badge {}\">{}</span></td><td data-label=\"Token ends\">", &[&mark, &state]);
     moment(html, grant.expires_at, now);
     html.put("</td><td data-label=\"Consent ends\">", &[]);
+    // One element for both: on a phone, the cell spreads its elements over its width.
+    html.put("<span>", &[]);
     if ends_soon(grant.consent_until, now) && grant.issued_at.is_some() {
         html.put("<span class=\"dot watch\"></span>", &[]);
     }
     moment(html, grant.consent_until, now);
+    html.put("</span>", &[]);
     html.put("</td><td data-label=\"Scopes\">{}</td><td class=\"actions\">", &[&scopes(grant)]);
     if view.grant_type != "fixed" {
         buttons(html, view, grant);

@@ -9,12 +9,14 @@ function say(text) {
   byId("news").textContent = text;
 }
 
+const sentence = (text) => text[0].toUpperCase() + text.slice(1) + ".";
+
 async function call(method, path, content) {
   const headers = { "Bankside-Admin": "1" };
   if (content) headers["Content-Type"] = "application/json";
   const answer = await fetch(path, { method, headers, body: content && JSON.stringify(content) });
   const told = answer.status === 204 ? null : await answer.json();
-  if (!answer.ok) throw new Error([told.detail, told.remedy].filter(Boolean).join(". "));
+  if (!answer.ok) throw new Error([told.detail, told.remedy].filter(Boolean).map(sentence).join(" "));
   return told;
 }
 

@@ -77,7 +77,9 @@ impl Authority {
             owner: owner.to_owned(),
         };
         let application = client.application();
-        lock(&self.state).clients.insert(id, client);
+        let mut state = lock(&self.state);
+        state.clients.insert(id, client);
+        state.seen.push(("client secret", secret.to_owned()));
         application
     }
 
@@ -137,7 +139,9 @@ impl Authority {
         let client = owned(&mut state, owner, id)?;
         let secret = self.random.token();
         client.secret = hash(secret.as_bytes());
-        Some((client.application(), secret))
+        let application = client.application();
+        state.seen.push(("client secret", secret.clone()));
+        Some((application, secret))
     }
 
     /// Whether a call comes from one of the clients.

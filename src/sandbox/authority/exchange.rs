@@ -74,6 +74,9 @@ impl Authority {
         call: &TokenCall<'_>,
     ) -> Result<TokenAnswer, OAuthError> {
         let presented = call.required("code")?;
+        if let Some(verifier) = call.field("code_verifier") {
+            state.seen.push(("code verifier", verifier.to_owned()));
+        }
         let redirect_uri = call.required("redirect_uri")?;
         let invalid = |description: &str| OAuthError::bad("invalid_grant", description);
         let code = state.codes.get(presented).ok_or_else(|| invalid("The code is not known"))?;

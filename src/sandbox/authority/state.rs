@@ -15,6 +15,8 @@ pub(super) struct State {
     /// Which grant a token is, or was, of.
     pub(super) access_tokens: HashMap<String, u64>,
     pub(super) refresh_tokens: HashMap<String, u64>,
+    /// Clients' secrets and code verifiers, for testers who look for them where they do not belong.
+    pub(super) seen: Vec<(&'static str, String)>,
 }
 
 /// An `auth_id` that was given out.
