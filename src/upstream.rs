@@ -23,6 +23,8 @@ mod tls_bank;
 mod wire;
 
 pub use failure::{Failure, Progress, SendError};
+#[cfg(fuzzing)]
+pub use http2::fuzzing;
 pub use identity::Identity;
 pub use limit::ConnectionLimit;
 pub use tls::TlsClient;

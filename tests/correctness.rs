@@ -129,6 +129,18 @@ async fn what_is_for_one_hop_stays_there_both_ways() {
 }
 
 #[tokio::test]
+async fn an_options_request_goes_no_further_than_it_may() {
+    let stage = Stage::new();
+    let request = "OPTIONS /x HTTP/1.1\r\nHost: localhost\r\nA: b\r\nMAX-forwards: 2\r\nC: d\r\n\r\n";
+    let (seen, _) = stage.exchange(request, "HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(seen.field("max-forwards"), Some("1"));
+    stage.bank.record.clear();
+    let got = whole(stage.address(), b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nMax-Forwards: 0\r\n\r\n").await;
+    assert!(got.starts_with("HTTP/1.1 204 No Content\r\nAllow: "), "{got}");
+    assert!(stage.bank.record.raw().is_empty());
+}
+
+#[tokio::test]
 async fn targets_arrive_byte_for_byte_below_the_base_path() {
     let stage = Stage::new();
     for target in [

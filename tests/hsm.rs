@@ -207,6 +207,82 @@ async fn a_session_that_ended_is_replaced_within_the_request() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_wants_the_pin_before_each_signature_gets_it() {
+    let Some(company) = Company::new() else { return };
+    let Some(shim) = company.shim() else { return };
+    let key = rsa_2048();
+    if !company.hsm.import_asking("tpp", "asking", "0c", &key.serialize_pem()) {
+        return;
+    }
+    fs::write(company.path("qwac.pem"), company.provider.client(&key, 0xabc).pem).expect("a file");
+    let identity = identity(&shim.module).replace("'qwac'", "'asking'");
+    for version in [&TLS12, &TLS13] {
+        let tls = TlsBank::start(&company.root, &company.provider, version).await;
+        let config = company.configure(&identity, &[bank("bank", &tls, "")]);
+        let sidecar = Sidecar::run_prepared(tools::with(&shim.environment(&company.hsm)), &config);
+        let address = sidecar.address("bank");
+        let before = shim.noted("login");
+        for _ in 0..3 {
+            assert_eq!(http::get(address, "/close").await.body, company.serial);
+        }
+        assert_eq!(shim.noted("login"), before + 3, "the PIN for each handshake");
+        let asked: Vec<_> = (0..50).map(|_| tokio::spawn(async move { http::get(address, "/close").await })).collect();
+        for answer in asked {
+            assert_eq!(answer.await.expect("no panic").body, company.serial);
+        }
+    }
+}
+
+#[test]
+fn a_key_that_wants_the_pin_before_each_signature_and_cannot_get_it_is_told_by_check() {
+    let Some(company) = Company::new() else { return };
+    // SoftHSM makes ECDSA signatures of digests only, in one part.
+    let key = p256();
+    if !company.hsm.import_asking("tpp", "asking", "0c", &key.serialize_pem()) {
+        return;
+    }
+    fs::write(company.path("qwac.pem"), company.provider.client(&key, 0xabc).pem).expect("a file");
+    let bank = "[banks.bank]\nlisten = '127.0.0.1:0'\nbase_url = 'https://127.0.0.1:1'\ngrant_type = 'fixed'\n\
+                token = { value = 'test' }\n";
+    let identity = identity(&company.hsm.module).replace("'qwac'", "'asking'");
+    let config = company.configure(&identity, &[bank.to_owned()]);
+    let mut program = tools::with(&company.hsm.environment());
+    program.args(["check", "-c", config.to_str().expect("text")]);
+    let said = finish(program, "").with(78);
+    let said = said.err + &said.out;
+    assert!(said.contains("wants the PIN before each signature"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_that_follows_is_tried_in_its_hsm_beforehand() {
+    let Some(company) = Company::new() else { return };
+    let tls = TlsBank::start(&company.root, &company.provider, &TLS13).await;
+    let next = |from: &str, key: &str| {
+        let [key_in_memory, in_hsm] = [
+            "[identity]\ncertificate = 'other.pem'\nprivate_key = 'other-key.pem'\n",
+            "[identity.next.pkcs11]\nmodule = '{module}'\ntoken = 'tpp'\nkey = '{key}'\npin = { file = 'pin' }\n",
+        ];
+        let module = company.hsm.module.display().to_string();
+        let in_hsm = in_hsm.replace("{module}", &module).replace("{key}", key);
+        format!("{key_in_memory}[identity.next]\nfrom = '{from}'\ncertificate = 'qwac.pem'\n{in_hsm}")
+    };
+    let check = async |identity: &str| {
+        let config = company.configure(identity, &[bank("bank", &tls, "")]);
+        let mut program = tools::with(&company.hsm.environment());
+        program.args(["check", "--online", "-c", config.to_str().expect("text")]);
+        tokio::task::spawn_blocking(move || finish(program, "")).await.expect("no panic")
+    };
+    // It is not yet its time: the bank is shown the first one, and the next is proved all the same.
+    let said = check(&next("2045-01-01T00:00:00Z", "qwac")).await.with(0);
+    assert!(said.out.contains("taken; a request without a token was answered 200"), "{}", said.out);
+    let said = check(&next("2045-01-01T00:00:00Z", "qwax")).await.with(78);
+    assert!(said.err.contains("no private key qwax; it has qwac (id:0a1b)"), "{}", said.err);
+    // Its time has come: the bank takes it.
+    let said = check(&next("2020-01-01T00:00:00Z", "qwac")).await.with(0);
+    assert!(said.out.contains("taken; a request without a token was answered 200"), "{}", said.out);
+}
+
 #[test]
 fn each_mistake_with_an_hsm_has_words_of_its_own() {
     let Some(company) = Company::new() else { return };

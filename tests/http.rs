@@ -490,6 +490,25 @@ async fn the_log_has_one_event_a_request_with_the_keys_of_the_contract() {
 }
 
 #[tokio::test]
+async fn what_is_refused_before_it_is_a_request_leaves_an_event_too() {
+    let (_world, sidecar) = running().await;
+    let answer = raw(sidecar.address("icard"), "GET /SECRETPATH HTTP/1.1\r\nHost localhost\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let event = until_found("the event is written", async || {
+        let log = sidecar.log();
+        let mut events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.find(|event| event["target"] == "bankside::access")
+    })
+    .await;
+    assert_eq!(
+        (&event["bank"], &event["kind"], &event["status"]),
+        (&"icard".into(), &"bad-request".into(), &400.into())
+    );
+    assert_eq!((&event["method"], &event["path"], &event["complete"]), (&Value::Null, &Value::Null, &true.into()));
+    assert!(!sidecar.log().contains("SECRETPATH"));
+}
+
+#[tokio::test]
 async fn sigterm_lets_the_request_under_way_end_and_exits_0() {
     let (world, sidecar) = running().await;
     let (address, control) = (sidecar.address("icard"), world.sandbox.icard().control());

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bankside::sandbox::{Fault, Plan, Target};
+use hyper::Version;
 use nix::sys::signal::Signal;
 use support::http::{get, get_unix};
 use support::load::Load;
@@ -38,31 +39,37 @@ async fn until_at_the_bank(world: &World, path: &str) {
     until(path, || control.requests().iter().any(|request| request.target == path)).await;
 }
 
+const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
+
 #[tokio::test]
 async fn the_end_under_load_fails_no_request() {
-    let world = world().await;
-    let sidecar = world.run();
-    let load = Load::start(32, sidecar.address("icard"), ECHO);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    sidecar.service.signal(Signal::SIGTERM);
-    let told = load.ended().await;
-    assert!(told.good > 0 && told.failures.is_empty(), "{} good, {:?}", told.good, told.failures);
-    assert_eq!(sidecar.service.wait(), Some(0));
+    for version in VERSIONS {
+        let world = world().await;
+        let sidecar = world.run();
+        let load = Load::start_with(version, 32, sidecar.address("icard"), ECHO);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        sidecar.service.signal(Signal::SIGTERM);
+        let told = load.ended().await;
+        assert!(told.good > 0 && told.failures.is_empty(), "{version:?}: {} good, {:?}", told.good, told.failures);
+        assert_eq!(sidecar.service.wait(), Some(0));
+    }
 }
 
 #[tokio::test]
 async fn reloads_under_load_fail_no_request_and_neither_do_many_at_once() {
-    let world = world().await;
-    let sidecar = world.run();
-    let load = Load::start(32, sidecar.address("icard"), ECHO);
-    for _ in 0..20 {
-        sidecar.service.signal(Signal::SIGHUP);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for version in VERSIONS {
+        let world = world().await;
+        let sidecar = world.run();
+        let load = Load::start_with(version, 32, sidecar.address("icard"), ECHO);
+        for _ in 0..20 {
+            sidecar.service.signal(Signal::SIGHUP);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        until("a reload is told", || sidecar.log().contains(r#""cause":"asked for""#)).await;
+        let told = load.stop().await;
+        assert!(told.good > 0 && told.failures.is_empty(), "{version:?}: {} good, {:?}", told.good, told.failures);
+        assert_eq!(sidecar.terminate(), Some(0));
     }
-    until("a reload is told", || sidecar.log().contains(r#""cause":"asked for""#)).await;
-    let told = load.stop().await;
-    assert!(told.good > 0 && told.failures.is_empty(), "{} good, {:?}", told.good, told.failures);
-    assert_eq!(sidecar.terminate(), Some(0));
 }
 
 #[tokio::test]

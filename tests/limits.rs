@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bankside::sandbox::Protocols;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -19,6 +20,7 @@ use support::front::{Entry, Front};
 use support::http::{get, send, send_http2};
 use support::scripted::{Bank, Setup, Trust};
 use support::wait::{unless_it_hangs, until};
+use support::world::World;
 
 /// As many file descriptors as the system lets this process and its children have.
 fn raise_descriptors(wanted: u64) -> bool {
@@ -100,15 +102,16 @@ async fn a_thousand_slow_apps_beside_a_good_one_that_goes_on_being_served() {
 }
 
 /// An app that sends the beginning of a body, and then a byte a second. Refused, it comes again.
-async fn send_a_body_slowly(address: SocketAddr, number: usize) {
-    let begin: &[u8] = match number % 3 {
-        0 => b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nhello",
-        1 => b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nhello",
-        _ => b"POST /slow HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nhello",
+async fn send_a_body_slowly(address: SocketAddr, path: &str, number: usize) {
+    let framing = match number % 3 {
+        0 => "Content-Length: 1000\r\n\r\nhello",
+        1 => "Content-Length: 1000000\r\n\r\nhello",
+        _ => "Transfer-Encoding: chunked\r\n\r\nffff\r\nhello",
     };
+    let begin = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\n{framing}");
     loop {
         let mut app = TcpStream::connect(address).await.expect("somebody listens");
-        let _ = app.write_all(begin).await;
+        let _ = app.write_all(begin.as_bytes()).await;
         let mut answer = [0; 1024];
         while app.write_all(b"x").await.is_ok() {
             let second = Duration::from_secs(1);
@@ -130,9 +133,9 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
     let address = front.address("examplebank");
     times(address, 100).await;
     let alone = times(address, 500).await;
-    let slow: Vec<_> = (0..300).map(|number| tokio::spawn(send_a_body_slowly(address, number))).collect();
+    let slow: Vec<_> = (0..300).map(|number| tokio::spawn(send_a_body_slowly(address, "/slow", number))).collect();
     // Half of the connections to the bank, which is what they may have.
-    until("the slow bodies have begun", || bank.record.raw().len() > 64).await;
+    until("the slow bodies have begun", || bank.record.raw().len() >= 64).await;
     println!("a good app alone: {}", told(&alone));
     println!("beside 300 slow bodies: {}", told(&times(address, 500).await));
     // Bodies that follow their heads, small and large ones, pass too: slow ones give way.
@@ -152,6 +155,54 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
     slow.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
+/// Requests of a good app, with bodies of up to 40 KB.
+async fn exchange_bodies(address: SocketAddr) {
+    for number in 0..50 {
+        let body = vec![b'x'; number * 800];
+        get(address, "/_test/echo").await.with(200);
+        send(address, "POST", "/_test/upload", &[], body.clone()).await.with(200);
+        send_http2(address, "POST", "/_test/upload", &[], body).await.with(200);
+    }
+}
+
+/// Over HTTP/2, where connections are many streams, on either side.
+#[tokio::test]
+async fn slow_bodies_over_http2_hold_up_nobody_either() {
+    let world = World::with(|options| options.icard.protocols = Protocols::Http2).await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+    let start = Instant::now();
+    exchange_bodies(address).await;
+    println!("150 exchanges alone: {:?}", start.elapsed());
+    let mut slow: Vec<_> =
+        (0..100).map(|number| tokio::spawn(send_a_body_slowly(address, "/_test/upload", number))).collect();
+    // Two connections of an app, full of streams.
+    for _ in 0..2 {
+        let stream = TcpStream::connect(address).await.expect("somebody listens");
+        let (client, connection) = h2::client::handshake(stream).await.expect("a connection");
+        slow.push(tokio::spawn(async move { drop(connection.await) }));
+        for _ in 0..100 {
+            let mut client = client.clone().ready().await.expect("room");
+            let request = http::Request::post(format!("http://{address}/_test/upload")).body(()).expect("a request");
+            let (answer, mut body) = client.send_request(request, false).expect("it is sent");
+            slow.push(tokio::spawn(async move {
+                while body.send_data("x".into(), false).is_ok() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                drop(answer);
+            }));
+        }
+    }
+    let control = world.sandbox.icard().control();
+    until("slow bodies are at the bank", || control.counters().http2_connections > 0).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let start = Instant::now();
+    exchange_bodies(address).await;
+    println!("beside 300 slow bodies: {:?}", start.elapsed());
+    slow.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
 #[tokio::test]
 async fn a_slow_body_gives_the_only_place_or_connection_to_who_waits() {
     for more in ["[@.limits]\nin_flight = 1", "[@.limits]\nconnections = 1"] {
@@ -159,7 +210,7 @@ async fn a_slow_body_gives_the_only_place_or_connection_to_who_waits() {
         let bank = Bank::obliging(&trust, &Setup::default());
         let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
         let address = front.address("examplebank");
-        let slow = tokio::spawn(send_a_body_slowly(address, 0));
+        let slow = tokio::spawn(send_a_body_slowly(address, "/slow", 0));
         until("the slow body has begun", || !bank.record.raw().is_empty()).await;
         get(address, "/good").await.with(200);
         slow.abort();

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bankside::sandbox::{Endpoint, Fault, Plan, Protocols, Qwac, QwacOptions, RecordedRequest, Target, Validity};
+use hyper::Version;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::http::{get, send};
@@ -91,7 +92,9 @@ async fn a_swap_under_load_fails_no_request_and_shows_the_new_certificate_on_eve
         let world = World::with(|options| options.icard.protocols = protocols).await;
         world.login("icard", "default").await;
         let sidecar = world.run();
-        let load = Load::start(64, sidecar.address("icard"), ECHO);
+        // Apps speak the version that the bank does not.
+        let of_apps = if protocols == Protocols::Http1 { Version::HTTP_2 } else { Version::HTTP_11 };
+        let load = Load::start_with(of_apps, 64, sidecar.address("icard"), ECHO);
         let control = world.sandbox.icard().control();
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_millis(300)).await;

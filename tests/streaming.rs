@@ -125,19 +125,21 @@ async fn an_answer_that_nobody_reads_is_not_taken_from_the_bank() {
     }
 }
 
-/// From a bank on HTTP/2: on HTTP/1.1 the simulated one sends trailers only where `TE` asks for them, and `TE` is for one
-/// hop.
+/// On HTTP/1.1 the simulated bank sends trailers only where `TE` asks for them.
 #[tokio::test]
 async fn an_answers_trailers_reach_the_app() {
     let body = blob(100_000);
-    let (_world, sidecar) = with_bank(Protocols::Http2).await;
-    let address = sidecar.address("icard");
-    let path = "/_test/blob?bytes=100000&trailer=true";
-    let te = [("te", "trailers")];
-    for answer in [send(address, "GET", path, &te, "").await, send_http2(address, "GET", path, &te, "").await] {
-        assert!(answer.status == 200 && answer.body == body, "{}", answer.status);
-        let trailer = answer.trailers.get("x-sha256").map(|value| value.to_str().unwrap().to_owned());
-        assert_eq!(trailer, Some(sha256(&body)));
+    for protocols in [Protocols::Http1, Protocols::Http2] {
+        let (_world, sidecar) = with_bank(protocols).await;
+        let address = sidecar.address("icard");
+        let path = "/_test/blob?bytes=100000&trailer=true";
+        let te = [("te", "trailers"), ("connection", "te")];
+        for answer in [send(address, "GET", path, &te, "").await, send_http2(address, "GET", path, &te[..1], "").await]
+        {
+            assert!(answer.status == 200 && answer.body == body, "{protocols:?}: {}", answer.status);
+            let trailer = answer.trailers.get("x-sha256").map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(trailer, Some(sha256(&body)), "{protocols:?}");
+        }
     }
 }
 

@@ -223,7 +223,7 @@ pub struct Timeouts {
 pub struct Limits {
     /// Requests under way at once.
     pub in_flight: usize,
-    /// Connections to the bank at once.
+    /// Connections to the bank at once. Requests whose body is still to come take half of them at most.
     pub connections: usize,
     /// How long a request may wait for its turn.
     pub queue: Duration,

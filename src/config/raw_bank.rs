@@ -216,7 +216,7 @@ table! {
     RawLimits {
         /// Requests under way at once.
         in_flight: Whole<1, 1_000_000> = "1024",
-        /// Connections to the bank at once.
+        /// Connections to the bank at once. Requests whose body is still to come take half of them at most.
         connections: Whole<1, 65_535> = "128",
         /// How long a request may wait for its turn.
         queue: Span<0, HOUR> = "'5s'",

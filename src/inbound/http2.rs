@@ -24,8 +24,8 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How much of a stream's answer waits within the connection.
 const MOST_UNSENT: usize = 128 * 1024;
-/// What HTTP/2 adds to a field's length when it measures a list of them (RFC 9113, section 6.5.2).
-const FIELD_OVERHEAD: usize = 32;
+/// Heads up to so many times the limit are read, to be refused with a reason. Beyond, the library answers 431 alone.
+const READ_TO_REFUSE: usize = 4;
 /// How long an app has to go after we said that we do.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -35,7 +35,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send,
     V: Service,
 {
-    let head = settings.head.bytes + FIELD_OVERHEAD * settings.head.fields;
+    let head = READ_TO_REFUSE * settings.head.bytes;
     let handshake = Builder::new()
         .max_concurrent_streams(settings.streams)
         .initial_window_size(STREAM_WINDOW)

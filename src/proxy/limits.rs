@@ -46,7 +46,7 @@ impl InFlight {
         request: &mut Request,
         metrics: &BankMetrics,
     ) -> Result<OwnedSemaphorePermit, ProxyError> {
-        self.uploads.admit(request).await?;
+        self.uploads.admit(request, metrics).await?;
         if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(permit);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, Version};
 
 use crate::config::{Bank, BaseUrl, HeaderRules};
 use crate::message::{Body, Fields, Request};
@@ -50,6 +50,7 @@ impl Rewrite {
     /// Rewrites a request for the bank, with another target perhaps. The body, of which up to `keep` bytes are kept,
     /// comes beside it.
     pub(super) fn rewrite(&self, mut request: Request, target: Option<Bytes>, keep: usize) -> (Outgoing, Body) {
+        let wants_trailers = wants_trailers(&request);
         let fields = &mut request.fields;
         let named = named_by_connection(fields);
         fields.retain(|name, _| {
@@ -64,6 +65,10 @@ impl Rewrite {
             }
         }
         fields.set("Host", &self.authority);
+        if wants_trailers {
+            fields.push("TE", "trailers");
+            fields.push("Connection", "TE");
+        }
         if let Some(target) = target {
             request.target = target;
         }
@@ -106,6 +111,14 @@ impl Outgoing {
 fn authority(base: &BaseUrl) -> String {
     let host = if base.host.contains(':') { format!("[{}]", base.host) } else { base.host.clone() };
     if base.port == 443 { host } else { format!("{host}:{}", base.port) }
+}
+
+/// Whether the app asks for trailers, which come through: then the bank is asked, too (RFC 9110, section 10.1.4). HTTP/2
+/// knows no `Connection`.
+fn wants_trailers(request: &Request) -> bool {
+    request.fields.contains("TE")
+        && request.fields.list("TE").any(|coding| is(coding, "trailers"))
+        && (request.version == Version::HTTP_2 || request.fields.list("Connection").any(|option| is(option, "TE")))
 }
 
 /// Takes out the fields that are for one connection only (RFC 9110, section 7.6.1), those that `Connection` names too.
@@ -181,6 +194,20 @@ mod tests {
         let expected =
             ["/psd2/v1/x?y", "X-B: 1", "host: api.bank.example", "x-a: 2", "AUTHORIZATION: Bearer token", "X-b: 3"];
         assert_eq!(sent(&rewrite, &lines), expected);
+    }
+
+    #[test]
+    fn trailers_are_asked_for_where_the_app_asks() {
+        let rewrite = rewrite("", HeaderRules::default());
+        let asked = ["TE: trailers", "Connection: TE"];
+        for (te, connection) in [("trailers", "TE"), ("gzip;q=0.5, Trailers", "close, te")] {
+            let sent = sent(&rewrite, &[("TE", te), ("Connection", connection), ("A", "b")]);
+            assert!(asked.iter().all(|line| sent.iter().any(|sent| sent == line)), "{sent:?}");
+        }
+        for lines in [&[("TE", "trailers")][..], &[("TE", "gzip"), ("Connection", "TE")], &[("Connection", "TE")]] {
+            let sent = sent(&rewrite, lines);
+            assert!(!sent.iter().any(|line| line.starts_with("TE") || line.starts_with("Connection")), "{sent:?}");
+        }
     }
 
     #[test]

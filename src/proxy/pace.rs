@@ -39,8 +39,7 @@ impl Paced {
     /// `withheld`: the app does not send before the bank says so, which takes a while.
     pub(super) fn new(body: Body, place: OwnedSemaphorePermit, crowd: Crowd, withheld: bool) -> Self {
         let window = if withheld { 2 * WINDOW } else { WINDOW };
-        let pace = Pace { window, bytes: 0, waited: Duration::ZERO, waits_since: None, timer: None };
-        Self { body, place: Some(place), crowd, sent: 0, pace }
+        Self { body, place: Some(place), crowd, sent: 0, pace: Pace::new(window) }
     }
 
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -79,6 +78,10 @@ impl BodyStream for Paced {
 }
 
 impl Pace {
+    fn new(window: Duration) -> Self {
+        Self { window, bytes: 0, waited: Duration::ZERO, waits_since: None, timer: None }
+    }
+
     fn moved(&mut self, bytes: u64) {
         self.bytes += bytes;
         if let Some(since) = self.waits_since.take() {

@@ -15,14 +15,17 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
 use crate::message::{Body, BodyError, BodyStream, Frame, Request, Size};
+use crate::telemetry::BankMetrics;
 use crate::upstream::{ConnectionLimit, Failure, Progress, SendError};
 
 use super::limits::Overloaded;
 use super::pace::Paced;
 use super::problem::ProxyError;
 
-/// So much of a body is waited for in memory.
-const GATHERED: usize = 16 * 1024;
+/// So much of a body is waited for in memory,
+const GATHERED: usize = 64 * 1024;
+/// and so much of a bank's bodies together.
+const MOST_GATHERED: usize = 64 << 20;
 
 /// A bank's places for requests whose body is still to come, shared by all workers.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub(super) struct Uploads {
     places: Arc<Semaphore>,
     crowd: Crowd,
     queue: Duration,
+    /// Bytes in memory.
+    gathered: Arc<AtomicUsize>,
 }
 
 /// Who waits for what slow uploads hold.
@@ -70,21 +75,23 @@ impl Uploads {
     /// Half of what a bank may be given at once.
     pub(super) fn new(limits: &Limits, crowd: Crowd) -> Self {
         let places = (limits.in_flight.min(limits.connections) / 2).clamp(1, Semaphore::MAX_PERMITS);
-        Self { places: Arc::new(Semaphore::new(places)), crowd, queue: limits.queue }
+        Self { places: Arc::new(Semaphore::new(places)), crowd, queue: limits.queue, gathered: Arc::default() }
     }
 
     /// Makes a request's body one that may be sent. A body that is here costs nothing.
-    pub(super) async fn admit(&self, request: &mut Request) -> Result<(), ProxyError> {
+    pub(super) async fn admit(&self, request: &mut Request, metrics: &BankMetrics) -> Result<(), ProxyError> {
         if request.body.is_at_hand() {
             return Ok(());
         }
         let body = std::mem::take(&mut request.body);
         // The app waits for the bank's word before it sends any of it (RFC 9110, section 10.1.1).
         let withheld = request.fields.contains("Expect");
-        request.body = match Arc::clone(&self.places).try_acquire_owned() {
-            Ok(place) => self.paced(body, place, withheld),
+        request.body = if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            self.paced(body, place, withheld)
+        } else {
+            let _queued = metrics.queued();
             // In a box, so that a request in the normal case does not carry the room for it.
-            Err(_) => Box::pin(self.wait(body, withheld)).await?,
+            Box::pin(self.wait(body, withheld)).await?
         };
         Ok(())
     }
@@ -92,7 +99,8 @@ impl Uploads {
     async fn wait(&self, body: Body, withheld: bool) -> Result<Body, ProxyError> {
         let deadline = Instant::now() + self.queue;
         let overloaded = |_| Overloaded::Uploads(self.queue);
-        let mut gathered = Gathered { frames: VecDeque::new(), bytes: 0, is_whole: false, rest: body };
+        let all = Arc::clone(&self.gathered);
+        let mut gathered = Gathered { frames: VecDeque::new(), bytes: 0, all, is_whole: false, rest: body };
         if !withheld {
             timeout_at(deadline, gathered.fill()).await.map_err(overloaded)?.map_err(not_sent)?;
         }
@@ -120,6 +128,8 @@ fn not_sent(error: BodyError) -> ProxyError {
 struct Gathered {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Those of other bodies, too.
+    all: Arc<AtomicUsize>,
     is_whole: bool,
     rest: Body,
 }
@@ -127,11 +137,12 @@ struct Gathered {
 impl Gathered {
     /// Reads until the body is whole, or until there is enough of it.
     async fn fill(&mut self) -> Result<(), BodyError> {
-        while !self.is_whole && self.bytes < GATHERED {
+        while !self.is_whole && self.bytes < GATHERED && self.all.load(Ordering::Relaxed) < MOST_GATHERED {
             match self.rest.frame().await.transpose()? {
                 Some(frame) => {
                     if let Frame::Data(data) = &frame {
                         self.bytes += data.len();
+                        self.all.fetch_add(data.len(), Ordering::Relaxed);
                     }
                     // Whoever knows the length does not ask for the end; trailers are the end.
                     self.is_whole =
@@ -146,6 +157,12 @@ impl Gathered {
 
     fn into_body(self) -> Body {
         Body::stream(self)
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -7,6 +7,8 @@ mod answer;
 mod connection;
 mod driver;
 mod exchange;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod head;
 mod machine;
 mod outgoing;

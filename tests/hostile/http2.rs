@@ -43,7 +43,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row("Proxy-Connection", &[Head(&[M, S, A, P, ("proxy-connection", "keep-alive")], true)], Reset),
     Row("Upgrade", &[Head(&[M, S, A, P, ("upgrade", "websocket")], true)], Reset),
     Row("TE that asks for more than trailers", &[Head(&[M, S, A, P, ("te", "gzip")], true)], Reset),
-    Row("TE: trailers stays here", &[Head(&[M, S, A, P, ("te", "trailers")], true)], PASSES),
+    Row("TE: trailers", &[Head(&[M, S, A, P, ("te", "trailers")], true)], PASSES),
     // Pseudo-header fields (section 8.3).
     Row("no method", &[Head(&[S, A, P], true)], Reset),
     Row("no path", &[Head(&[M, S, A], true)], Reset),
@@ -118,8 +118,16 @@ pub(crate) const ROWS: &[Row] = &[
     Row("an Origin", &[Head(&[M, S, A, P, ("origin", "http://evil.example")], true)], Refused(403)),
     Row("cross-site", &[Head(&[M, S, A, P, ("sec-fetch-site", "cross-site")], true)], Refused(403)),
     Row("too many fields", &[Head(&[M, S, A, P, ("x", "{{y*10}}"), ("{{many*200}}", "y")], true)], Refused(431)),
-    Row("a value that is too large", &[Head(&[M, S, A, P, ("x", "{{y*90000}}")], true)], Broken),
+    Row("a value that is too large", &[Head(&[M, S, A, P, ("x", "{{y*90000}}")], true)], Refused(431)),
+    Row("a value that is far too large", &[Head(&[M, S, A, P, ("x", "{{y*250000}}")], true)], Refused(431)),
+    Row("a value beyond all measure", &[Head(&[M, S, A, P, ("x", "{{y*900000}}")], true)], Broken),
+    // No longer path fits into the library's address.
     Row("a path that is too long", &[Head(&[M, S, A, (":path", "/{{y*70000}}")], true)], Broken),
+    Row(
+        "a path and a value that are too large together",
+        &[Head(&[M, S, A, (":path", "/{{y*60000}}"), ("x", "{{y*20000}}")], true)],
+        Refused(431),
+    ),
     // Content.
     Row(
         "a length",

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::{Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -36,8 +38,13 @@ pub struct Told {
 impl Load {
     /// Starts so many apps with a connection each.
     pub fn start(apps: usize, address: SocketAddr, path: &'static str) -> Self {
+        Self::start_with(Version::HTTP_11, apps, address, path)
+    }
+
+    /// As [`start`](Self::start), in this version of HTTP.
+    pub fn start_with(version: Version, apps: usize, address: SocketAddr, path: &'static str) -> Self {
         let (phase, is_over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let app = |_| be_busy(address, path, Arc::clone(&phase), Arc::clone(&is_over));
+        let app = |_| be_busy(version, address, path, Arc::clone(&phase), Arc::clone(&is_over));
         let apps = (0..apps).map(app).collect();
         Self { phase, is_over, apps }
     }
@@ -65,13 +72,25 @@ impl Load {
     }
 }
 
+/// A connection.
+enum Sender {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
 /// Sends until it is over, or nobody listens any more. A connection that was said to close is replaced.
-async fn be_busy(address: SocketAddr, path: &str, phase: Arc<AtomicU64>, is_over: Arc<AtomicBool>) -> Told {
+async fn be_busy(
+    version: Version,
+    address: SocketAddr,
+    path: &str,
+    phase: Arc<AtomicU64>,
+    is_over: Arc<AtomicBool>,
+) -> Told {
     let mut told = Told::default();
     let mut connection = None;
     while !is_over.load(Ordering::SeqCst) {
         let kept = match connection.take() {
-            None => connect(address).await,
+            None => Sender::connect(version, address).await,
             kept => kept,
         };
         let Some(mut sender) = kept else {
@@ -79,12 +98,14 @@ async fn be_busy(address: SocketAddr, path: &str, phase: Arc<AtomicU64>, is_over
             break;
         };
         // A connection that has closed between two requests has failed none.
-        if sender.ready().await.is_err() {
+        if !sender.is_ready().await {
             continue;
         }
-        match ask(&mut sender, address, path, phase.load(Ordering::SeqCst)).await {
+        match sender.ask(address, path, phase.load(Ordering::SeqCst)).await {
             Ok(200) => told.good += 1,
             Ok(status) => told.failures.push(status.to_string()),
+            // It has closed before the library had sent anything: that is between two requests, too.
+            Err(error) if error.is_canceled() => continue,
             Err(error) => told.failures.push(format!("{error:?}")),
         }
         connection = Some(sender);
@@ -92,22 +113,38 @@ async fn be_busy(address: SocketAddr, path: &str, phase: Arc<AtomicU64>, is_over
     told
 }
 
-async fn connect(address: SocketAddr) -> Option<SendRequest<Empty<Bytes>>> {
-    let stream = TcpStream::connect(address).await.ok()?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::spawn(connection);
-    Some(sender)
-}
+impl Sender {
+    async fn connect(version: Version, address: SocketAddr) -> Option<Self> {
+        let stream = TokioIo::new(TcpStream::connect(address).await.ok()?);
+        Some(if version == Version::HTTP_2 {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.ok()?;
+            tokio::spawn(connection);
+            Self::Http2(sender)
+        } else {
+            let (sender, connection) = http1::handshake(stream).await.ok()?;
+            tokio::spawn(connection);
+            Self::Http1(sender)
+        })
+    }
 
-async fn ask(
-    sender: &mut SendRequest<Empty<Bytes>>,
-    address: SocketAddr,
-    path: &str,
-    phase: u64,
-) -> Result<u16, hyper::Error> {
-    let request = Request::get(path).header("host", address.to_string()).header(PHASE, phase);
-    let answer = sender.send_request(request.body(Empty::new()).expect("a request")).await?;
-    let status = answer.status().as_u16();
-    answer.into_body().collect().await?;
-    Ok(status)
+    async fn is_ready(&mut self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.ready().await.is_ok(),
+            Self::Http2(sender) => sender.ready().await.is_ok(),
+        }
+    }
+
+    async fn ask(&mut self, address: SocketAddr, path: &str, phase: u64) -> Result<u16, hyper::Error> {
+        let request = Request::get(format!("http://{address}{path}")).header(PHASE, phase);
+        let answer: Response<Incoming> = match self {
+            Self::Http1(sender) => {
+                let request = request.uri(path).header("host", address.to_string());
+                sender.send_request(request.body(Empty::new()).expect("a request")).await?
+            }
+            Self::Http2(sender) => sender.send_request(request.body(Empty::new()).expect("a request")).await?,
+        };
+        let status = answer.status().as_u16();
+        answer.into_body().collect().await?;
+        Ok(status)
+    }
 }

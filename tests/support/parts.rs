@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 pub fn have(program: &str, test: &str) -> bool {
     let version = if program == "openssl" { "version" } else { "--version" };
     let found = Command::new(program).arg(version).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if found.is_ok_and(|status| status.success()) {
+    // One of them has no way to say its version.
+    if found.is_ok_and(|status| status.success() || program == "pkcs11-tool") {
         return true;
     }
     assert!(std::env::var_os("BANKSIDE_TEST_ALL").is_none(), "{program} is missing, and no test may be left out");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{parts, tools};
 
 /// The PIN of every token here.
-pub const PIN: &str = "4711";
+pub const PIN: &str = "4711-2718";
 
 /// A folder with tokens.
 pub struct SoftHsm {
@@ -53,6 +53,26 @@ impl SoftHsm {
         fs::write(self.directory.join("import.pem"), key_pem).expect("a file");
         self.util(&format!("--import import.pem --token {token} --label {label} --id {id} --pin {PIN}"));
         fs::remove_file(self.directory.join("import.pem")).expect("it is there");
+    }
+
+    /// Puts a private key, in PKCS#8, on a token, that wants the PIN before each signature. `false`, with a word, where
+    /// there is no tool for it.
+    pub fn import_asking(&self, token: &str, label: &str, id: &str, key_pem: &str) -> bool {
+        if !parts::have("pkcs11-tool", "keys that want the PIN before each signature") {
+            return false;
+        }
+        fs::write(self.directory.join("import.pem"), key_pem).expect("a file");
+        tools::openssl(&self.directory, "pkcs8 -topk8 -nocrypt -in import.pem -outform DER -out import.der");
+        let arguments = format!(
+            "--module {} --token-label {token} --login --pin {PIN} --write-object import.der --type privkey \
+             --label {label} --id {id} --usage-sign --always-auth",
+            self.module.display()
+        );
+        tools::run(&self.directory, "pkcs11-tool", &arguments, &self.environment());
+        for name in ["import.pem", "import.der"] {
+            fs::remove_file(self.directory.join(name)).expect("it is there");
+        }
+        true
     }
 
     /// Takes all tokens away.

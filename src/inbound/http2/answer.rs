@@ -17,6 +17,9 @@ use crate::message::{Body, Fields, Frame, Interim, Request, Response, Size};
 
 use super::request::request;
 
+/// So much of what there is has to go out while an app may be idle.
+const LEAST: usize = 16 * 1024;
+
 /// Why a stream ends without the end of its answer.
 enum Broken {
     /// The app, or its connection, is gone.
@@ -160,6 +163,7 @@ async fn send_data(
     deadline: &mut Deadline,
     settings: &ServeSettings,
 ) -> Result<(), Broken> {
+    let mut moved = 0;
     while !data.is_empty() {
         stream.reserve_capacity(data.len());
         let room = poll_fn(|cx| {
@@ -176,7 +180,12 @@ async fn send_data(
         .await?;
         let piece = data.split_to(room.min(data.len()));
         if !piece.is_empty() {
-            deadline.set(settings.idle);
+            // Room for a byte now and then must not keep an answer for ever.
+            moved += piece.len();
+            if moved >= LEAST {
+                deadline.set(settings.idle);
+                moved = 0;
+            }
             stream.send_data(piece, ends && data.is_empty())?;
         }
     }

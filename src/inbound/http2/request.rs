@@ -11,6 +11,9 @@ use crate::message::{Body, Fields, Request, Size};
 
 use super::body::StreamBody;
 
+/// What a line of HTTP/1.1 has beside name and value: a colon, a space and an end.
+const FIELD_OVERHEAD: usize = 4;
+
 /// The request, without a way for interim answers yet.
 pub(super) fn request(parts: Parts, stream: RecvStream, settings: &ServeSettings) -> Result<Request, Malformed> {
     let fields = fields(&parts, &settings.head)?;
@@ -48,7 +51,9 @@ fn target(parts: &Parts, limits: &HeadLimits) -> Result<Bytes, Malformed> {
 /// (section 8.2.3).
 fn fields(parts: &Parts, limits: &HeadLimits) -> Result<Fields, Malformed> {
     let headers = &parts.headers;
-    if headers.len() > limits.fields {
+    let path = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD).sum();
+    if headers.len() > limits.fields || path + bytes > limits.bytes {
         return Err(ParseError::HeadTooLarge.into());
     }
     let mut fields = Fields::with_capacity(headers.len() + 8, 32 * headers.len() + 512);

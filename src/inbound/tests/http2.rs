@@ -168,6 +168,28 @@ async fn a_large_answer_passes_a_small_window() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_is_taken_bit_by_bit_is_reset() {
+    let mut app = app2(Answering::new(|_| async { ok("x".repeat(500_000)) })).await;
+    let (response, _) = app.client.send_request(get(), true).unwrap();
+    let mut body = response.await.unwrap().into_body();
+    let start = Instant::now();
+    let end = loop {
+        match body.data().await {
+            Some(Ok(data)) => {
+                // The window opens again by some bytes each second.
+                for part in (0..data.len()).step_by(100) {
+                    sleep(Duration::from_secs(1)).await;
+                    let _ = body.flow_control().release_capacity(100.min(data.len() - part));
+                }
+            }
+            other => break other,
+        }
+    };
+    assert_eq!(end.unwrap().unwrap_err().reason(), Some(Reason::CANCEL));
+    assert!(start.elapsed() < Duration::from_mins(3), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn answers_without_content_have_none() {
     for (method, status, has_length) in
         [(Method::HEAD, 200, true), (Method::GET, 204, false), (Method::GET, 304, true), (Method::HEAD, 204, false)]
@@ -193,7 +215,13 @@ async fn what_is_no_request_is_refused() {
         (request(Method::POST, "http://localhost/", &[("content-length", "0"), ("content-length", "0")]), 400),
     ];
     let many: Vec<_> = (0..200).map(|_| ("a", "b")).collect();
-    let table = table.into_iter().chain([(request(Method::GET, "http://localhost/", &many), 431)]);
+    let large = "x".repeat(80 * 1024);
+    let path = format!("http://localhost/{}", "x".repeat(60 * 1024));
+    let table = table.into_iter().chain([
+        (request(Method::GET, "http://localhost/", &many), 431),
+        (request(Method::GET, "http://localhost/", &[("a", &large)]), 431),
+        (request(Method::GET, &path, &[("a", &large[..20 * 1024])]), 431),
+    ]);
     for (request, status) in table {
         let service = targets();
         let mut app = app2(service.clone()).await;

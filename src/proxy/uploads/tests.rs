@@ -1,3 +1,5 @@
+//! Bodies that come slowly, and places for them.
+
 use bytes::Bytes;
 use http::Method;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -22,8 +24,8 @@ impl BodyStream for Fed {
 
 /// A request whose body comes by and by, and what feeds it.
 fn slow(size: Size) -> (Request, UnboundedSender<&'static str>) {
-    let (feed, fed) = unbounded_channel();
-    (Request::new(Method::POST, "/x", Body::stream(Fed(fed, size))), feed)
+    let (feed, body) = unbounded_channel();
+    (Request::new(Method::POST, "/x", Body::stream(Fed(body, size))), feed)
 }
 
 /// One place.
@@ -36,29 +38,34 @@ fn uploads() -> Uploads {
 async fn where_no_place_is_free_a_body_that_comes_in_time_needs_none() {
     let uploads = uploads();
     let (mut first, _feed) = slow(Size::Unknown);
-    uploads.admit(&mut first).await.expect("a place");
+    uploads.admit(&mut first, &BankMetrics::default()).await.expect("a place");
     let (mut second, feed) = slow(Size::Exact(4));
     feed.send("ab").unwrap();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(4)).await;
         feed.send("cd").unwrap();
     });
-    uploads.admit(&mut second).await.expect("the body is whole");
+    uploads.admit(&mut second, &BankMetrics::default()).await.expect("the body is whole");
     assert_eq!(second.body.size(), Size::Exact(4));
+    assert_eq!(uploads.gathered.load(Ordering::Relaxed), 4);
     assert_eq!(second.body.collect(10).await.expect("it reads"), Some(b"abcd".to_vec()));
-    uploads.admit(&mut Request::new(Method::POST, "/x", Body::full("here"))).await.expect("a body that is here");
+    assert_eq!(uploads.gathered.load(Ordering::Relaxed), 0);
+    uploads
+        .admit(&mut Request::new(Method::POST, "/x", Body::full("here")), &BankMetrics::default())
+        .await
+        .expect("a body that is here");
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_is_too_slow_without_a_place_is_told_to_come_again() {
     let uploads = uploads();
     let (mut first, _feed) = slow(Size::Unknown);
-    uploads.admit(&mut first).await.expect("a place");
+    uploads.admit(&mut first, &BankMetrics::default()).await.expect("a place");
     let (mut second, _second_feed) = slow(Size::Exact(4));
-    let error = uploads.admit(&mut second).await.expect_err("no place");
+    let error = uploads.admit(&mut second, &BankMetrics::default()).await.expect_err("no place");
     assert_eq!(error.kind(), Kind::Overloaded);
     // The first one is slow, too, but nobody who has sent all that he may waited for its place.
-    assert!(tokio::time::timeout(Duration::from_secs(60), first.body.frame()).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_mins(1), first.body.frame()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,7 +77,7 @@ async fn a_slow_upload_gives_way_to_one_that_waits_and_a_fast_one_does_not() {
     for is_slow in [true, false] {
         let uploads = uploads();
         let (mut first, feed) = slow(Size::Unknown);
-        uploads.admit(&mut first).await.expect("a place");
+        uploads.admit(&mut first, &BankMetrics::default()).await.expect("a place");
         tokio::spawn(async move {
             while feed.send(if is_slow { "x" } else { PART }).is_ok() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -86,7 +93,7 @@ async fn a_slow_upload_gives_way_to_one_that_waits_and_a_fast_one_does_not() {
         });
         let (mut second, feed) = slow(Size::Unknown);
         feed.send(PART).unwrap();
-        let admitted = uploads.admit(&mut second).await;
+        let admitted = uploads.admit(&mut second, &BankMetrics::default()).await;
         assert_eq!(admitted.is_ok(), is_slow, "{admitted:?}");
         if is_slow {
             let end = first.await.unwrap();
@@ -101,12 +108,12 @@ async fn a_slow_upload_gives_way_to_one_that_waits_and_a_fast_one_does_not() {
 async fn the_time_in_which_the_bank_takes_nothing_is_not_the_apps() {
     let uploads = uploads();
     let (mut first, feed) = slow(Size::Unknown);
-    uploads.admit(&mut first).await.expect("a place");
+    uploads.admit(&mut first, &BankMetrics::default()).await.expect("a place");
     feed.send("x").unwrap();
     let _waiting = uploads.crowd.join();
     // Nobody asks for more for a minute.
     assert!(first.body.frame().await.is_some());
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let _ = feed.send("y");
@@ -118,7 +125,7 @@ async fn the_time_in_which_the_bank_takes_nothing_is_not_the_apps() {
 async fn a_place_is_free_again_at_the_bodys_end() {
     let uploads = uploads();
     let (mut first, feed) = slow(Size::Exact(2));
-    uploads.admit(&mut first).await.expect("a place");
+    uploads.admit(&mut first, &BankMetrics::default()).await.expect("a place");
     assert_eq!(uploads.places.available_permits(), 0);
     feed.send("ab").unwrap();
     first.body.frame().await.expect("a frame").expect("no error");

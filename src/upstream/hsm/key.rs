@@ -1,7 +1,7 @@
 //! One key in an HSM: signing with it, and finding its token again.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use cryptoki::mechanism::{Mechanism, MechanismType};
@@ -19,6 +19,8 @@ pub(super) struct Key {
     module: Arc<Module>,
     pool: Arc<Pool>,
     handshakes: Arc<Handshakes>,
+    /// Whether it wants the PIN before each signature.
+    asks_each_time: AtomicBool,
     /// How many times the token was looked for, and what came of the last time.
     searches: AtomicU64,
     last_search: Mutex<Result<(), HsmError>>,
@@ -41,6 +43,7 @@ impl Key {
             module,
             pool: Arc::default(),
             handshakes: Arc::new(threads),
+            asks_each_time: AtomicBool::new(false),
             searches: AtomicU64::new(0),
             last_search: Mutex::new(Ok(())),
         });
@@ -70,11 +73,21 @@ impl Key {
         &self.handshakes
     }
 
-    /// What the token can do.
+    /// What the token can do with it. Signatures of several parts, which a key that asks for the PIN each time needs,
+    /// are of messages, not of digests (PKCS#11, section 6.1).
     pub(super) fn mechanisms(&self) -> Result<Vec<MechanismType>, HsmError> {
+        const OF_DIGESTS: [MechanismType; 3] =
+            [MechanismType::RSA_PKCS, MechanismType::RSA_PKCS_PSS, MechanismType::ECDSA];
         let context = self.module.enter();
         let (slot, _) = find_token(&context, &self.settings.token)?;
-        Ok(context.get_mechanism_list(slot)?)
+        let mut mechanisms = context.get_mechanism_list(slot)?;
+        mechanisms.retain(|mechanism| !(self.asks_each_time() && OF_DIGESTS.contains(mechanism)));
+        Ok(mechanisms)
+    }
+
+    /// Whether it wants the PIN before each signature.
+    pub(super) fn asks_each_time(&self) -> bool {
+        self.asks_each_time.load(Ordering::Relaxed)
     }
 
     /// Signs. It takes as long as the HSM takes. A token that has gone is looked for once, and a call that fails while
@@ -102,8 +115,7 @@ impl Key {
             Some(open) => open,
             None => Open::in_token(&self.module, &context, &self.settings, self.is_rsa)?,
         };
-        // After a failure it may be in the middle of an operation: then it is closed.
-        let signature = open.session.sign(mechanism, open.key, data)?;
+        let signature = open.sign(&self.module, &self.settings, mechanism, data)?;
         self.pool.give_back(open);
         Ok(signature)
     }
@@ -112,6 +124,7 @@ impl Key {
     fn prepare(&self) -> Result<(), HsmError> {
         let context = self.module.enter();
         let open = Open::in_token(&self.module, &context, &self.settings, self.is_rsa)?;
+        self.asks_each_time.store(open.asks_each_time, Ordering::Relaxed);
         self.pool.give_back(open);
         Ok(())
     }

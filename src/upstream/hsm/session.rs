@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cryptoki::context::Pkcs11;
 use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::TokenInfo;
@@ -18,8 +19,10 @@ use super::module::{Module, Refused, find_token};
 
 /// A session in which the key is at hand.
 pub(super) struct Open {
-    pub(super) session: Session,
-    pub(super) key: ObjectHandle,
+    session: Session,
+    key: ObjectHandle,
+    /// Whether the key wants the PIN before each signature (`CKA_ALWAYS_AUTHENTICATE`).
+    pub(super) asks_each_time: bool,
 }
 
 /// Sessions that nobody uses at the moment. There are as many as threads that sign, at most.
@@ -56,7 +59,26 @@ impl Open {
         let session = context.open_ro_session(slot)?;
         log_in(module, &session, &info, of)?;
         let key = find_key(&session, &of.key, is_rsa)?;
-        Ok(Self { session, key })
+        let asks_each_time = asks_each_time(&session, key);
+        Ok(Self { session, key, asks_each_time })
+    }
+
+    /// Signs. After a failure the session may be in the middle of an operation, and is of no more use.
+    pub(super) fn sign(
+        &self,
+        module: &Module,
+        of: &Settings,
+        mechanism: &Mechanism<'_>,
+        data: &[u8],
+    ) -> Result<Vec<u8>, HsmError> {
+        if !self.asks_each_time {
+            return Ok(self.session.sign(mechanism, self.key, data)?);
+        }
+        // The PIN has its place between the beginning and the rest, and so only in a signature of several parts.
+        self.session.sign_init(mechanism, self.key)?;
+        confirm(module, &self.session, of)?;
+        self.session.sign_update(data)?;
+        Ok(self.session.sign_final()?)
     }
 }
 
@@ -65,9 +87,7 @@ impl Open {
 fn log_in(module: &Module, session: &Session, info: &TokenInfo, of: &Settings) -> Result<(), HsmError> {
     // One at a time: two tries with one wrong PIN would count twice.
     let mut refused = module.logins.lock().unwrap_or_else(PoisonError::into_inner);
-    if refused.iter().any(|refused| refused.token == of.token && refused.pin.matches(of.pin.expose())) {
-        return Err(HsmError::RefusedBefore);
-    }
+    check_not_refused(&refused, of)?;
     if matches!(session.get_session_info()?.session_state(), SessionState::RoUser | SessionState::RwUser) {
         return Ok(());
     }
@@ -77,18 +97,40 @@ fn log_in(module: &Module, session: &Session, info: &TokenInfo, of: &Settings) -
     if info.user_pin_final_try() {
         return Err(HsmError::LastTry);
     }
-    let pin: AuthPin = of.pin.expose_str().ok_or(HsmError::PinNotText)?.into();
-    match session.login(UserType::User, Some(&pin)) {
+    match session.login(UserType::User, Some(&pin(of)?)) {
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(HsmError::Locked),
-        Err(Error::Pkcs11(
+        Err(error) => Err(judge(error, of, &mut refused)),
+    }
+}
+
+/// Gives the PIN for the one operation that has begun.
+fn confirm(module: &Module, session: &Session, of: &Settings) -> Result<(), HsmError> {
+    let mut refused = module.logins.lock().unwrap_or_else(PoisonError::into_inner);
+    check_not_refused(&refused, of)?;
+    session.login(UserType::ContextSpecific, Some(&pin(of)?)).map_err(|error| judge(error, of, &mut refused))
+}
+
+fn check_not_refused(refused: &[Refused], of: &Settings) -> Result<(), HsmError> {
+    let is_refused = |refused: &Refused| refused.token == of.token && refused.pin.matches(of.pin.expose());
+    if refused.iter().any(is_refused) { Err(HsmError::RefusedBefore) } else { Ok(()) }
+}
+
+fn pin(of: &Settings) -> Result<AuthPin, HsmError> {
+    Ok(of.pin.expose_str().ok_or(HsmError::PinNotText)?.into())
+}
+
+/// What a failed login means. A PIN that was refused is remembered.
+fn judge(error: Error, of: &Settings, refused: &mut Vec<Refused>) -> HsmError {
+    match error {
+        Error::Pkcs11(RvError::PinLocked, _) => HsmError::Locked,
+        Error::Pkcs11(
             code @ (RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange | RvError::PinExpired),
             _,
-        )) => {
+        ) => {
             refused.push(Refused { token: of.token.clone(), pin: of.pin.clone() });
-            Err(HsmError::WrongPin(code_name(code)))
+            HsmError::WrongPin(code_name(code))
         }
-        Err(error) => Err(error.into()),
+        error => error.into(),
     }
 }
 
@@ -113,6 +155,12 @@ fn find_key(session: &Session, wanted: &Pkcs11Key, is_rsa: bool) -> Result<Objec
             Err(HsmError::SeveralKeys { wanted: wanted.to_string(), there })
         }
     }
+}
+
+/// A token that does not say does not ask.
+fn asks_each_time(session: &Session, key: ObjectHandle) -> bool {
+    let attributes = session.get_attributes(key, &[AttributeType::AlwaysAuthenticate]).unwrap_or_default();
+    attributes.contains(&Attribute::AlwaysAuthenticate(true))
 }
 
 /// `LABEL (id:HEX)`, for people.

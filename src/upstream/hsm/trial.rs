@@ -20,7 +20,12 @@ pub(super) fn working(
 ) -> Result<Vec<(SignatureScheme, Way)>, HsmError> {
     let mechanisms = key.mechanisms()?;
     let mut working = Vec::new();
-    let mut reason = "the token has no mechanism for it".to_owned();
+    let why_none = if key.asks_each_time() {
+        "it wants the PIN before each signature, and then the token has no mechanism for it"
+    } else {
+        "the token has no mechanism for it"
+    };
+    let mut reason = why_none.to_owned();
     for scheme in schemes {
         let Some(way) = Way::of(*scheme, &mechanisms) else { continue };
         let signature = key.sign(&way.mechanism(), &way.input(MESSAGE)).and_then(|signature| way.output(signature));

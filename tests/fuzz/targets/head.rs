@@ -71,8 +71,12 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(request.field("authorization"), Some("Bearer token"));
     assert!(request.target().starts_with("/psd2/") || request.target() == "*", "{}", request.target());
     assert!(target.ends_with(request.target().strip_prefix("/psd2").unwrap_or("*").as_bytes()) || request.target().starts_with("/psd2/"));
-    for (name, _) in &request.fields {
+    for (name, value) in &request.fields {
         let name = name.to_ascii_lowercase();
+        // That trailers may come is the sidecar's own word.
+        if [("te", "trailers"), ("connection", "TE")].contains(&(&*name, &**value)) {
+            continue;
+        }
         assert!(!name.starts_with("bankside-"));
         assert!(!["connection", "te", "upgrade", "transfer-encoding", "keep-alive", "x-removed"].contains(&&*name));
     }
