@@ -19,6 +19,9 @@ use crate::config::Alpn;
 
 use super::{ClientSettings, Endpoint, Failure, TlsClient, http1, http2};
 
+/// HTTP/1.1 connections that one pool makes at once. A handshake costs as much as 20 or 30 requests: of a larger burst,
+/// most are served sooner by a connection that comes back.
+const MOST_DIALS: usize = 32;
 /// HTTP/2 connections that one pool opens at most.
 const MOST_MULTIPLEXED: usize = 16;
 /// While others wait for a permit, every so many returned connections one is closed for them, even if somebody waits
@@ -50,7 +53,7 @@ struct State {
     idle: Vec<Idle>,
     multiplexed: Vec<http2::Handle>,
     /// The one that has waited longest first. Some may have given up.
-    waiting: VecDeque<oneshot::Sender<News>>,
+    waiting: VecDeque<Waiter>,
     /// How many requests or tasks are about to bring a connection.
     dials: usize,
     handed_on: u32,
@@ -63,6 +66,13 @@ struct Idle {
     connection: Box<http1::Connection>,
     /// The sweep since which it has been unused.
     since: u32,
+}
+
+/// Somebody who waits.
+struct Waiter {
+    tell: oneshot::Sender<News>,
+    /// Whether they brought a connection themselves, or are about to.
+    brings: bool,
 }
 
 /// What somebody who waits is told.
@@ -106,7 +116,7 @@ impl Pool {
     fn lend(self: &Arc<Self>, state: &mut State, connection: Box<http1::Connection>) {
         let mut lease = Lease::Http1(connection);
         while let Some(waiter) = state.waiting.pop_front() {
-            match waiter.send(News::Lease(lease)) {
+            match waiter.tell.send(News::Lease(lease)) {
                 Err(News::Lease(refused)) => lease = refused,
                 _ => return,
             }
@@ -122,7 +132,8 @@ impl Pool {
 
     /// Whether somebody waits for a permit who does not wait here.
     fn others_wait(&self, state: &State) -> bool {
-        self.settings.connections.waiting() > state.waiting.len()
+        // Whoever of us waits for one is about to bring a connection.
+        self.settings.connections.waiting() > state.dials
     }
 
     /// An HTTP/2 connection has room for a stream more, or has learnt how much it has.
@@ -190,36 +201,43 @@ impl State {
             let Some(lease) = self.multiplexed.iter().find_map(http2::Handle::lend) else {
                 return self.waiting.push_front(waiter);
             };
-            if let Err(News::Lease(Lease::Http2(lease))) = waiter.send(News::Lease(Lease::Http2(lease))) {
+            if let Err(News::Lease(Lease::Http2(lease))) = waiter.tell.send(News::Lease(Lease::Http2(lease))) {
                 lease.give_back();
             }
         }
     }
 
     /// Takes the one who has waited longest from the queue.
-    fn next_waiter(&mut self) -> Option<oneshot::Sender<News>> {
+    fn next_waiter(&mut self) -> Option<Waiter> {
         while let Some(waiter) = self.waiting.pop_front() {
-            if !waiter.is_closed() {
+            if !waiter.tell.is_closed() {
                 return Some(waiter);
             }
         }
         None
     }
 
-    /// Lets the one who has waited longest look again.
+    /// Lets the one who has waited longest, and does not bring a connection, look again.
     fn wake_one(&mut self) {
-        while let Some(waiter) = self.waiting.pop_front() {
-            if waiter.send(News::LookAgain).is_ok() {
+        let mut at = 0;
+        while at < self.waiting.len() {
+            // As long as connections are being made, those who bring them are busy.
+            if self.waiting[at].brings && self.dials > 0 {
+                at += 1;
+                continue;
+            }
+            if self.waiting.remove(at).is_some_and(|waiter| waiter.tell.send(News::LookAgain).is_ok()) {
                 return;
             }
         }
     }
 
-    /// Whether somebody who waits should bring a connection. With HTTP/1.1 each does. Else one is made at a time, and
-    /// only after those that are there have told how many streams they carry: the next may not be needed.
+    /// Whether somebody who waits should bring a connection. With HTTP/1.1 each does, up to a bound. Else one is
+    /// made at a time, and only after those that are there have told how many streams they carry: the next may not be
+    /// needed.
     fn wants_dial(&self) -> bool {
         if self.protocol == Some(Alpn::Http11) {
-            return true;
+            return self.dials < MOST_DIALS;
         }
         self.dials == 0
             && self.multiplexed.len() < MOST_MULTIPLEXED

@@ -176,7 +176,7 @@ impl<'a> Exchange<'a> {
     }
 
     fn into_broken(mut self, failure: Failure) -> Broken {
-        if !self.is_untouched() {
+        if !self.is_untouched() && !failure.is_about_our_certificate() {
             return Broken { failure, progress: Progress::MayHaveArrived, is_whole: false };
         }
         let is_dead = matches!(failure, Failure::Closed(_));

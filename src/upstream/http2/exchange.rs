@@ -119,7 +119,7 @@ impl Exchange<'_> {
     }
 
     fn into_broken(self, failure: Failure) -> Broken {
-        if !self.is_untouched() && !is_refused(&failure) {
+        if !self.is_untouched() && !is_refused(&failure) && !failure.is_about_our_certificate() {
             return Broken { failure, progress: Progress::MayHaveArrived, is_whole: false };
         }
         let is_dead = matches!(failure, Failure::Closed(_)) && self.is_untouched();

@@ -43,7 +43,7 @@ impl Drop for Dial {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         state.dials -= 1;
-        if state.protocol != Some(Alpn::Http11) && state.wants_dial() {
+        if state.wants_dial() {
             state.wake_one();
         }
     }
@@ -85,10 +85,12 @@ impl Pool {
             drop(state);
             return self.tell_all(|| News::Failed(failure.for_another()));
         }
-        while let Some(waiter) = state.waiting.pop_front() {
-            if waiter.send(News::Failed(failure.for_another())).is_ok() {
-                return;
-            }
+        // Each attempt is that of its share of those who wait.
+        let mut share = state.waiting.len().div_ceil(state.dials.max(1));
+        while share > 0
+            && let Some(waiter) = state.waiting.pop_front()
+        {
+            share -= usize::from(waiter.tell.send(News::Failed(failure.for_another())).is_ok());
         }
     }
 
@@ -96,7 +98,7 @@ impl Pool {
         let waiting = std::mem::take(&mut self.state().waiting);
         for waiter in waiting {
             // Who has given up does not need to know.
-            let _ = waiter.send(news());
+            let _ = waiter.tell.send(news());
         }
     }
 }

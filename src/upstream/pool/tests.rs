@@ -25,6 +25,11 @@ impl Pool {
         (state.idle.len(), state.multiplexed.len())
     }
 
+    /// How many connections are being made.
+    pub(in crate::upstream) fn dials(&self) -> usize {
+        self.state().dials
+    }
+
     /// Does what is done every few seconds.
     pub(in crate::upstream) fn sweep_now(&self) {
         self.sweep();

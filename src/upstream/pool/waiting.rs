@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::dial::Dial;
-use super::{Lease, News, Pool};
+use super::{Lease, News, Pool, Waiter};
 use crate::upstream::Failure;
 
 /// How long a stream of an HTTP/2 connection that is full is waited for before another connection is made: streams come
@@ -59,12 +59,14 @@ impl Pool {
             return Joined::AtHand(lease);
         }
         let (tell, told) = oneshot::channel();
+        let brings = state.wants_dial();
+        let waiter = Waiter { tell, brings };
         if is_first {
-            state.waiting.push_front(tell);
+            state.waiting.push_front(waiter);
         } else {
-            state.waiting.push_back(tell);
+            state.waiting.push_back(waiter);
         }
-        let dial = state.wants_dial().then(|| (Dial::new(self, &mut state), !state.multiplexed.is_empty()));
+        let dial = brings.then(|| (Dial::new(self, &mut state), !state.multiplexed.is_empty()));
         Joined::Queue(told, dial)
     }
 

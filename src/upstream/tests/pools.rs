@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use super::bank::*;
 use crate::config::Alpn;
 use crate::message::{Body, Frame, Size};
-use crate::upstream::{ClientSettings, ConnectionLimit};
+use crate::upstream::{ClientSettings, ConnectionLimit, Failure, Progress};
 
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -74,6 +74,45 @@ async fn requests_at_once_get_a_connection_each() {
         });
         tokio::join!(whole(&client, get("/")), whole(&client, get("/")), whole(&client, get("/")));
         script.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_large_burst_is_served_by_connections_that_come_back_and_not_by_one_each() {
+    let bank = Bank::http1().await;
+    let client = Arc::new(bank.client_with(settings(), vec![Alpn::Http11]));
+    let burst: Vec<_> = (0..200)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { whole(&client, get("/")).await.1 })
+        })
+        .collect();
+    // The bank does not shake hands yet.
+    until(|| client.pool.dials() == 32).await;
+    let connections = serve(bank);
+    for answer in burst {
+        assert!(client.pool.dials() <= 32);
+        assert_eq!(answer.await.unwrap(), "ok");
+    }
+    assert!(connections.load(Relaxed) < 150, "{connections:?}");
+}
+
+#[tokio::test]
+async fn all_of_a_large_burst_are_told_that_the_bank_hangs_up() {
+    let bank = Bank::http1().await;
+    let client = Arc::new(bank.client_with(settings(), vec![Alpn::Http11]));
+    let burst: Vec<_> = (0..200)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { error(&client, get("/")).await })
+        })
+        .collect();
+    until(|| client.pool.dials() == 32).await;
+    drop(bank);
+    for error in burst {
+        let error = error.await.unwrap();
+        assert!(matches!(error.failure, Failure::Connect(_) | Failure::TlsRefusedByUs(_)), "{error:?}");
+        assert_eq!(error.progress, Progress::NothingSent);
     }
 }
 
