@@ -74,7 +74,9 @@ impl Tokens {
         }
         let by_person = matches!(self.bank.grant_type, GrantType::AuthorizationCode(_));
         let tallies = self.parts.store.tally(&self.bank.name).await?;
-        tallies.iter().for_each(|tally| add(GrantState::of_all(tally), tally.count));
+        for tally in &tallies {
+            add(GrantState::of_all(tally), tally.count);
+        }
         let named = if by_person { self.bank.required_grants() } else { self.configured().into_iter().collect() };
         for grant in named.into_iter().chain(self.bank.grants.keys().cloned()).collect::<BTreeSet<_>>() {
             if self.parts.store.load(&self.key(&grant)).await?.is_none() {
