@@ -3,9 +3,9 @@
 //! [`Proxy`] is one bank as one worker serves it. It knows no grant type and no connection: tokens come from `oauth`,
 //! answers from `upstream`, requests from `inbound`.
 
+#[doc(hidden)]
+pub mod door;
 mod event;
-#[cfg(fuzzing)]
-pub mod fuzzing;
 mod hops;
 mod incoming;
 mod limits;

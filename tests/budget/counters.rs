@@ -118,7 +118,7 @@ impl Callgrind {
         total.trim().parse().expect("a number")
     }
 
-    /// As callgrind_control does it; valgrind answers when it has done what it was told.
+    /// As `callgrind_control` does it; valgrind answers when it has done what it was told.
     fn tell(&self, what: &str) {
         let mut command = Command::new("vgdb");
         command.arg(format!("--pid={}", self.process)).arg("--wait=30").args(what.split(' '));

@@ -62,7 +62,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let Ok(Some(head)) = at_once else { return };
     let target = head.target.clone();
-    let Some(out) = bankside::proxy::fuzzing::rewritten(&BANK, head, &caller) else { return };
+    let Some(out) = bankside::proxy::door::rewritten(&BANK, head, &caller) else { return };
     let (requests, rest) = seen::requests(&out).expect("strict HTTP");
     assert!(requests.len() == 1 && rest.is_empty());
     let request = &requests[0];

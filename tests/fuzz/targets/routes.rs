@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use bankside::config::Config;
 use bankside::proxy::Routes;
-use bankside::proxy::fuzzing::passes;
+use bankside::proxy::door::passes;
 use http::Method;
 use libfuzzer_sys::fuzz_target;
 
