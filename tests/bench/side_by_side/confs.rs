@@ -83,7 +83,7 @@ pub(crate) fn proxy(subject: &Subject, folder: &Path, listen: &[u16], bank: Bank
 
 fn nginx(subject: &Subject, folder: &Path, listen: u16, bank: u16) -> String {
     let server = format!(
-        "upstream bank {{ server 127.0.0.1:{bank}; keepalive 512; keepalive_requests 1000000000; }}\n\
+        "upstream bank {{ server 127.0.0.1:{bank}; keepalive {MOST}; keepalive_requests 1000000000; }}\n\
          server {{ listen 127.0.0.1:{listen} reuseport backlog=8192; location / {{ proxy_pass https://bank;\n\
          proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host {HOST};\n\
          proxy_set_header Authorization \"Bearer {TOKEN}\"; proxy_ssl_certificate client.pem;\n\

@@ -15,8 +15,9 @@ use super::process::Proxy;
 /// What an app asks.
 pub(crate) const REQUEST: &[u8] = b"GET /v1/accounts HTTP/1.1\r\nHost: localhost\r\nUser-Agent: app/1.0\r\n\
     Accept: application/json\r\n\r\n";
-/// Before anything counts.
+/// Before anything counts: this, and for each connection the time that a handshake with the bank may take.
 const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP_EACH: Duration = Duration::from_millis(1);
 /// Longer than a connection waits for its turn.
 const HANG: Duration = Duration::from_mins(1);
 
@@ -40,7 +41,7 @@ pub(crate) fn measure(proxy: &Proxy, connections: usize, time: Duration) -> Figu
             let app = connect(*address).await;
             apps.spawn(ask(app, Arc::clone(&answers), Arc::clone(&is_over)));
         }
-        tokio::time::sleep(WARM_UP).await;
+        tokio::time::sleep(WARM_UP + WARM_UP_EACH * u32::try_from(connections).expect("few")).await;
         let (begin, cpu, before) = (Instant::now(), proxy.cpu(), answers.load(Ordering::Relaxed));
         tokio::time::sleep(time).await;
         let (took, cpu) = (begin.elapsed(), proxy.cpu().saturating_sub(cpu));
