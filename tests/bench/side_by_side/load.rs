@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::process::Proxy;
+use super::process::{Bank, Proxy, own_cpu};
 
 /// What an app asks.
 pub(crate) const REQUEST: &[u8] = b"GET /v1/accounts HTTP/1.1\r\nHost: localhost\r\nUser-Agent: app/1.0\r\n\
@@ -29,10 +29,13 @@ pub(crate) struct Figures {
     pub(crate) cpu_micros: f64,
     /// What of the proxy is resident in memory at the end.
     pub(crate) memory_mb: f64,
+    /// How busy the bank's cores were, and that of the load: near 1 it is they who set the pace.
+    pub(crate) bank: f64,
+    pub(crate) load: f64,
 }
 
 /// Has this many connections ask for so long.
-pub(crate) fn measure(proxy: &Proxy, connections: usize, time: Duration) -> Figures {
+pub(crate) fn measure(proxy: &Proxy, bank: &Bank, connections: usize, time: Duration) -> Figures {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (answers, is_over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
@@ -43,13 +46,21 @@ pub(crate) fn measure(proxy: &Proxy, connections: usize, time: Duration) -> Figu
         }
         tokio::time::sleep(WARM_UP + WARM_UP_EACH * u32::try_from(connections).expect("few")).await;
         let (begin, cpu, before) = (Instant::now(), proxy.cpu(), answers.load(Ordering::Relaxed));
+        let others = (bank.cpu(), own_cpu());
         tokio::time::sleep(time).await;
         let (took, cpu) = (begin.elapsed(), proxy.cpu().saturating_sub(cpu));
+        let others = (bank.cpu().saturating_sub(others.0), own_cpu().saturating_sub(others.1));
         let count = (answers.load(Ordering::Relaxed) - before) as f64;
         let memory_mb = proxy.memory_mb();
         is_over.store(true, Ordering::Relaxed);
         tokio::time::timeout(HANG, apps.join_all()).await.expect("all are answered");
-        Figures { rate: count / took.as_secs_f64(), cpu_micros: cpu.as_secs_f64() * 1e6 / count, memory_mb }
+        Figures {
+            rate: count / took.as_secs_f64(),
+            cpu_micros: cpu.as_secs_f64() * 1e6 / count,
+            memory_mb,
+            bank: others.0.as_secs_f64() / took.as_secs_f64() / bank.cores as f64,
+            load: others.1.as_secs_f64() / took.as_secs_f64(),
+        }
     })
 }
 

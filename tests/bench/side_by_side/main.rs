@@ -9,7 +9,8 @@
 //! kept. The bank is an nginx with throw-away certificates. Each proxy has a core to itself for each worker; bank and load
 //! have others, so four cores are the least. They take turns, and the medians of the rounds are printed: on a busy machine
 //! ratios mean more than numbers, and processor time a request more than requests a second. Memory is what is resident
-//! (`VmRSS`); with nginx, what master and workers share counts for each. How cost grows with grants is tests/scale.rs'.
+//! (`VmRSS`); with nginx, what master and workers share counts for each. Where the bank or
+//! the load was busy all the time, it is they who set the pace, and more could be had. How cost grows with grants is tests/scale.rs'.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
@@ -126,14 +127,15 @@ fn tables(args: &Args, peers: &[Kind]) -> Vec<(&'static str, &'static str, Vec<C
 
 /// All of a table stand while it is measured, and take turns: A B C, A B C.
 fn measure(args: &Args, cores: usize, title: &str, cases: &[Case]) {
-    println!("\n{title}\n{:<28} {:>12} {:>9} {:>10} {:>9}", "", "requests/s", "to nginx", "CPU µs", "MB");
+    let heads = ["requests/s", "to nginx", "CPU µs", "MB", "bank busy", "load busy"];
+    println!("\n{title}\n{:<28}{}", "", heads.map(|head| format!(" {head:>10}")).concat());
     let most = cases.iter().map(|case| case.subject.workers).max().unwrap_or(1);
     let bank = Bank::start(most..(cores - 1).max(most + 1));
     let proxies: Vec<Proxy> = cases.iter().map(|case| Proxy::start(&case.subject, &bank)).collect();
     let mut rows: Vec<Vec<Figures>> = cases.iter().map(|_| Vec::new()).collect();
     for _ in 0..args.rounds {
         for ((case, proxy), row) in cases.iter().zip(&proxies).zip(&mut rows) {
-            row.push(load::measure(proxy, case.connections, Duration::from_secs_f64(args.seconds)));
+            row.push(load::measure(proxy, &bank, case.connections, Duration::from_secs_f64(args.seconds)));
         }
     }
     let rates: Vec<f64> = rows.iter().map(|row| median(row, |figures| figures.rate)).collect();
@@ -142,7 +144,8 @@ fn measure(args: &Args, cores: usize, title: &str, cases: &[Case]) {
         let nginx = cases.iter().position(|other| other.is_nginx_beside(case)).map(|at| rates[at]);
         let ratio = nginx.map_or_else(String::new, |nginx| format!("{:.2}", rate / nginx));
         let (cpu, memory) = (median(row, |figures| figures.cpu_micros), median(row, |figures| figures.memory_mb));
-        println!("{:<28} {rate:>12.0} {ratio:>9} {cpu:>10.1} {memory:>9.1}", case.label);
+        let (bank, load) = (median(row, |figures| 100.0 * figures.bank), median(row, |figures| 100.0 * figures.load));
+        println!("{:<28} {rate:>10.0} {ratio:>10} {cpu:>10.1} {memory:>10.1} {bank:>9.0}% {load:>9.0}%", case.label);
     }
 }
 

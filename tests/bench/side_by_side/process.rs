@@ -18,7 +18,9 @@ use super::trust;
 pub(crate) struct Bank {
     ports: BankPorts,
     folder: TempDir,
-    _process: Process,
+    process: Process,
+    /// How many cores it has.
+    pub(crate) cores: usize,
 }
 
 /// A proxy. It ends when this is dropped.
@@ -40,7 +42,12 @@ impl Bank {
         let ports = BankPorts { http1: free_port(), http2: free_port() };
         let text = confs::bank(folder.path(), ports, cores.len());
         let process = Process::start(Kind::Nginx, folder.path(), &text, &cores);
-        Self { ports, folder, _process: process }
+        Self { ports, folder, process, cores: cores.len() }
+    }
+
+    /// The processor time that it has used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.process.cpu()
     }
 }
 
@@ -63,7 +70,7 @@ impl Proxy {
 
     /// The processor time that it has used so far.
     pub(crate) fn cpu(&self) -> Duration {
-        self.process.all().iter().map(|process| cpu(*process)).sum()
+        self.process.cpu()
     }
 
     /// What of it is resident in memory, in MB.
@@ -86,6 +93,10 @@ impl Process {
         let log = fs::File::create(folder.join("log")).expect("a file");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Self(command.spawn().expect("taskset runs"))
+    }
+
+    fn cpu(&self) -> Duration {
+        self.all().iter().map(|process| cpu(*process)).sum()
     }
 
     fn all(&self) -> Vec<u32> {
@@ -139,6 +150,11 @@ fn ask(address: SocketAddr) -> std::io::Result<Vec<u8>> {
     let count = stream.read(&mut buffer)?;
     buffer.truncate(count);
     Ok(buffer)
+}
+
+/// The processor time that this process, which makes the load, has used so far.
+pub(crate) fn own_cpu() -> Duration {
+    cpu(std::process::id())
 }
 
 fn cpu(process: u32) -> Duration {
