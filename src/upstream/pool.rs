@@ -166,7 +166,7 @@ impl Pool {
 
     /// Whether a request waits for a connection or a stream.
     pub(super) fn is_waited_for(&self) -> bool {
-        self.state().waiting.iter().any(|waiter| !waiter.is_closed())
+        self.state().waiting.iter().any(|waiter| !waiter.tell.is_closed())
     }
 
     /// Closes the connection that has been idle longest; whether there was one.
