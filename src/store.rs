@@ -17,7 +17,7 @@ mod stored;
 
 pub use grant::{
     Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, RegisteredClient, Resealed, Settled,
-    Standing,
+    Standing, Tally,
 };
 pub use news::News;
 #[cfg(feature = "postgres")]
@@ -51,6 +51,9 @@ pub trait Store: Send + Sync {
 
     /// The grants of a bank in the order of their names, without tokens.
     fn list(&self, bank: &BankName) -> Answer<'_, Vec<Facts>>;
+
+    /// How many grants of a bank there are of each kind: what a scrape needs of very many.
+    fn tally(&self, bank: &BankName) -> Answer<'_, Vec<Tally>>;
 
     /// Makes the claimant the leader of a renewal of exactly this version, in one conditional update: the lease is
     /// taken and the intent (`sent_at`) durable, or neither. Version 0 is that of a grant which has no row yet.

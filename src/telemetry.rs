@@ -1,6 +1,7 @@
-//! Floor 2, what the program tells of itself: the log and the metrics.
+//! Floor 2, what the program tells of itself: the log, the metrics, and spans for a collector.
 
 pub mod log;
 pub mod metrics;
+pub mod spans;
 
 pub use metrics::{BankMetrics, ConnectionMetrics, Metrics, Reach, Standing, Towards};

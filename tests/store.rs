@@ -147,6 +147,7 @@ rules! {
         changes_of_other_processes_are_seen_once,
         no_change_is_missed_while_many_write_at_once,
         consents_come_in_the_order_of_their_age,
+        grants_are_counted_by_how_they_stand,
         what_is_due_is_found_in_its_order_and_what_is_idle_led_or_waiting_is_not;
     renewal:
         of_two_processes_one_leads_and_the_other_is_told_for_how_long,

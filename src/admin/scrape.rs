@@ -7,13 +7,12 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 
 use super::server::AdminState;
-use super::view::{self, BankView};
+use super::view;
 
 const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
-    let standing = view::banks(&state).await.iter().map(BankView::standing).collect();
-    match state.metrics.encode(standing) {
+    match state.metrics.encode(view::standings(&state).await) {
         Ok(text) => ([(header::CONTENT_TYPE, TYPE)], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -27,6 +27,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     let sockets = Inherited::from_environment().context("the service manager's sockets cannot be used")?;
     let app = configured.app()?.with_sockets(sockets).reloading(configured.reader()).observed(supervisor::tell);
     let log = telemetry::log::start(&app.config().log)?;
+    let _spans = telemetry::spans::start()?;
     super::block_on(async {
         let mut signals = EndSignals::listen()?;
         let mut reload_signals = ReloadSignals::listen()?;

@@ -1,6 +1,6 @@
 //! Grants as people handle them: listed, imported, renewed and removed, with or without a running sidecar.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::config::GrantType;
 use crate::store::{Facts, Grant, Standing, StoreError};
-use crate::words::{GrantName, Secret};
+use crate::words::{GrantName, Secret, Timestamp};
 
 use super::foretell::DAY;
 use super::tokens::{Aim, Errand};
@@ -61,6 +61,31 @@ impl Tokens {
             }
         }
         Ok(reports.into_values().collect())
+    }
+
+    /// How many grants are in each state, with those that the configuration names and nobody has yet; and when the first
+    /// consent is foretold to end. However many there are, none is looked at by itself.
+    pub async fn count(&self) -> Result<(BTreeMap<GrantState, u64>, Option<Timestamp>), GrantError> {
+        let mut counts: BTreeMap<GrantState, u64> = GrantState::ALL.into_iter().map(|state| (state, 0)).collect();
+        let mut add = |state, more| *counts.entry(state).or_default() += more;
+        if let GrantType::Fixed(tokens) = &self.bank.grant_type {
+            add(GrantState::Active, tokens.len() as u64);
+            return Ok((counts, None));
+        }
+        let by_person = matches!(self.bank.grant_type, GrantType::AuthorizationCode(_));
+        let tallies = self.parts.store.tally(&self.bank.name).await?;
+        for tally in &tallies {
+            add(GrantState::of_all(tally), tally.count);
+        }
+        let named = if by_person { self.bank.required_grants() } else { self.configured().into_iter().collect() };
+        for grant in named.into_iter().chain(self.bank.grants.keys().cloned()).collect::<BTreeSet<_>>() {
+            if self.parts.store.load(&self.key(&grant)).await?.is_none() {
+                add(if by_person { GrantState::NeedsAuthorization } else { GrantState::Expired }, 1);
+            }
+        }
+        let first = tallies.iter().filter_map(|tally| tally.first_consent).min();
+        let days = self.bank.consent_days.filter(|_| by_person);
+        Ok((counts, first.zip(days).map(|(start, days)| start.plus(DAY * days))))
     }
 
     /// What is known of one grant.

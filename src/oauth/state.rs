@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::store::{Facts, Standing};
+use crate::store::{Facts, Standing, Tally};
 use crate::words::{BankName, GrantName, Timestamp};
 
 /// A grant's state, as people are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum GrantState {
     /// There is a valid token.
     Active,
@@ -40,12 +40,22 @@ impl GrantState {
 
     /// The state of a stored grant at `now`.
     pub(super) fn of(facts: &Facts, now: Timestamp) -> Self {
-        match facts.standing {
+        let expired = facts.expires_at.is_some_and(|end| end <= now);
+        Self::judge(facts.standing, facts.leased, facts.sent_at.is_some(), expired)
+    }
+
+    /// The state of all grants that stand so.
+    pub(super) fn of_all(tally: &Tally) -> Self {
+        Self::judge(tally.standing, tally.leased, tally.sent, tally.expired)
+    }
+
+    fn judge(standing: Standing, leased: bool, sent: bool, expired: bool) -> Self {
+        match standing {
             Standing::Over => Self::NeedsAuthorization,
-            _ if facts.leased => Self::Renewing,
-            _ if facts.sent_at.is_some() => Self::UnknownOutcome,
+            _ if leased => Self::Renewing,
+            _ if sent => Self::UnknownOutcome,
             Standing::Empty => Self::Expired,
-            Standing::Active if facts.expires_at.is_some_and(|end| end <= now) => Self::Expired,
+            Standing::Active if expired => Self::Expired,
             Standing::Active => Self::Active,
         }
     }

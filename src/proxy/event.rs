@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::inbound::access;
 use crate::message::{Body, BodyError, BodyStream, Fields, Frame, Request, Response, Size};
 use crate::telemetry::BankMetrics;
+use crate::telemetry::spans::{Ending, Span};
 use crate::words::{BankName, GrantName, Kind, Random};
 
 use super::path;
@@ -25,6 +26,7 @@ pub(super) struct Event {
     started: Instant,
     /// `None` where nobody reads it: then nothing is copied for it.
     request: Option<RequestLine>,
+    pub(super) span: Span,
     pub(super) grant: Option<GrantName>,
     pub(super) route: String,
     pub(super) retried: u32,
@@ -44,7 +46,9 @@ struct RequestLine {
 
 impl Event {
     pub(super) fn begin(bank: &BankName, metrics: &Arc<BankMetrics>, request: &Request) -> Self {
-        Self::with(bank, metrics, || RequestLine::of(request))
+        let mut event = Self::with(bank, metrics, || RequestLine::of(request));
+        event.span = Span::begin(bank.as_str(), request);
+        event
     }
 
     /// Something came that is no request.
@@ -60,6 +64,7 @@ impl Event {
             metrics: Arc::clone(metrics),
             started: Instant::now(),
             request: wanted.then(line),
+            span: Span::none(),
             grant: None,
             route: String::new(),
             retried: 0,
@@ -112,6 +117,8 @@ impl Event {
 impl Drop for Event {
     fn drop(&mut self) {
         self.metrics.ended(self.started, self.bytes);
+        let (route, status, kind) = (self.route.as_str(), self.status, self.kind.map(Kind::name));
+        self.span.end(Ending { route, status, kind, retried: self.retried });
         let Some(request) = &self.request else {
             return;
         };

@@ -29,6 +29,13 @@ pub(super) struct Outgoing {
     pub(super) kept: Kept,
 }
 
+impl Outgoing {
+    /// The field lines, to be changed.
+    pub(super) fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.request.fields
+    }
+}
+
 impl Rewrite {
     pub(super) fn new(bank: &Bank, random: Random) -> Self {
         Self {

@@ -126,6 +126,7 @@ impl Parts {
             parts.rewrite.rewrite(request, verdict.target.take(), parts.shared.bank.limits.replay_body);
         let body = event.count(body);
         event.identify(outgoing.fields(), &parts.shared.random);
+        event.span.continue_in(outgoing.fields_mut());
 
         let mut past = Past::default();
         let answer = parts.send(&mut outgoing, body, &token, &verdict, &mut past, event).await?;

@@ -31,6 +31,23 @@ pub enum Standing {
     Over,
 }
 
+/// Grants of a bank that stand alike at the store's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Whether they live.
+    pub standing: Standing,
+    /// Whether somebody leads a renewal of them.
+    pub leased: bool,
+    /// Whether a renewal of them had left without an answer.
+    pub sent: bool,
+    /// Whether their tokens have ended.
+    pub expired: bool,
+    /// How many there are.
+    pub count: u64,
+    /// The earliest consent to one of them.
+    pub first_consent: Option<Timestamp>,
+}
+
 /// A grant without its tokens: what listings show.
 #[derive(Clone, Debug)]
 pub struct Facts {

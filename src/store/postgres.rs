@@ -30,7 +30,7 @@ use crate::words::{BankName, Timestamp};
 use super::seal::Sealer;
 use super::{
     Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, News, RegisteredClient,
-    Resealed, Settled, Store, StoreError,
+    Resealed, Settled, Store, StoreError, Tally,
 };
 use pool::{Loan, Pool};
 
@@ -91,6 +91,11 @@ impl Store for Postgres {
     fn list(&self, bank: &BankName) -> Answer<'_, Vec<Facts>> {
         let bank = bank.clone();
         self.run(move |mut desk| async move { grants::list(&mut desk, &bank).await })
+    }
+
+    fn tally(&self, bank: &BankName) -> Answer<'_, Vec<Tally>> {
+        let bank = bank.clone();
+        self.run(move |mut desk| async move { grants::tally(&mut desk, &bank).await })
     }
 
     fn claim(&self, key: &GrantKey, version: u64, claimant: &Claimant) -> Answer<'_, Claim> {

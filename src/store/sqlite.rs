@@ -26,7 +26,7 @@ use crate::words::{BankName, Clock, Random, Timestamp};
 use super::seal::Sealer;
 use super::{
     Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, RegisteredClient, Resealed,
-    Settled, Store, StoreError,
+    Settled, Store, StoreError, Tally,
 };
 
 /// Grants in a SQLite file.
@@ -97,6 +97,11 @@ impl Store for Sqlite {
     fn list(&self, bank: &BankName) -> Answer<'_, Vec<Facts>> {
         let bank = bank.clone();
         self.read(move |work| grants::list(work, &bank))
+    }
+
+    fn tally(&self, bank: &BankName) -> Answer<'_, Vec<Tally>> {
+        let bank = bank.clone();
+        self.read(move |work| grants::tally(work, &bank))
     }
 
     fn claim(&self, key: &GrantKey, version: u64, claimant: &Claimant) -> Answer<'_, Claim> {

@@ -99,3 +99,32 @@ pub async fn consents_come_in_the_order_of_their_age(ground: &impl Ground) {
     assert_eq!(consents, [(key("first"), START), (key("second"), START.plus(HOLD))]);
     assert_eq!(store.consents(&bank, START.plus(HOLD * 3), 1).await.unwrap(), [(key("first"), START)]);
 }
+
+pub async fn grants_are_counted_by_how_they_stand(ground: &impl Ground) {
+    let store = ground.open().await;
+    let bank = key("first").bank;
+    assert!(store.tally(&bank).await.unwrap().is_empty());
+    let lasting =
+        |seconds| NewTokens { expires_at: Some(START.plus(Duration::from_secs(seconds))), ..tokens("a", Some("r")) };
+    for (name, seconds) in [("first", 100), ("second", 100), ("ended", 1), ("led", 100), ("sent", 100), ("gone", 100)] {
+        store.put(&key(name), lasting(seconds)).await.unwrap();
+    }
+    store.put(&key("over"), lasting(100)).await.unwrap();
+    store.end(&key("over"), 1).await.unwrap();
+    store.remove(&key("gone")).await.unwrap();
+    store.claim(&key("sent"), 1, &claimant("one")).await.unwrap();
+    store.postpone(&key("sent"), 1, "one", Duration::from_secs(1), true).await.unwrap();
+    ground.advance(Duration::from_secs(2)).await;
+    store.claim(&key("led"), 1, &claimant("one")).await.unwrap();
+    let mut tallies = store.tally(&bank).await.unwrap();
+    tallies.sort_by_key(|tally| (tally.standing == Standing::Over, tally.leased, tally.sent, tally.expired));
+    let told: Vec<_> = tallies.iter().map(|tally| (tally.leased, tally.sent, tally.expired, tally.count)).collect();
+    let alive = [(false, false, false, 2), (false, false, true, 1), (false, true, false, 1), (true, true, false, 1)];
+    assert_eq!(told[..4], alive, "{tallies:?}");
+    assert_eq!((tallies[4].standing, tallies[4].count, tallies.len()), (Standing::Over, 1, 5));
+    assert!(tallies.iter().take(4).all(|tally| tally.first_consent == Some(START)), "{tallies:?}");
+    // Each says of its grants what the list says.
+    let listed = store.list(&bank).await.unwrap();
+    assert_eq!(listed.len() as u64, tallies.iter().map(|tally| tally.count).sum::<u64>());
+    assert!(store.tally(&"otherbank".parse().unwrap()).await.unwrap().is_empty());
+}

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{FARTHEST, Stored, seal};
-use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError};
+use crate::store::stored::{FARTHEST, Stored, seal, standing_of};
+use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
 use super::rows::{self, get, integer, moment, name, number};
@@ -37,6 +37,27 @@ pub(super) async fn load(desk: &mut Desk, key: &GrantKey) -> Result<Option<Grant
 
 pub(super) async fn list(desk: &mut Desk, bank: &BankName) -> Result<Vec<Facts>, StoreError> {
     Ok(rows::all(desk, bank).await?.into_iter().map(|stored| stored.facts).collect())
+}
+
+pub(super) async fn tally(desk: &mut Desk, bank: &BankName) -> Result<Vec<Tally>, StoreError> {
+    let select = "SELECT standing, lease_until > clock.now AND lease_until <= clock.now + $2 AS leased, \
+                  sent_at IS NOT NULL AS sent, coalesce(expires_at <= clock.now, FALSE) AS expired, \
+                  count(*) AS number, min(consent_at) AS first \
+                  FROM bankside.grants, (SELECT bankside.now() AS now OFFSET 0) AS clock \
+                  WHERE bank = $1 AND standing <> 'removed' GROUP BY 1, 2, 3, 4";
+    let farthest = i64::try_from(FARTHEST.as_millis()).unwrap_or(i64::MAX);
+    let rows = desk.connection.query(select, &[(&bank.as_str(), Type::TEXT), (&farthest, Type::INT8)]).await?;
+    let tally = |row| {
+        Ok(Tally {
+            standing: standing_of(get(row, "standing")?),
+            leased: get(row, "leased")?,
+            sent: get(row, "sent")?,
+            expired: get(row, "expired")?,
+            count: number(get(row, "number")?)?,
+            first_consent: get::<Option<i64>>(row, "first")?.map(moment),
+        })
+    };
+    rows.iter().map(tally).collect()
 }
 
 pub(super) async fn put(desk: &mut Desk, key: &GrantKey, tokens: &NewTokens) -> Result<Grant, StoreError> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::store::stored::{FARTHEST, Stored, seal};
-use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError};
+use crate::store::stored::{FARTHEST, Stored, seal, standing_of};
+use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, GrantName, Timestamp};
 
 use super::rows::{COLUMNS, moment};
@@ -25,6 +25,25 @@ pub(super) fn list(work: &Work<'_>, bank: &BankName) -> Result<Vec<Facts>, Store
     let select = format!("SELECT {COLUMNS} FROM grants WHERE bank = ?1 AND standing <> 'removed' ORDER BY name");
     let mut select = work.transaction.prepare_cached(&select)?;
     let rows = select.query_map([bank.as_str()], |row| Ok(Stored::read(row, bank, work.now)?.facts))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn tally(work: &Work<'_>, bank: &BankName) -> Result<Vec<Tally>, StoreError> {
+    let select = "SELECT standing, lease_until > ?2 AND lease_until <= ?3, sent_at IS NOT NULL, \
+                  coalesce(expires_at <= ?2, FALSE), count(*), min(consent_at) \
+                  FROM grants WHERE bank = ?1 AND standing <> 'removed' GROUP BY 1, 2, 3, 4";
+    let mut select = work.transaction.prepare_cached(select)?;
+    let (now, farthest) = (work.now.millis(), work.now.plus(FARTHEST).millis());
+    let rows = select.query_map(params![bank.as_str(), now, farthest], |row| {
+        Ok(Tally {
+            standing: standing_of(&row.get::<_, String>(0)?),
+            leased: row.get(1)?,
+            sent: row.get(2)?,
+            expired: row.get(3)?,
+            count: row.get(4)?,
+            first_consent: row.get::<_, Option<i64>>(5)?.map(moment),
+        })
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
