@@ -61,7 +61,7 @@ impl Crowd {
 
     /// Whether there is anybody.
     pub(super) fn waits(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0 || self.connections.waiting() > 0
+        self.waiting.load(Ordering::Relaxed) > 0 || self.connections.is_waited_for()
     }
 }
 

@@ -10,6 +10,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
 
+/// Events that wait to be written: most of a second's at the highest rates, for half a megabyte that is taken at once.
+const QUEUE: usize = 16 * 1024;
+
 /// The counter of the process's one log, where it has been started.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
@@ -46,7 +49,8 @@ pub enum LogError {
 /// Starts the process's log on standard error. It never blocks: events that come too fast are dropped and counted.
 pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
     let filter = EnvFilter::builder().parse(directives(&settings.level))?;
-    let (writer, guard) = NonBlockingBuilder::default().lossy(true).thread_name("log").finish(io::stderr());
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUE).thread_name("log");
+    let (writer, guard) = builder.finish(io::stderr());
     let dropped = writer.error_counter();
     let on_terminal = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);

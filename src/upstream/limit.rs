@@ -62,8 +62,17 @@ impl ConnectionLimit {
     }
 
     /// How many requests wait for a permit.
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request waits for a connection, or for a stream of one.
+    pub fn is_waited_for(&self) -> bool {
+        self.waiting() > 0 || self.pools().iter().filter_map(Weak::upgrade).any(|pool| pool.is_waited_for())
+    }
+
+    fn pools(&self) -> Vec<Weak<Pool>> {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes the idle connections of `pool` subject to this bound.
@@ -87,8 +96,7 @@ impl ConnectionLimit {
     }
 
     fn close_one_idle(&self) {
-        let pools: Vec<_> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let _ = pools.iter().filter_map(Weak::upgrade).any(|pool| pool.close_one_idle());
+        let _ = self.pools().iter().filter_map(Weak::upgrade).any(|pool| pool.close_one_idle());
     }
 }
 

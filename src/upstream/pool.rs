@@ -164,6 +164,11 @@ impl Pool {
         }
     }
 
+    /// Whether a request waits for a connection or a stream.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.state().waiting.iter().any(|waiter| !waiter.tell.is_closed())
+    }
+
     /// Closes the connection that has been idle longest; whether there was one.
     pub(super) fn close_one_idle(&self) -> bool {
         let mut state = self.state();

@@ -105,6 +105,19 @@ async fn a_slow_upload_gives_way_to_one_that_waits_and_a_fast_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_app_that_waits_for_the_banks_word_is_not_waited_for() {
+    let uploads = uploads();
+    let (mut first, _feed) = slow(Size::Unknown);
+    uploads.admit(&mut first, &BankMetrics::default()).await.expect("a place");
+    let first = tokio::spawn(async move { first.body.frame().await });
+    let (mut second, _second_feed) = slow(Size::Exact(4));
+    second.fields.push("Expect", "100-continue");
+    // The head has to leave before the body comes, so it gets the place of who is slow.
+    uploads.admit(&mut second, &BankMetrics::default()).await.expect("a place");
+    assert!(matches!(first.await.unwrap(), Some(Err(BodyError::TooSlow))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_time_in_which_the_bank_takes_nothing_is_not_the_apps() {
     let uploads = uploads();
     let (mut first, feed) = slow(Size::Unknown);

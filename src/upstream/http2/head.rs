@@ -190,11 +190,13 @@ fn is_name(name: &[u8]) -> bool {
 
 /// No control characters but the tab, as in HTTP/1.1 (RFC 9110, section 5.5). A token is long: all of it is looked at,
 /// many bytes at a time.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches, many bytes are looked at in one step")]
 fn is_value(value: &[u8]) -> bool {
     value.iter().fold(true, |is, &byte| is & (((byte >= 0x20) & (byte != 0x7f)) | (byte == 0x09)))
 }
 
 /// What looks like a fragment would be taken for one.
+#[expect(clippy::needless_bitwise_bool, reason = "as above")]
 fn is_path(path: &[u8]) -> bool {
     path.iter()
         .fold(true, |is, &byte| is & (byte > 0x20) & (byte != 0x7f) & (byte != b'#') & (byte != b'<') & (byte != b'>'))

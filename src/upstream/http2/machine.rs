@@ -170,13 +170,11 @@ impl Machine {
         let Some(stream) = self.streams.get_mut(&id) else { return Poll::Ready(Err(gone())) };
         let Some(head) = stream.head.take() else {
             let failure = stream.failure.as_ref().or(self.end.as_ref());
-            return match failure {
-                Some(failure) => Poll::Ready(Err(failure.for_another())),
-                None => {
-                    stream.register(cx);
-                    Poll::Pending
-                }
-            };
+            if let Some(failure) = failure {
+                return Poll::Ready(Err(failure.for_another()));
+            }
+            stream.register(cx);
+            return Poll::Pending;
         };
         let is_whole = stream.is_closed() && stream.failure.is_none() && stream.trailers.is_none();
         if !is_whole || stream.content.is_in_pieces() {
@@ -291,6 +289,11 @@ impl Machine {
 /// What is not there any more was forgotten by whoever asks: this is not reached.
 fn gone() -> Failure {
     Failure::Http2(StreamError { scope: Scope::Stream, by: Side::Us, reason: Reason::CANCEL })
+}
+
+/// So many bytes of a window.
+fn window(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Stream numbers count up, and we choose them: nobody can make them meet in one place of a map.

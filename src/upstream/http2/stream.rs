@@ -15,6 +15,7 @@ use super::head::Head;
 
 /// A request under way, and what has come of its answer.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "both directions end on their own, and each bit is asked for alone")]
 pub(super) struct Stream {
     is_head_request: bool,
     pub(super) interim: Option<UnboundedSender<Interim>>,

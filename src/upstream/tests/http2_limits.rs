@@ -189,3 +189,21 @@ async fn an_unused_connection_is_closed_after_a_while_and_not_before() {
     assert_eq!(client.pool.connections(), (0, 0));
     whole(&client, get("/")).await;
 }
+
+#[tokio::test]
+async fn who_waits_for_a_stream_is_known_to_the_limit() {
+    let bank = Bank::http2().await;
+    let limits = limited(1);
+    let connections = Arc::clone(&limits.connections);
+    let client = bank.client(limits);
+    let counts = serve(bank, 1, true);
+    let mut sending: Vec<_> = (0..2).map(|_| Box::pin(client.send(get("/"), LONG))).collect();
+    assert!(!connections.is_waited_for());
+    let all = futures(&mut sending);
+    tokio::select! {
+        () = all => panic!("nobody answers"),
+        () = until(|| counts.streams.load(Relaxed) == 1 && connections.is_waited_for()) => {}
+    }
+    drop(sending);
+    assert!(!connections.is_waited_for(), "who has given up does not wait");
+}

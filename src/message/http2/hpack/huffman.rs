@@ -8,7 +8,8 @@ use super::Malformed;
 /// The end of the string, which only pads.
 const EOS: usize = 256;
 /// The longest code.
-const LONGEST: usize = 30;
+const LONGEST_BITS: u32 = 30;
+const LONGEST: usize = LONGEST_BITS as usize;
 
 /// The length of each symbol's code in bits, [`EOS`] last.
 #[rustfmt::skip]
@@ -40,6 +41,10 @@ struct Code {
 }
 
 impl Code {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a symbol of a short code is a byte, and no code is longer than 30"
+    )]
     const fn new() -> Self {
         let mut new = Self {
             limits: [0; LONGEST + 1],
@@ -82,11 +87,12 @@ impl Code {
             return (u16::from(symbol), u32::from(length));
         }
         let mut length = 9;
-        while length < LONGEST && u64::from(window) >= self.limits[length] {
+        while length < LONGEST_BITS && u64::from(window) >= self.limits[length as usize] {
             length += 1;
         }
-        let place = self.offsets[length] + ((window >> (32 - length)) - self.first[length]) as usize;
-        (self.symbols[place], length as u32)
+        let at = length as usize;
+        let place = self.offsets[at] + ((window >> (32 - length)) - self.first[at]) as usize;
+        (self.symbols[place], length)
     }
 }
 
@@ -104,10 +110,10 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
             bits |= u64::from(*byte) << (56 - count);
             count += 8;
         }
-        if count < LONGEST as u32 {
+        if count < LONGEST_BITS {
             return decode_last(bits, count, out);
         }
-        while count >= LONGEST as u32 {
+        while count >= LONGEST_BITS {
             let (symbol, length) = CODE.symbol((bits >> 32) as u32);
             out.push(byte(symbol)?);
             bits <<= length;

@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     DEFAULT_MAX_FRAME, MAX_WINDOW, Machine, Reason, Scope, Side, Stream, StreamError, flag, frame, kind, setting,
+    window,
 };
 use crate::message::Interim;
 use crate::message::http2::FrameHead;
@@ -93,7 +94,7 @@ impl Machine {
     }
 
     fn content(&mut self, head: FrameHead, payload: &[u8], shared: Option<&Bytes>) -> Outcome {
-        let flow = head.length as i64;
+        let flow = window(head.length);
         self.receive_window -= flow;
         if self.receive_window < 0 {
             return Err(Reason::FLOW_CONTROL_ERROR);

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use super::{DEFAULT_MAX_FRAME, Machine, Reason, flag, frame, kind};
+use super::{DEFAULT_MAX_FRAME, Machine, Reason, flag, frame, kind, window};
 use crate::message::Fields;
 use crate::message::http2::FrameHead;
 use crate::message::http2::frame::FRAME_HEAD;
@@ -134,8 +134,8 @@ impl Machine {
     /// Adds content, for which [there is room](Self::poll_room).
     pub(in crate::upstream::http2) fn send_content(&mut self, id: u32, content: &[u8], is_end: bool) {
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.is_sent) else { return };
-        stream.send_window -= content.len() as i64;
-        self.send_window -= content.len() as i64;
+        stream.send_window -= window(content.len());
+        self.send_window -= window(content.len());
         stream.is_sent = is_end;
         frame::write(&mut self.out.bytes, kind::DATA, u8::from(is_end), id, content);
         self.wake_driver();
