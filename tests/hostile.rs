@@ -110,7 +110,8 @@ fn check_head(request: &Seen, bank: &Bank) {
 
 fn check(row: &Row, bank: &Bank, answer: &[u8]) {
     let (statuses, (seen, left)) = (statuses(answer), seen(bank));
-    let lines: Vec<&str> = seen.iter().map(|request| request.line.as_str()).collect();
+    let lines: Vec<&str> =
+        seen.iter().map(|request| request.line.as_str()).filter(|line| *line != "GET /after HTTP/1.1").collect();
     let told = || format!("{}: the app got {statuses:?}, the bank {lines:?} and {left} bytes more", row.0);
     assert!(lines.iter().all(|line| !line.contains(" /smuggled")), "{}", told());
     for request in &seen {
@@ -173,11 +174,15 @@ fn as_http1(outcome: &http2::Outcome) -> Vec<u8> {
 }
 
 /// Runs rows one after the other, and fails with all that failed.
-fn run<R>(rows: &[R], bank: &Bank, run: impl Fn(&R) -> (Row, Vec<u8>)) {
+fn run<R>(rows: &[R], address: SocketAddr, bank: &Bank, run: impl Fn(&R) -> (Row, Vec<u8>)) {
     let mut failures = Vec::new();
     for row in rows {
         bank.record.clear();
         let (row, answer) = run(row);
+        if let Verdict::Broken = row.2 {
+            // What the bank got of it may lie in its socket yet. It has read that by the time that it answers another.
+            exchange(address, b"GET /after HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        }
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&row, bank, &answer)));
         if let Err(panic) = checked {
             let told = panic.downcast_ref::<String>().cloned().unwrap_or_default();
@@ -195,7 +200,7 @@ fn every_row_of_the_table_has_its_verdict_and_no_second_request_reaches_the_bank
     let bank = Bank::obliging(&trust, &Setup::default());
     let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
     let address = front.address("examplebank");
-    run(http1::ROWS, &bank, |row| (Row(row.0, row.1, row.2), exchange(address, &bytes(row.1))));
+    run(http1::ROWS, address, &bank, |row| (Row(row.0, row.1, row.2), exchange(address, &bytes(row.1))));
 }
 
 #[test]
@@ -204,7 +209,7 @@ fn routes_cannot_be_slipped() {
     let bank = Bank::obliging(&trust, &Setup::default());
     let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(routes::RULES)]);
     let address = front.address("examplebank");
-    run(routes::ROWS, &bank, |row| (Row(row.0, row.1, row.2), exchange(address, &bytes(row.1))));
+    run(routes::ROWS, address, &bank, |row| (Row(row.0, row.1, row.2), exchange(address, &bytes(row.1))));
 }
 
 #[test]
@@ -213,7 +218,7 @@ fn the_rows_of_http2_have_their_verdicts_too() {
     let bank = Bank::obliging(&trust, &Setup::default());
     let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
     let address = front.address("examplebank");
-    run(http2::ROWS, &bank, |row| {
+    run(http2::ROWS, address, &bank, |row| {
         let mut app = std::net::TcpStream::connect(address).expect("somebody listens");
         app.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
         let _ = app.write_all(&http2::bytes(row.1));

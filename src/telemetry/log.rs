@@ -1,7 +1,9 @@
 //! The log: text for people, JSON for machines, written off the threads that serve.
 
 use std::io::{self, IsTerminal};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -12,6 +14,9 @@ use crate::config::{Log, LogFormat};
 
 /// Events that wait to be written: most of a second's at the highest rates, for half a megabyte that is taken at once.
 const QUEUE: usize = 16 * 1024;
+
+/// At the end, so long is waited for the writing of what waits.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// The counter of the process's one log, where it has been started.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
@@ -25,7 +30,21 @@ pub fn dropped() -> u64 {
 #[derive(Debug)]
 pub struct LogGuard {
     dropped: ErrorCounter,
-    _writer: WorkerGuard,
+    writer: Option<WorkerGuard>,
+}
+
+/// What waits is written, if somebody takes it in time: a reader who does not read must not keep the program from its
+/// end.
+impl Drop for LogGuard {
+    fn drop(&mut self) {
+        let (writer, (done, over)) = (self.writer.take(), mpsc::channel());
+        thread::spawn(move || {
+            drop(writer);
+            // Nobody may wait for it any more.
+            let _ = done.send(());
+        });
+        let _ = over.recv_timeout(LAST_EVENTS);
+    }
 }
 
 impl LogGuard {
@@ -63,7 +82,7 @@ pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
     }
     // A process has one log only: whoever comes second has failed above.
     let _ = DROPPED.set(dropped.clone());
-    Ok(LogGuard { dropped, _writer: guard })
+    Ok(LogGuard { dropped, writer: Some(guard) })
 }
 
 /// Libraries below us may print fields of messages, and so secrets, when they are asked for details: they are never
