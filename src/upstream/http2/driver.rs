@@ -69,9 +69,8 @@ impl Driver {
             && let Err(error) = self.write(cx)
         {
             self.write_error = Some(error);
-            self.connection.be_over(None);
             self.deadline.set(LAST_WORDS);
-            // The reason may be there by now.
+            // The reason may be there by now, and is what those who wait for this connection are to be told.
             if let Err(failure) = self.read(cx) {
                 return Poll::Ready(failure);
             }
@@ -138,11 +137,11 @@ impl Driver {
     /// Tells the pool what has become of the connection.
     fn tell(&self) {
         let machine = self.connection.machine();
-        let (most, is_over) = (machine.most_streams(), machine.takes_no_more());
+        let (most, is_over) = (machine.most_streams(), machine.takes_no_more() || self.write_error.is_some());
         drop(machine);
-        if let Some(most) = most {
-            self.connection.settle(most);
-        }
+        // Before the bank has said anything nobody else uses the connection, and why it ends will be told then.
+        let Some(most) = most else { return };
+        self.connection.settle(most);
         if is_over {
             self.connection.be_over(None);
         }

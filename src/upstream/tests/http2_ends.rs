@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use http::Response;
 
 use super::bank::*;
+use crate::certificate::pki::Authority;
+use crate::config::{self, Alpn};
 use crate::message::Body;
 use crate::message::http2::Scope;
-use crate::upstream::{Failure, Progress};
+use crate::upstream::tls_bank::{self, Setup, trusting};
+use crate::upstream::{Client, Failure, Progress};
 
 /// HTTP/2 frames by hand, for what the library's server does not do.
 mod raw {
@@ -152,4 +155,25 @@ async fn a_bank_that_falls_silent_and_does_not_answer_a_ping_is_given_up() {
     let rest = script.await.unwrap();
     // It was asked: PING is the frame of kind 6, with 8 bytes.
     assert!(rest.windows(4).any(|four| four == [0, 8, 6, 0]), "{rest:?}");
+}
+
+/// Under TLS 1.3 it comes after our first words, with the bank's reset behind it.
+#[tokio::test]
+async fn every_request_of_a_burst_is_told_that_the_bank_refuses_our_certificate() {
+    for _ in 0..20 {
+        let clients = Some(Authority::new("Another Provider"));
+        let bank = tls_bank::Bank::start(Setup { alpn: vec![b"h2"], clients, ..Setup::default() }).await;
+        let tls = config::Tls { alpn: vec![Alpn::H2], ..trusting(&bank.root) };
+        let client = Client::new(bank.endpoint(), Arc::new(tls_bank::client(&tls, None)), settings());
+        let script = tokio::spawn(async move {
+            while bank.accept().await.is_err() {}
+            panic!("it takes nobody");
+        });
+        let burst = tokio::join!(error(&client, get("/")), error(&client, get("/")), error(&client, get("/")));
+        for error in [burst.0, burst.1, burst.2] {
+            assert!(matches!(error.failure, Failure::TlsRefusedByBank(_)), "{error:?}");
+            assert_eq!(error.progress, Progress::NothingSent, "{error:?}");
+        }
+        script.abort();
+    }
 }
