@@ -89,7 +89,14 @@ fn every_test_that_the_threat_model_names_is_there() {
 
 #[test]
 fn links_between_the_documents_lead_somewhere() {
-    let names = ["README.md", "docs/ARCHITECTURE.md", "docs/LOGGING.md", "docs/SECURITY.md", "docs/TROUBLESHOOTING.md"];
+    let names = [
+        "README.md",
+        "docs/ARCHITECTURE.md",
+        "docs/LOGGING.md",
+        "docs/PERFORMANCE.md",
+        "docs/SECURITY.md",
+        "docs/TROUBLESHOOTING.md",
+    ];
     for name in names {
         let folder = root().join(name).parent().expect("a folder").to_owned();
         let text = document(name);
