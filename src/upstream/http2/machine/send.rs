@@ -37,13 +37,14 @@ impl Out {
     /// So many bytes of it have left.
     pub(in crate::upstream::http2) fn advance(&mut self, bytes: usize) {
         self.written += bytes;
-        if self.written < self.bytes.len() {
+        // A socket that takes little at a time may never take all: what has left does not stay for that.
+        if self.written < self.bytes.len() && self.written < KEPT {
             return;
         }
         self.before += self.written as u64;
+        self.bytes.drain(..self.written);
         self.written = 0;
-        self.bytes.clear();
-        if self.bytes.capacity() > KEPT {
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
             self.bytes = Vec::new();
         }
     }
