@@ -49,6 +49,11 @@ impl Out {
         }
     }
 
+    /// Nothing more leaves, and of what waits nobody knows how much has: a write that fails may have taken some before.
+    pub(in crate::upstream::http2) fn give_up(&mut self) {
+        self.advance(self.waiting().len());
+    }
+
     /// How many bytes have left in all.
     pub(in crate::upstream::http2) fn left(&self) -> u64 {
         self.before + self.written as u64

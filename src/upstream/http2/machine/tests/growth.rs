@@ -62,3 +62,16 @@ fn what_comes_behind_the_end_is_answered_once_at_most() {
         assert!(matches!(answer(&mut machine, 1), (Some(200), content, Ok(true)) if content == b"all"), "{what}");
     }
 }
+
+/// What TLS made of it before it failed is not known.
+#[test]
+fn a_write_that_fails_may_have_taken_all_that_waited() {
+    let mut machine = machine(0);
+    let first = machine.begin(&request(Method::GET, Body::absent()), true).unwrap().unwrap();
+    machine.out.give_up();
+    assert!(machine.out.waiting().is_empty());
+    assert!(machine.out.left() > first.at);
+    // What comes behind it never leaves.
+    let second = machine.begin(&request(Method::GET, Body::absent()), true).unwrap().unwrap();
+    assert!(machine.out.left() <= second.at);
+}
