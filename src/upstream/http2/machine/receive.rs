@@ -24,7 +24,6 @@ const MOST_INTERIM: usize = 64;
 const MOST_ANSWERED: usize = 4 * 1024;
 
 /// A field section that is not complete.
-#[derive(Debug)]
 pub(super) struct Section {
     stream: u32,
     is_end: bool,

@@ -15,7 +15,7 @@ const ROOM: usize = 64 * 1024;
 const KEPT: usize = 2 * ROOM;
 
 /// Frames that wait to be written, so that all of a turn leave as one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in crate::upstream::http2) struct Out {
     pub(super) bytes: Vec<u8>,
     /// How many of them have left.

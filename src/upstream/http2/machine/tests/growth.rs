@@ -75,3 +75,18 @@ fn a_write_that_fails_may_have_taken_all_that_waited() {
     let second = machine.begin(&request(Method::GET, Body::absent()), true).unwrap().unwrap();
     assert!(machine.out.left() <= second.at);
 }
+
+#[test]
+fn what_is_on_its_way_is_not_shown() {
+    let mut machine = machine(1);
+    let mut with_token = request(Method::GET, Body::absent());
+    with_token.fields.push("Authorization", "Bearer AAAAAAAA");
+    machine.begin(&with_token, true).unwrap().unwrap();
+    receive(&mut machine, &Says::settings(&[]).head(1, false, &[("x-secret", "BBBBBBBB")]).data(1, false, b"CCCCCCCC"))
+        .unwrap();
+    let shown = format!("{machine:?}");
+    for (letter, code) in [('A', 65), ('B', 66), ('C', 67)] {
+        assert!(!shown.contains(&letter.to_string().repeat(8)), "{shown}");
+        assert!(!shown.contains(&vec![code.to_string(); 8].join(", ")), "{shown}");
+    }
+}
