@@ -218,6 +218,13 @@ impl Machine {
         })
     }
 
+    /// Whether the request is complete, and the answer but for the word that it is.
+    pub(super) fn lacks_only_the_end(&self, id: u32) -> bool {
+        self.streams.get(&id).is_some_and(|stream| {
+            stream.is_sent && !stream.is_received && stream.has_all_content() && stream.content.len() == 0
+        })
+    }
+
     /// Nobody cares for the stream any more. Unless both sides are done, the bank is told.
     pub(super) fn forget(&mut self, id: u32, mut deadline: Deadline) {
         if self.spare_deadlines.len() < MOST_SPARE_DEADLINES {

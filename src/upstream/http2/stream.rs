@@ -96,6 +96,11 @@ impl Stream {
         Ok(())
     }
 
+    /// Whether all content is there that is to come, as far as that is known.
+    pub(super) fn has_all_content(&self) -> bool {
+        self.left == Some(0)
+    }
+
     /// The answer is complete.
     pub(super) fn finish(&mut self) -> Result<(), &'static str> {
         if self.left.is_some_and(|left| left > 0) {
