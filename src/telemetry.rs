@@ -1,6 +1,7 @@
 //! Floor 2, what the program tells of itself: the log, the metrics, and spans for a collector.
 
 mod batches;
+mod json;
 pub mod log;
 pub mod metrics;
 pub mod spans;

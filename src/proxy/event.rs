@@ -157,7 +157,12 @@ fn unless_empty(text: &str) -> Option<&str> {
 /// Text that cannot break a log line, and cannot fill the log.
 fn printable(bytes: &[u8]) -> String {
     const MOST: usize = 256;
-    bytes[..bytes.len().min(MOST)].escape_ascii().to_string()
+    let bytes = &bytes[..bytes.len().min(MOST)];
+    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'\'');
+    match str::from_utf8(bytes) {
+        Ok(text) if bytes.iter().all(is_plain) => text.to_owned(),
+        _ => bytes.escape_ascii().to_string(),
+    }
 }
 
 /// A request's body of unknown length.

@@ -13,6 +13,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use crate::config::{Log, LogFormat};
 
 use super::batches::{Batches, Machine};
+use super::json::Json;
 
 /// Events that wait to be written: most of a second's at the highest rates, for half a megabyte that is taken at once.
 const QUEUE: usize = 16 * 1024;
@@ -79,7 +80,7 @@ pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
         LogFormat::Auto if on_terminal => builder.compact().finish().try_init()?,
         LogFormat::Text => builder.with_ansi(on_terminal).compact().finish().try_init()?,
         LogFormat::Auto | LogFormat::Json => {
-            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?;
+            builder.event_format(Json).finish().try_init()?;
         }
     }
     // A process has one log only: whoever comes second has failed above.

@@ -8,6 +8,8 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// A source of random bytes. Clones draw from the same source.
 #[derive(Clone)]
 pub struct Random(Arc<Fill>);
@@ -56,8 +58,14 @@ impl Random {
         let mut b = self.bytes::<16>();
         b[6] = (b[6] & 0x0f) | 0x40;
         b[8] = (b[8] & 0x3f) | 0x80;
-        let digits = format!("{:032x}", u128::from_be_bytes(b));
-        format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
+        let mut text = String::with_capacity(36);
+        for (index, byte) in b.into_iter().enumerate() {
+            if matches!(index, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.extend([byte >> 4, byte & 0x0f].map(|digit| char::from(HEX[usize::from(digit)])));
+        }
+        text
     }
 
     /// A number from 0 (included) to 1 (not included).

@@ -176,7 +176,7 @@ impl Answer {
     /// Makes room for larger frames, if so much is to come.
     fn widen(&mut self) {
         if self.room < FRAME {
-            self.room = 2 * self.room;
+            self.room *= 2;
             return;
         }
         let Some((connection, _)) = &mut self.under_way else { return };
