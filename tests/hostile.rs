@@ -1,16 +1,26 @@
 //! Hostile requests, sent as raw bytes to the real program before banks that record raw bytes: each row of the tables
 //! has its verdict, and no bank ever sees a byte of a second request.
+//!
+//! In the rows of HTTP/1.x `¶` stands for CR LF, any other character for the byte of its number, and `{{x*9}}` for nine
+//! times `x`. Beginnings and ends that many rows share have a name in `‹›`: see [`WORDS`]. Whatever an attacker would
+//! smuggle asks for `/smuggled`, so that it is known where it turns up.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
-#[path = "hostile/http1.rs"]
-mod http1;
+#[path = "hostile/connections.rs"]
+mod connections;
+#[path = "hostile/framing.rs"]
+mod framing;
+#[path = "hostile/heads.rs"]
+mod heads;
 #[path = "hostile/http2.rs"]
 mod http2;
 #[path = "hostile/routes.rs"]
 mod routes;
 mod support;
+#[path = "hostile/targets.rs"]
+mod targets;
 
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
@@ -205,12 +215,13 @@ fn run<R>(rows: &[R], address: SocketAddr, bank: &Bank, run: impl Fn(&R) -> (Row
 
 #[test]
 fn every_row_of_the_table_has_its_verdict_and_no_second_request_reaches_the_bank() {
-    assert!(http1::ROWS.len() >= 150, "{} rows", http1::ROWS.len());
+    let rows = [framing::ROWS, heads::ROWS, targets::ROWS, connections::ROWS].concat();
+    assert!(rows.len() >= 288, "{} rows", rows.len());
     let trust = Trust::new();
     let bank = Bank::obliging(&trust, &Setup::default());
     let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
     let address = front.address("examplebank");
-    run(http1::ROWS, address, &bank, |row| (*row, exchange(address, &bytes(row.1))));
+    run(&rows, address, &bank, |row| (*row, exchange(address, &bytes(row.1))));
 }
 
 #[test]
