@@ -47,7 +47,7 @@ async fn the_end_under_load_fails_no_request() {
         let world = world().await;
         let sidecar = world.run();
         let load = Load::start_with(version, 32, sidecar.address("icard"), ECHO);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        load.goes_on().await;
         sidecar.service.signal(Signal::SIGTERM);
         let told = load.ended().await;
         assert!(told.good > 0 && told.failures.is_empty(), "{version:?}: {} good, {:?}", told.good, told.failures);

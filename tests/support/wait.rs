@@ -1,6 +1,9 @@
 //! Waiting for what will be so: by looking again and again, with a limit that only a hang reaches.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use super::http::metric;
 
 /// Longer than anything takes on a busy machine.
 pub const HANG: Duration = Duration::from_mins(1);
@@ -38,4 +41,10 @@ pub async fn until_found<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>
 /// What comes of it, unless it hangs.
 pub async fn unless_it_hangs<T>(what: &str, work: impl Future<Output = T>) -> T {
     tokio::time::timeout(HANG, work).await.unwrap_or_else(|_| panic!("it hangs: {what}"))
+}
+
+/// Waits until so many requests to a bank stand in its queue.
+pub async fn until_queued(admin: SocketAddr, bank: &str, count: u64) {
+    let name = format!("bankside_requests_queued{{bank=\"{bank}\"}}");
+    until_found("they wait for their turn", async || (metric(admin, &name).await == Some(count)).then_some(())).await;
 }
