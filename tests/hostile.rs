@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use std::io::{Read, Write};
 
-use support::front::{Entry, Front, TOKEN};
-use support::scripted::{Bank, Setup, Trust};
+use support::front::{TOKEN, before_obliging_bank};
+use support::scripted::Bank;
 use support::seen::{Seen, requests};
 
 /// A name, what is sent, and what must come of it.
@@ -217,27 +217,21 @@ fn run<R>(rows: &[R], address: SocketAddr, bank: &Bank, run: impl Fn(&R) -> (Row
 fn every_row_of_the_table_has_its_verdict_and_no_second_request_reaches_the_bank() {
     let rows = [framing::ROWS, heads::ROWS, targets::ROWS, connections::ROWS].concat();
     assert!(rows.len() >= 288, "{} rows", rows.len());
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     run(&rows, address, &bank, |row| (*row, exchange(address, &bytes(row.1))));
 }
 
 #[test]
 fn routes_cannot_be_slipped() {
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(routes::RULES)]);
+    let (bank, front) = before_obliging_bank(routes::RULES);
     let address = front.address("examplebank");
     run(routes::ROWS, address, &bank, |row| (*row, exchange(address, &bytes(row.1))));
 }
 
 #[test]
 fn the_rows_of_http2_have_their_verdicts_too() {
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     run(http2::ROWS, address, &bank, |row| {
         let mut app = std::net::TcpStream::connect(address).expect("somebody listens");

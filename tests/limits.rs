@@ -6,7 +6,6 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,11 +14,12 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
-use support::front::{Entry, Front};
-use support::http::{get, send, send_http2};
+use support::front::{Entry, Front, before_obliging_bank};
+use support::http::{Answer, get, send, send_http2};
 use support::scripted::{Bank, Setup, Trust};
-use support::wait::{unless_it_hangs, until};
+use support::wait::{unless_it_hangs, until, until_queued};
 use support::world::World;
 
 /// As many file descriptors as the system lets this process and its children have.
@@ -63,9 +63,7 @@ async fn a_thousand_slow_apps_beside_a_good_one_that_goes_on_being_served() {
     if !raise_descriptors(4_096) {
         return;
     }
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     times(address, 100).await;
     let alone = times(address, 500).await;
@@ -98,7 +96,7 @@ async fn a_thousand_slow_apps_beside_a_good_one_that_goes_on_being_served() {
     println!("a good app alone: {}", told(&alone));
     println!("beside 1,000 slow ones: {}", told(&beside));
     println!("the sidecar's memory: {} KiB", front.sidecar.service.memory("VmRSS") / 1024);
-    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    slow.iter().for_each(JoinHandle::abort);
 }
 
 /// An app that sends the beginning of a body, and then a byte a second. Refused, it comes again.
@@ -127,9 +125,7 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
     if !raise_descriptors(4_096) {
         return;
     }
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     times(address, 100).await;
     let alone = times(address, 500).await;
@@ -152,7 +148,7 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
         let (sent, _) = unless_it_hangs("the good app's body", exchange).await;
         assert!(sent.is_ok() && answer.starts_with("HTTP/1.1 200 "), "{length} bytes: {sent:?} {answer}");
     }
-    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    slow.iter().for_each(JoinHandle::abort);
 }
 
 /// Requests of a good app, with bodies of up to 40 KB.
@@ -200,15 +196,13 @@ async fn slow_bodies_over_http2_hold_up_nobody_either() {
     let start = Instant::now();
     exchange_bodies(address).await;
     println!("beside 300 slow bodies: {:?}", start.elapsed());
-    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    slow.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test]
 async fn a_slow_body_gives_the_only_place_or_connection_to_who_waits() {
     for more in ["[@.limits]\nin_flight = 1", "[@.limits]\nconnections = 1"] {
-        let trust = Trust::new();
-        let bank = Bank::obliging(&trust, &Setup::default());
-        let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
+        let (bank, front) = before_obliging_bank(more);
         let address = front.address("examplebank");
         let slow = tokio::spawn(send_a_body_slowly(address, "/slow", 0));
         until("the slow body has begun", || !bank.record.raw().is_empty()).await;
@@ -225,9 +219,7 @@ async fn five_thousand_idle_connections_cost_little_and_hold_up_nobody() {
     if !raise_descriptors(12_000) {
         return;
     }
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (_bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     times(address, 10).await;
     let before = front.sidecar.service.memory("VmRSS");
@@ -252,130 +244,140 @@ async fn five_thousand_idle_connections_cost_little_and_hold_up_nobody() {
     drop(idle);
 }
 
-/// A bank that holds its answers' last byte until it is told.
-fn holding(trust: &Trust) -> (Bank, Arc<Notify>, Arc<AtomicUsize>) {
-    holding_and_noting(trust, &Arc::default())
+/// A sidecar before a bank that holds its answers' last byte until it is told.
+struct Holding {
+    front: Front,
+    bank: Bank,
+    /// Tells all connections that hold an answer.
+    go: Arc<Notify>,
+    /// The targets of the requests whose answers have begun, in the order of coming.
+    begun: Arc<Mutex<Vec<String>>>,
 }
 
-/// As [`holding`], and the requests' targets are noted in the order of coming.
-fn holding_and_noting(trust: &Trust, noted: &Arc<Mutex<Vec<String>>>) -> (Bank, Arc<Notify>, Arc<AtomicUsize>) {
-    let (go, begun) = (Arc::new(Notify::new()), Arc::<AtomicUsize>::default());
-    let (told, count, noted) = (Arc::clone(&go), Arc::clone(&begun), Arc::clone(noted));
-    let bank = Bank::start(trust, &Setup::default(), move |mut bank| {
-        let (told, count, noted) = (Arc::clone(&told), Arc::clone(&count), Arc::clone(&noted));
-        async move {
-            while let Some(request) = bank.request().await {
-                noted.lock().expect("no panic").push(request.target().to_owned());
-                bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
-                // Who is told before it waits is told all the same.
-                let turn = told.notified();
-                count.fetch_add(1, Ordering::SeqCst);
-                turn.await;
-                bank.say("k").await;
+impl Holding {
+    /// With these limits.
+    fn with(limits: &str) -> Self {
+        let (go, begun) = (Arc::<Notify>::default(), Arc::<Mutex<Vec<String>>>::default());
+        let (told, noted) = (Arc::clone(&go), Arc::clone(&begun));
+        let trust = Trust::new();
+        let bank = Bank::start(&trust, &Setup::default(), move |mut bank| {
+            let (told, noted) = (Arc::clone(&told), Arc::clone(&noted));
+            async move {
+                while let Some(request) = bank.request().await {
+                    bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
+                    // Who is told before it waits is told all the same.
+                    let turn = told.notified();
+                    noted.lock().expect("no panic").push(request.target().to_owned());
+                    turn.await;
+                    bank.say("k").await;
+                }
             }
-        }
-    });
-    (bank, go, begun)
+        });
+        let front = Front::start_observed(&trust, &[Entry::new("examplebank", &bank).with(limits)]);
+        Self { front, bank, go, begun }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.front.address("examplebank")
+    }
+
+    /// Asks for this, and does not wait for the answer.
+    fn ask(&self, path: &str) -> JoinHandle<Answer> {
+        let (address, path) = (self.address(), path.to_owned());
+        tokio::spawn(async move { get(address, &path).await })
+    }
+
+    /// Waits until so many answers have begun since the start: a head, and half of the content.
+    async fn until_begun(&self, count: usize) {
+        until("the answers have begun", || self.begun().len() == count).await;
+    }
+
+    fn begun(&self) -> Vec<String> {
+        self.begun.lock().expect("no panic").clone()
+    }
+
+    /// The answers that have begun are ended.
+    fn end_answers(&self) {
+        self.go.notify_waiters();
+    }
 }
 
 #[tokio::test]
 async fn a_place_is_taken_until_the_end_of_the_body_and_who_waits_too_long_is_shed() {
-    let trust = Trust::new();
-    let (bank, go, begun) = holding(&trust);
-    let more = "[@.limits]\nin_flight = 2\nqueue = \"300ms\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
-    let address = front.address("examplebank");
-    let held: Vec<_> = (0..2).map(|_| tokio::spawn(async move { get(address, "/held").await })).collect();
-    // Heads have come, and half of the bodies.
-    until("both answers have begun", || begun.load(Ordering::SeqCst) == 2).await;
+    let holding = Holding::with("[@.limits]\nin_flight = 2\nqueue = \"300ms\"");
+    let address = holding.address();
+    let held = [holding.ask("/held"), holding.ask("/held")];
+    holding.until_begun(2).await;
     for answer in [get(address, "/shed").await, send_http2(address, "POST", "/shed", &[], "{}").await] {
         answer.problem("overloaded", 503);
         assert_eq!(answer.header("proxy-status"), "bankside; error=connection_limit_reached");
         assert!(answer.header("retry-after").parse::<u32>().expect("whole seconds") >= 1);
     }
-    assert_eq!(begun.load(Ordering::SeqCst), 2, "what was shed was not sent");
-    go.notify_waiters();
+    assert_eq!(holding.begun().len(), 2, "what was shed was not sent");
+    holding.end_answers();
     for held in held {
         assert_eq!(held.await.expect("an answer").with(200).body, "ok");
     }
-    let next = tokio::spawn(async move { get(address, "/next").await });
-    until("there is a place again", || begun.load(Ordering::SeqCst) == 3).await;
-    go.notify_waiters();
+    let next = holding.ask("/next");
+    // There is a place again.
+    holding.until_begun(3).await;
+    holding.end_answers();
     next.await.expect("an answer").with(200);
 }
 
 #[tokio::test]
 async fn an_app_that_hangs_up_gives_its_place_back() {
-    let trust = Trust::new();
-    let (bank, go, begun) = holding(&trust);
-    let more = "[@.limits]\nin_flight = 1\nqueue = \"30s\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
-    let address = front.address("examplebank");
+    let holding = Holding::with("[@.limits]\nin_flight = 1\nqueue = \"30s\"");
     for number in 0..5 {
-        let mut app = TcpStream::connect(address).await.expect("somebody listens");
+        let mut app = TcpStream::connect(holding.address()).await.expect("somebody listens");
         app.write_all(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it is taken");
-        until("the answer has begun", || begun.load(Ordering::SeqCst) == number + 1).await;
+        holding.until_begun(number + 1).await;
         drop(app);
     }
-    let next = tokio::spawn(async move { get(address, "/next").await });
-    until("there is a place again", || begun.load(Ordering::SeqCst) == 6).await;
-    go.notify_waiters();
+    let next = holding.ask("/next");
+    holding.until_begun(6).await;
+    holding.end_answers();
     next.await.expect("an answer").with(200);
 }
 
 #[tokio::test]
 async fn who_waits_is_served_in_the_order_of_coming() {
-    let trust = Trust::new();
-    let noted = Arc::default();
-    let (bank, go, begun) = holding_and_noting(&trust, &noted);
-    let more = "[@.limits]\nin_flight = 1\nqueue = \"30s\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
-    let address = front.address("examplebank");
-    let mut apps = Vec::new();
-    for number in 0..5 {
-        apps.push(tokio::spawn(async move { get(address, &format!("/{number}")).await }));
-        if number == 0 {
-            until("the first is there", || begun.load(Ordering::SeqCst) == 1).await;
-        }
-        // The others stand in the queue, which nothing shows: each is given time to get there.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let holding = Holding::with("[@.limits]\nin_flight = 1\nqueue = \"30s\"");
+    let first = holding.ask("/0");
+    holding.until_begun(1).await;
+    let mut apps = vec![first];
+    for number in 1..5 {
+        apps.push(holding.ask(&format!("/{number}")));
+        until_queued(holding.front.address("admin"), "examplebank", number).await;
     }
-    for number in 0..5 {
-        until("the next one is there", || begun.load(Ordering::SeqCst) == number + 1).await;
-        go.notify_waiters();
-    }
-    for app in apps {
+    for (number, app) in apps.into_iter().enumerate() {
+        holding.until_begun(number + 1).await;
+        holding.end_answers();
         app.await.expect("an answer").with(200);
     }
-    assert_eq!(*noted.lock().expect("no panic"), ["/0", "/1", "/2", "/3", "/4"]);
+    assert_eq!(holding.begun(), ["/0", "/1", "/2", "/3", "/4"]);
 }
 
 #[tokio::test]
 async fn connections_to_the_bank_are_bounded_and_who_waits_for_one_too_long_is_shed() {
-    let trust = Trust::new();
-    let (bank, go, begun) = holding(&trust);
-    let more = "[@.limits]\nconnections = 2\nqueue = \"300ms\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
-    let address = front.address("examplebank");
-    let held: Vec<_> = (0..2).map(|_| tokio::spawn(async move { get(address, "/held").await })).collect();
-    until("both answers have begun", || begun.load(Ordering::SeqCst) == 2).await;
-    let problem = send(address, "POST", "/shed", &[], "{}").await;
+    let holding = Holding::with("[@.limits]\nconnections = 2\nqueue = \"300ms\"");
+    let held = [holding.ask("/held"), holding.ask("/held")];
+    holding.until_begun(2).await;
+    let problem = send(holding.address(), "POST", "/shed", &[], "{}").await;
     let told = problem.problem("overloaded", 503);
     assert!(told["remedy"].as_str().expect("a text").contains("has not received"), "{told}");
     assert!(problem.header("retry-after").parse::<u32>().expect("whole seconds") >= 1);
-    go.notify_waiters();
+    holding.end_answers();
     for held in held {
         held.await.expect("an answer").with(200);
     }
-    assert_eq!(bank.record.raw().len(), 2, "there were two connections");
+    assert_eq!(holding.bank.record.raw().len(), 2, "there were two connections");
 }
 
 #[tokio::test]
 async fn a_head_that_does_not_come_in_time_is_told_so() {
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
     let more = "[@.timeouts]\nrequest = \"500ms\"\nidle = \"500ms\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
+    let (bank, front) = before_obliging_bank(more);
     let address = front.address("examplebank");
     for (begin, status) in [
         ("GET /x HTTP/1.1\r\nHost: lo", "408"),
