@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use support::front::{Entry, Front, before_obliging_bank};
-use support::http::{Answer, get, send, send_http2};
+use support::http::{Answer, get, metric, send, send_http2};
 use support::scripted::{Bank, Setup, Trust};
-use support::wait::{unless_it_hangs, until, until_queued};
+use support::wait::{time_passes, unless_it_hangs, until, until_found, until_queued};
 use support::world::World;
 
 /// As many file descriptors as the system lets this process and its children have.
@@ -83,7 +83,7 @@ async fn a_thousand_slow_apps_beside_a_good_one_that_goes_on_being_served() {
                 };
                 let _ = app.write_all(begin).await;
                 loop {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    time_passes(Duration::from_secs(1)).await;
                     if app.write_all(b"x").await.is_err() {
                         return;
                     }
@@ -140,7 +140,8 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
             format!("POST /good HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         let mut app = TcpStream::connect(address).await.expect("somebody listens");
         app.write_all(head.as_bytes()).await.expect("it is taken");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // The body follows its head.
+        time_passes(Duration::from_millis(100)).await;
         let (mut read, mut write) = app.split();
         let mut answer = String::new();
         let body = vec![b'x'; length];
@@ -184,7 +185,7 @@ async fn slow_bodies_over_http2_hold_up_nobody_either() {
             let (answer, mut body) = client.send_request(request, false).expect("it is sent");
             slow.push(tokio::spawn(async move {
                 while body.send_data("x".into(), false).is_ok() {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    time_passes(Duration::from_secs(1)).await;
                 }
                 drop(answer);
             }));
@@ -192,7 +193,12 @@ async fn slow_bodies_over_http2_hold_up_nobody_either() {
     }
     let control = world.sandbox.icard().control();
     until("slow bodies are at the bank", || control.counters().http2_connections > 0).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let in_flight = "bankside_requests_in_flight{bank=\"icard\"}";
+    // All 300, but for those that were refused and come again.
+    until_found("the slow bodies are under way", async || {
+        metric(sidecar.address("admin"), in_flight).await.filter(|count| *count >= 250)
+    })
+    .await;
     let start = Instant::now();
     exchange_bodies(address).await;
     println!("beside 300 slow bodies: {:?}", start.elapsed());
@@ -235,7 +241,7 @@ async fn five_thousand_idle_connections_cost_little_and_hold_up_nobody() {
         idle.push(app);
     }
     // What has been used gives its memory back after a while.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    time_passes(Duration::from_secs(3)).await;
     let after = front.sidecar.service.memory("VmRSS");
     let each = after.saturating_sub(before) / 5_000;
     println!("5,000 idle connections: {} KiB before, {} KiB with them, {each} bytes each", before / 1024, after / 1024);

@@ -86,8 +86,12 @@ pub async fn send(
 /// What a metric says that is a whole number, labels included in its name; `None` where there is none of that name.
 pub async fn metric(admin: SocketAddr, name: &str) -> Option<u64> {
     let page = get(admin, "/metrics").await.with(200);
-    let text = String::from_utf8_lossy(&page.body).into_owned();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    metric_in(&String::from_utf8_lossy(&page.body), name)
+}
+
+/// As [`metric`], of the page itself.
+pub fn metric_in(page: &str, name: &str) -> Option<u64> {
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map(|value| value.parse().expect("a whole number"))
 }
 
