@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use support::front::{Entry, Front};
-use support::http::{Answer, send};
+use support::http::{Answer, raw, send};
 use support::scripted::{Bank, Connection, Leaf, Setup, Trust};
 
 /// `timeouts.response` of every bank here; `connect` is the same.
@@ -47,6 +47,8 @@ type Script = fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 enum Way {
     /// To a bank with this TLS and script.
     Bank(fn() -> Setup, Script),
+    /// To a bank that answers with this, and then waits for more.
+    Answer(String),
     /// To this base URL.
     Url(fn() -> String),
 }
@@ -54,16 +56,6 @@ enum Way {
 macro_rules! script {
     ($connection:ident => $body:block) => {
         |#[allow(unused_mut)] mut $connection: Connection| -> Pin<Box<dyn Future<Output = ()> + Send>> { Box::pin(async move $body) }
-    };
-}
-
-macro_rules! says {
-    ($answer:expr) => {
-        script!(bank => {
-            bank.request().await;
-            bank.say($answer).await;
-            bank.request().await;
-        })
     };
 }
 
@@ -81,12 +73,15 @@ const SLOW: (u16, &str, &str) = (504, "bank-timeout", "http_response_timeout");
 const UNTRUSTED: (u16, &str, &str) = (502, "bank-tls", "tls_certificate_error");
 const REFUSED_US: (u16, &str, &str) = (502, "bank-tls", "tls_alert_received");
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn faults() -> Vec<Fault> {
-    use Way::{Bank, Url};
-    let plain: fn() -> Setup = Setup::default;
-    vec![
-        // The way there.
+    let all = ways_there().into_iter().chain(identities()).chain(connections()).chain(nonsense()).chain(http2_faults());
+    all.collect()
+}
+
+/// The way there.
+fn ways_there() -> [Fault; 6] {
+    use Way::Url;
+    [
         fault("nobody listens", Url(nobody), (502, "bank-unreachable", "connection_refused"), NotSent),
         fault(
             "a name that does not exist",
@@ -103,181 +98,106 @@ fn faults() -> Vec<Fault> {
             (504, "bank-timeout", "connection_timeout"),
             NotSent,
         ),
-        // Who is there.
-        fault(
-            "a certificate for another name",
-            Bank(|| Setup { leaf: Leaf::WrongName, ..Setup::default() }, serve),
-            UNTRUSTED,
-            NotSent,
-        ),
-        fault(
-            "a certificate of a stranger",
-            Bank(|| Setup { leaf: Leaf::Untrusted, ..Setup::default() }, serve),
-            UNTRUSTED,
-            NotSent,
-        ),
-        fault(
-            "a certificate whose time is over",
-            Bank(|| Setup { leaf: Leaf::Expired, ..Setup::default() }, serve),
-            UNTRUSTED,
-            NotSent,
-        ),
-        fault(
-            "our certificate refused, TLS 1.2",
-            Bank(|| refusing(&rustls::version::TLS12), serve),
-            REFUSED_US,
-            NotSent,
-        ),
-        fault(
-            "our certificate refused, TLS 1.3",
-            Bank(|| refusing(&rustls::version::TLS13), serve),
-            REFUSED_US,
-            NotSent,
-        ),
-        fault(
+    ]
+}
+
+/// Who is there, and who they take us for. The request never leaves.
+fn identities() -> [Fault; 6] {
+    let obliging = |name, setup, outcome| fault(name, Way::Bank(setup, serve), outcome, NotSent);
+    [
+        obliging("a certificate for another name", || Setup { leaf: Leaf::WrongName, ..Setup::default() }, UNTRUSTED),
+        obliging("a certificate of a stranger", || Setup { leaf: Leaf::Untrusted, ..Setup::default() }, UNTRUSTED),
+        obliging("a certificate whose time is over", || Setup { leaf: Leaf::Expired, ..Setup::default() }, UNTRUSTED),
+        obliging("our certificate refused, TLS 1.2", || refusing(&rustls::version::TLS12), REFUSED_US),
+        obliging("our certificate refused, TLS 1.3", || refusing(&rustls::version::TLS13), REFUSED_US),
+        obliging(
             "our certificate refused, HTTP/2",
-            Bank(|| Setup { alpn: &["h2"], ..refusing(&rustls::version::TLS13) }, serve),
+            || Setup { alpn: &["h2"], ..refusing(&rustls::version::TLS13) },
             REFUSED_US,
-            NotSent,
-        ),
-        // HTTP/1.1.
-        fault("hung up at once", Bank(plain, script!(bank => { bank.more().await; })), CLOSED, MayHave),
-        fault(
-            "reset before the answer",
-            Bank(plain, script!(bank => { bank.request().await; bank.reset(); })),
-            CLOSED,
-            MayHave,
-        ),
-        fault(
-            "reset within the answer's head",
-            Bank(
-                plain,
-                script!(bank => { bank.request().await; bank.say("HTTP/1.1 200 OK\r\nX-A: b\r\n").await; bank.reset(); }),
-            ),
-            CLOSED,
-            MayHave,
-        ),
-        fault(
-            "closed after an interim answer",
-            Bank(plain, script!(bank => { bank.request().await; bank.say("HTTP/1.1 103 Early Hints\r\n\r\n").await; })),
-            CLOSED,
-            MayHave,
-        ),
-        fault(
-            "no answer",
-            Bank(plain, script!(bank => { bank.request().await; bank.request().await; })),
-            SLOW,
-            MayHave,
-        ),
-        fault("half an answer's head", Bank(plain, says!("HTTP/1.1 200 OK\r\n")), SLOW, MayHave),
-        fault(
-            "interim answers without end",
-            Bank(plain, says!("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000))),
-            NONSENSE,
-            MayHave,
-        ),
-        fault("garbage", Bank(plain, says!("\u{1}\u{2}garbage\r\n\r\n")), NONSENSE, MayHave),
-        fault("another protocol", Bank(plain, says!("SSH-2.0-OpenSSH_9.9\r\n")), NONSENSE, MayHave),
-        fault("HTTP/0.9", Bank(plain, says!("<html>hello</html>\r\n\r\n")), NONSENSE, MayHave),
-        fault(
-            "an empty line first",
-            Bank(plain, says!("\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a length and a coding",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "two lengths",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a negative length",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a coding that nobody knows",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault("a bare LF", Bank(plain, says!("HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n")), NONSENSE, MayHave),
-        fault(
-            "a folded line",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a space before a colon",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a head without end",
-            Bank(plain, says!(format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(300_000)))),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "fields without end",
-            Bank(plain, says!(format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(500)))),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "another protocol unasked",
-            Bank(plain, says!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault("a status that is none", Bank(plain, says!("HTTP/1.1 99 Odd\r\n\r\n")), NONSENSE, MayHave),
-        // HTTP/2.
-        fault("HTTP/2: hung up at once", Bank(http2, script!(bank => { bank.more().await; })), CLOSED, MayHave),
-        fault("HTTP/2: nothing", Bank(http2, script!(bank => { while bank.more().await.is_some() {} })), SLOW, MayHave),
-        fault(
-            "HTTP/2: HTTP/1.1 instead",
-            Bank(
-                http2,
-                script!(bank => { bank.more().await; bank.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await; while bank.more().await.is_some() {} }),
-            ),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "HTTP/2: no answer",
-            Bank(http2, script!(bank => { streams(bank, Reply::Nothing).await; })),
-            SLOW,
-            MayHave,
-        ),
-        fault(
-            "HTTP/2: a stream that is reset",
-            Bank(http2, script!(bank => { streams(bank, Reply::Reset(h2::Reason::INTERNAL_ERROR)).await; })),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "HTTP/2: streams that are refused",
-            Bank(http2, script!(bank => { streams(bank, Reply::Reset(h2::Reason::REFUSED_STREAM)).await; })),
-            NONSENSE,
-            NotSent,
-        ),
-        fault(
-            "HTTP/2: GOAWAY before every stream",
-            Bank(http2, script!(bank => { goes_away(bank).await; })),
-            NONSENSE,
-            NotSent,
         ),
     ]
+}
+
+/// HTTP/1.1 that ends before its answer, or has none.
+fn connections() -> [Fault; 6] {
+    let plain = |name, script, outcome| fault(name, Way::Bank(Setup::default, script), outcome, MayHave);
+    [
+        plain("hung up at once", script!(bank => { bank.more().await; }), CLOSED),
+        plain("reset before the answer", script!(bank => { bank.request().await; bank.reset(); }), CLOSED),
+        plain(
+            "reset within the answer's head",
+            script!(bank => { bank.request().await; bank.say("HTTP/1.1 200 OK\r\nX-A: b\r\n").await; bank.reset(); }),
+            CLOSED,
+        ),
+        plain(
+            "closed after an interim answer",
+            script!(bank => { bank.request().await; bank.say("HTTP/1.1 103 Early Hints\r\n\r\n").await; }),
+            CLOSED,
+        ),
+        plain("no answer", script!(bank => { bank.request().await; bank.request().await; }), SLOW),
+        fault("half an answer's head", Way::Answer("HTTP/1.1 200 OK\r\n".into()), SLOW, MayHave),
+    ]
+}
+
+/// Answers that HTTP/1.1 does not allow.
+fn nonsense() -> Vec<Fault> {
+    let answers = [
+        ("interim answers without end", "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000)),
+        ("garbage", "\u{1}\u{2}garbage\r\n\r\n".into()),
+        ("another protocol", "SSH-2.0-OpenSSH_9.9\r\n".into()),
+        ("HTTP/0.9", "<html>hello</html>\r\n\r\n".into()),
+        ("an empty line first", "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".into()),
+        (
+            "a length and a coding",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
+        ),
+        ("two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello".into()),
+        ("a negative length", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n".into()),
+        ("a coding that nobody knows", "HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\n".into()),
+        ("a bare LF", "HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n".into()),
+        ("a folded line", "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n".into()),
+        ("a space before a colon", "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n".into()),
+        ("a head without end", format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(300_000))),
+        ("fields without end", format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(500))),
+        ("another protocol unasked", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n".into()),
+        ("a status that is none", "HTTP/1.1 99 Odd\r\n\r\n".into()),
+    ];
+    answers.map(|(name, answer)| fault(name, Way::Answer(answer), NONSENSE, MayHave)).into()
+}
+
+fn http2_faults() -> [Fault; 7] {
+    let row = |name, script, outcome, told| fault(name, Way::Bank(http2, script), outcome, told);
+    [
+        row("HTTP/2: hung up at once", script!(bank => { bank.more().await; }), CLOSED, MayHave),
+        row("HTTP/2: nothing", script!(bank => { while bank.more().await.is_some() {} }), SLOW, MayHave),
+        row(
+            "HTTP/2: HTTP/1.1 instead",
+            script!(bank => { bank.more().await; bank.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await; while bank.more().await.is_some() {} }),
+            NONSENSE,
+            MayHave,
+        ),
+        row("HTTP/2: no answer", script!(bank => { streams(bank, Reply::Nothing).await; }), SLOW, MayHave),
+        row(
+            "HTTP/2: a stream that is reset",
+            script!(bank => { streams(bank, Reply::Reset(h2::Reason::INTERNAL_ERROR)).await; }),
+            NONSENSE,
+            MayHave,
+        ),
+        row(
+            "HTTP/2: streams that are refused",
+            script!(bank => { streams(bank, Reply::Reset(h2::Reason::REFUSED_STREAM)).await; }),
+            NONSENSE,
+            NotSent,
+        ),
+        row("HTTP/2: GOAWAY before every stream", script!(bank => { goes_away(bank).await; }), NONSENSE, NotSent),
+    ]
+}
+
+/// A bank that answers with this, and then waits for more.
+async fn says(mut bank: Connection, answer: String) {
+    bank.request().await;
+    bank.say(answer).await;
+    bank.request().await;
 }
 
 fn serve(mut bank: Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -401,6 +321,11 @@ async fn every_fault_is_told_by_status_kind_and_type_and_in_time() {
     let (trust, faults) = (Trust::new(), faults());
     let names: Vec<String> = (0..faults.len()).map(|index| format!("fault{index}")).collect();
     let mut banks = Vec::new();
+    let mut start = |bank: Bank| {
+        let base_url = format!("https://{}", bank.address);
+        banks.push(bank);
+        base_url
+    };
     let mut entries = Vec::new();
     for (fault, name) in faults.iter().zip(&names) {
         let more = "[@.timeouts]\nconnect = \"1s\"\nresponse = \"1s\"\nidle = \"1s\"";
@@ -408,10 +333,12 @@ async fn every_fault_is_told_by_status_kind_and_type_and_in_time() {
             Way::Url(url) => (url(), Setup::default()),
             Way::Bank(setup, script) => {
                 let (setup, script) = (setup(), *script);
-                let bank = Bank::start(&trust, &setup, script);
-                let base_url = format!("https://{}", bank.address);
-                banks.push(bank);
-                (base_url, setup)
+                (start(Bank::start(&trust, &setup, script)), setup)
+            }
+            Way::Answer(answer) => {
+                let answer = answer.clone();
+                let bank = Bank::start(&trust, &Setup::default(), move |bank| says(bank, answer.clone()));
+                (start(bank), Setup::default())
             }
         };
         entries.push(Entry { name, base_url, alpn: setup.alpn, more });
@@ -479,54 +406,39 @@ fn then(trust: &Trust, script: Script) -> Bank {
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_never_taken_for_a_whole_one() {
     let trust = Trust::new();
-    let broken: [(&str, Script); 5] = [
-        ("length", says!("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello")),
-        ("chunked", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")),
-        ("chunk", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n")),
-        ("trailer", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n")),
-        (
-            "stalls",
-            script!(bank => { bank.request().await; bank.say("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello").await; std::future::pending().await }),
-        ),
+    let (length, chunked) = ("Content-Length: 50\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    let broken = [
+        ("length", length.to_owned()),
+        ("chunked", chunked.to_owned()),
+        ("chunk", format!("{chunked}xyz\r\n")),
+        ("trailer", format!("{chunked}0\r\nX: y\r\n")),
+        ("stalls", length.to_owned()),
     ];
-    let banks: Vec<Bank> = broken
-        .iter()
-        .map(|(name, script)| {
-            let (script, stalls) = (*script, *name == "stalls");
-            Bank::start(&trust, &Setup::default(), move |bank| async move {
+    let banks = broken.each_ref().map(|(name, rest)| {
+        let (answer, stalls) = (format!("HTTP/1.1 200 OK\r\n{rest}"), *name == "stalls");
+        Bank::start(&trust, &Setup::default(), move |mut bank| {
+            let answer = answer.clone();
+            async move {
                 if stalls {
-                    return script(bank).await;
+                    return says(bank, answer).await;
                 }
-                // The script waits for another request behind its answer: it is not given the time.
-                let _ = tokio::time::timeout(Duration::from_millis(200), script(bank)).await;
-            })
+                bank.request().await;
+                bank.say(answer).await;
+            }
         })
-        .collect();
+    });
     let more = "[@.timeouts]\nidle = \"1s\"";
     let entries: Vec<_> =
         broken.iter().zip(&banks).map(|((name, _), bank)| Entry::new(name, bank).with(more)).collect();
     let front = Front::start(&trust, &entries);
     for (name, _) in broken {
         let request = "GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        let answer = whole(front.address(name), request).await;
+        let answer = raw(front.address(name), request).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{name}: {answer}");
         // A length that is not met, or chunks without their last one.
         assert!(answer.contains("Content-Length: 50\r\n") || answer.contains("chunked\r\n"), "{name}: {answer}");
         assert!(!answer.ends_with("0\r\n\r\n"), "{name}: {answer}");
     }
-}
-
-/// All that comes back, whichever way the connection ends.
-async fn whole(address: SocketAddr, request: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    support::wait::unless_it_hangs("the answer", async {
-        let mut app = tokio::net::TcpStream::connect(address).await.expect("somebody listens");
-        app.write_all(request.as_bytes()).await.expect("it is taken");
-        let mut answer = Vec::new();
-        let _ = app.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
-    })
-    .await
 }
 
 #[tokio::test]
@@ -554,7 +466,7 @@ async fn a_connection_that_the_bank_closed_while_it_was_idle_costs_no_payment() 
         let path = format!("/v1/payments/{number}");
         send(front.address("examplebank"), "POST", &path, &[], "{}").await.with(200);
     }
-    let (seen, left) = all(&bank);
+    let (seen, left) = bank.record.requests();
     assert_eq!((seen.len(), left), (20, 0));
 }
 
@@ -575,7 +487,7 @@ async fn a_get_goes_once_more_when_its_connection_dies_and_a_post_never() {
     send(address, "GET", "/get", &[], "").await.with(200);
     send(address, "POST", "/post", &[], "{}").await.problem("bank-unreachable", 502);
     send(address, "POST", "/post-2", &[], "{}").await.with(200);
-    let lines: Vec<String> = all(&bank).0.into_iter().map(|seen| seen.target().to_owned()).collect();
+    let lines: Vec<String> = bank.record.requests().0.into_iter().map(|seen| seen.target().to_owned()).collect();
     assert_eq!(lines, ["/get", "/get", "/post", "/post-2"]);
 }
 
@@ -599,22 +511,11 @@ async fn a_request_that_was_sent_once_is_never_said_not_to_have_been_sent() {
         let mut way = tokio::net::TcpStream::connect(bank.address).await.expect("the bank");
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut app, &mut way) => panic!("it ended by itself"),
-            () = support::wait::until("the request is there", || all(&bank).0.len() == 1) => {}
+            () = support::wait::until("the request is there", || bank.record.requests().0.len() == 1) => {}
         }
     };
     let (answer, ()) = tokio::join!(send(front.address("examplebank"), "GET", "/x", &[], ""), cut_when_sent);
     let problem = answer.problem("bank-unreachable", 502);
     let remedy = problem["remedy"].as_str().expect("a text");
     assert!(remedy.contains("may have received"), "{remedy}");
-}
-
-/// Every request that the bank has seen, and what is left of unfinished ones.
-fn all(bank: &Bank) -> (Vec<support::seen::Seen>, usize) {
-    let (mut all, mut left) = (Vec::new(), 0);
-    for raw in bank.record.raw() {
-        let (requests, rest) = support::seen::requests(&raw).expect("strict HTTP");
-        all.extend(requests);
-        left += rest.len();
-    }
-    (all, left)
 }

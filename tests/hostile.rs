@@ -29,7 +29,7 @@ use std::io::{Read, Write};
 
 use support::front::{TOKEN, before_obliging_bank};
 use support::scripted::Bank;
-use support::seen::{Seen, requests};
+use support::seen::Seen;
 
 /// A name, what is sent, and what must come of it.
 #[derive(Clone, Copy)]
@@ -95,17 +95,6 @@ fn statuses(answer: &[u8]) -> Vec<u16> {
     lines.map(|rest| rest[..3].parse().expect("a status")).collect()
 }
 
-/// What the bank got: whole requests, and how many bytes are left of an unfinished one.
-fn seen(bank: &Bank) -> (Vec<Seen>, usize) {
-    let (mut all, mut left) = (Vec::new(), 0);
-    for raw in bank.record.raw() {
-        let (requests, rest) = requests(&raw).unwrap_or_else(|why| panic!("{why}:\n{}", String::from_utf8_lossy(&raw)));
-        all.extend(requests);
-        left += rest.len();
-    }
-    (all, left)
-}
-
 /// Nothing in a head is the app's that must not leave.
 fn check_head(request: &Seen, bank: &Bank) {
     assert_eq!(request.field("host"), Some(&*bank.address.to_string()));
@@ -129,7 +118,7 @@ fn check_head(request: &Seen, bank: &Bank) {
 }
 
 fn check(row: &Row, bank: &Bank, answer: &[u8]) {
-    let (statuses, (seen, left)) = (statuses(answer), seen(bank));
+    let (statuses, (seen, left)) = (statuses(answer), bank.record.requests());
     let lines: Vec<&str> =
         seen.iter().map(|request| request.line.as_str()).filter(|line| *line != "GET /after HTTP/1.1").collect();
     let told = || format!("{}: the app got {statuses:?}, the bank {lines:?} and {left} bytes more", row.0);
