@@ -394,15 +394,6 @@ async fn a_name_server_that_never_answers_is_waited_for_no_longer_than_a_connect
     println!("a slow name server: 504 after {} ms", start.elapsed().as_millis());
 }
 
-/// A bank that answers the first request well, and then follows another script.
-fn then(trust: &Trust, script: Script) -> Bank {
-    Bank::start(trust, &Setup::default(), move |mut bank| async move {
-        bank.request().await;
-        bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
-        script(bank).await;
-    })
-}
-
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_never_taken_for_a_whole_one() {
     let trust = Trust::new();
@@ -460,7 +451,10 @@ async fn an_answer_until_close_is_whole_and_its_connection_is_not_used_again() {
 #[tokio::test]
 async fn a_connection_that_the_bank_closed_while_it_was_idle_costs_no_payment() {
     let trust = Trust::new();
-    let bank = then(&trust, |bank| Box::pin(async move { drop(bank) }));
+    let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
+        bank.request().await;
+        bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    });
     let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
     for number in 0..20 {
         let path = format!("/v1/payments/{number}");
@@ -495,14 +489,10 @@ async fn a_get_goes_once_more_when_its_connection_dies_and_a_post_never() {
 #[tokio::test]
 async fn a_request_that_was_sent_once_is_never_said_not_to_have_been_sent() {
     let trust = Trust::new();
-    let bank = Bank::start(
-        &trust,
-        &Setup::default(),
-        script!(bank => {
-            bank.request().await;
-            bank.request().await;
-        }),
-    );
+    let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
+        bank.request().await;
+        bank.request().await;
+    });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let front = Front::start(&trust, &[Entry::at("examplebank", listener.local_addr().expect("an address"))]);
     let cut_when_sent = async {
