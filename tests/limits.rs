@@ -3,23 +3,22 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
+#[path = "limits/places.rs"]
+mod places;
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bankside::sandbox::Protocols;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use support::front::{Entry, Front, before_obliging_bank};
-use support::http::{Answer, get, metric, send, send_http2};
-use support::scripted::{Bank, Setup, Trust};
-use support::wait::{time_passes, unless_it_hangs, until, until_found, until_queued};
+use support::front::before_obliging_bank;
+use support::http::{get, metric, send, send_http2};
+use support::wait::{time_passes, unless_it_hangs, until, until_found};
 use support::world::World;
 
 /// As many file descriptors as the system lets this process and its children have.
@@ -248,136 +247,6 @@ async fn five_thousand_idle_connections_cost_little_and_hold_up_nobody() {
     assert!(each < MOST, "{each} bytes for an idle connection");
     println!("beside them: {}", told(&times(address, 200).await));
     drop(idle);
-}
-
-/// A sidecar before a bank that holds its answers' last byte until it is told.
-struct Holding {
-    front: Front,
-    bank: Bank,
-    /// Tells all connections that hold an answer.
-    go: Arc<Notify>,
-    /// The targets of the requests whose answers have begun, in the order of coming.
-    begun: Arc<Mutex<Vec<String>>>,
-}
-
-impl Holding {
-    /// With these limits.
-    fn with(limits: &str) -> Self {
-        let (go, begun) = (Arc::<Notify>::default(), Arc::<Mutex<Vec<String>>>::default());
-        let (told, noted) = (Arc::clone(&go), Arc::clone(&begun));
-        let trust = Trust::new();
-        let bank = Bank::start(&trust, &Setup::default(), move |mut bank| {
-            let (told, noted) = (Arc::clone(&told), Arc::clone(&noted));
-            async move {
-                while let Some(request) = bank.request().await {
-                    bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
-                    // Who is told before it waits is told all the same.
-                    let turn = told.notified();
-                    noted.lock().expect("no panic").push(request.target().to_owned());
-                    turn.await;
-                    bank.say("k").await;
-                }
-            }
-        });
-        let front = Front::start_observed(&trust, &[Entry::new("examplebank", &bank).with(limits)]);
-        Self { front, bank, go, begun }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.front.address("examplebank")
-    }
-
-    /// Asks for this, and does not wait for the answer.
-    fn ask(&self, path: &str) -> JoinHandle<Answer> {
-        let (address, path) = (self.address(), path.to_owned());
-        tokio::spawn(async move { get(address, &path).await })
-    }
-
-    /// Waits until so many answers have begun since the start: a head, and half of the content.
-    async fn until_begun(&self, count: usize) {
-        until("the answers have begun", || self.begun().len() == count).await;
-    }
-
-    fn begun(&self) -> Vec<String> {
-        self.begun.lock().expect("no panic").clone()
-    }
-
-    /// The answers that have begun are ended.
-    fn end_answers(&self) {
-        self.go.notify_waiters();
-    }
-}
-
-#[tokio::test]
-async fn a_place_is_taken_until_the_end_of_the_body_and_who_waits_too_long_is_shed() {
-    let holding = Holding::with("[@.limits]\nin_flight = 2\nqueue = \"300ms\"");
-    let address = holding.address();
-    let held = [holding.ask("/held"), holding.ask("/held")];
-    holding.until_begun(2).await;
-    for answer in [get(address, "/shed").await, send_http2(address, "POST", "/shed", &[], "{}").await] {
-        answer.problem("overloaded", 503);
-        assert_eq!(answer.header("proxy-status"), "bankside; error=connection_limit_reached");
-        assert!(answer.header("retry-after").parse::<u32>().expect("whole seconds") >= 1);
-    }
-    assert_eq!(holding.begun().len(), 2, "what was shed was not sent");
-    holding.end_answers();
-    for held in held {
-        assert_eq!(held.await.expect("an answer").with(200).body, "ok");
-    }
-    let next = holding.ask("/next");
-    // There is a place again.
-    holding.until_begun(3).await;
-    holding.end_answers();
-    next.await.expect("an answer").with(200);
-}
-
-#[tokio::test]
-async fn an_app_that_hangs_up_gives_its_place_back() {
-    let holding = Holding::with("[@.limits]\nin_flight = 1\nqueue = \"30s\"");
-    for number in 0..5 {
-        let mut app = TcpStream::connect(holding.address()).await.expect("somebody listens");
-        app.write_all(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it is taken");
-        holding.until_begun(number + 1).await;
-        drop(app);
-    }
-    let next = holding.ask("/next");
-    holding.until_begun(6).await;
-    holding.end_answers();
-    next.await.expect("an answer").with(200);
-}
-
-#[tokio::test]
-async fn who_waits_is_served_in_the_order_of_coming() {
-    let holding = Holding::with("[@.limits]\nin_flight = 1\nqueue = \"30s\"");
-    let first = holding.ask("/0");
-    holding.until_begun(1).await;
-    let mut apps = vec![first];
-    for number in 1..5 {
-        apps.push(holding.ask(&format!("/{number}")));
-        until_queued(holding.front.address("admin"), "examplebank", number).await;
-    }
-    for (number, app) in apps.into_iter().enumerate() {
-        holding.until_begun(number + 1).await;
-        holding.end_answers();
-        app.await.expect("an answer").with(200);
-    }
-    assert_eq!(holding.begun(), ["/0", "/1", "/2", "/3", "/4"]);
-}
-
-#[tokio::test]
-async fn connections_to_the_bank_are_bounded_and_who_waits_for_one_too_long_is_shed() {
-    let holding = Holding::with("[@.limits]\nconnections = 2\nqueue = \"300ms\"");
-    let held = [holding.ask("/held"), holding.ask("/held")];
-    holding.until_begun(2).await;
-    let problem = send(holding.address(), "POST", "/shed", &[], "{}").await;
-    let told = problem.problem("overloaded", 503);
-    assert!(told["remedy"].as_str().expect("a text").contains("has not received"), "{told}");
-    assert!(problem.header("retry-after").parse::<u32>().expect("whole seconds") >= 1);
-    holding.end_answers();
-    for held in held {
-        held.await.expect("an answer").with(200);
-    }
-    assert_eq!(holding.bank.record.raw().len(), 2, "there were two connections");
 }
 
 #[tokio::test]
