@@ -13,10 +13,9 @@ use std::net::{SocketAddr, TcpListener};
 
 use browser::Browser;
 use fantoccini::Locator;
-use support::front::{Entry, Front};
+use support::front::before_obliging_bank;
 use support::http::get;
 use support::parts::have;
-use support::scripted::{Bank, Setup, Trust};
 use support::wait::until_found;
 
 /// The attacker's site: this page for every path, on a loopback port of its own.
@@ -96,9 +95,7 @@ async fn no_page_reaches_the_bank_from_a_foreign_origin() {
     if !have("chromedriver", "the web page") || !have("chromium", "the web page") {
         return;
     }
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     let browser = Browser::start().await;
     for bank_as in [format!("http://localhost:{}", address.port()), format!("http://127.0.0.1:{}", address.port())] {
@@ -126,9 +123,7 @@ async fn no_page_reaches_the_bank_by_a_rebound_name() {
     if !have("chromedriver", "the web page") || !have("chromium", "the web page") {
         return;
     }
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     // One name and port for the browser; what it leads to is the sidecar from the beginning: the page itself comes from
     // another name.

@@ -15,7 +15,7 @@ use support::front::{Entry, Front, TOKEN};
 use support::http::send_http2;
 use support::scripted::{Bank, Setup, Trust};
 use support::seen::{Seen, requests, text};
-use support::wait::{unless_it_hangs, until};
+use support::wait::{time_passes, unless_it_hangs, until};
 
 /// A bank below `/psd2` that answers with whatever it is told, as bytes.
 struct Stage {
@@ -288,7 +288,7 @@ async fn an_app_that_has_said_all_and_half_closed_still_gets_its_answer() {
     let trust = Trust::new();
     let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
         bank.request().await;
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        time_passes(Duration::from_millis(500)).await;
         bank.say(OK).await;
     });
     let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);

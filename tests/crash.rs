@@ -17,8 +17,9 @@ use bankside::words::Random;
 use nix::sys::signal::Signal;
 use rusqlite::{Connection, OpenFlags};
 
-use support::desk::{Desk, get, state, within};
+use support::desk::{Desk, get, state};
 use support::program::Sidecar;
+use support::wait::here::{look_for, time_passes, within};
 
 /// Sidecars that live and die side by side.
 const LANES: usize = 24;
@@ -155,13 +156,12 @@ impl<'a> Lane<'a> {
         let millis = |most: f64| Duration::from_secs_f64(self.random.fraction() * most / 1000.0);
         slow_down(self.desk, self.random.fraction() < 0.6);
         if self.random.fraction() < 0.4 {
-            return std::thread::sleep(millis(1000.0));
+            return time_passes(millis(1000.0));
         }
-        let (before, began) = (self.at_bank().refreshes, Instant::now());
-        while self.at_bank().refreshes == before && began.elapsed() < Duration::from_secs(2) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        std::thread::sleep(millis(150.0));
+        let before = self.at_bank().refreshes;
+        // Where no renewal comes, that is a moment like any other.
+        let _renewed = look_for(Duration::from_secs(2), || (self.at_bank().refreshes > before).then_some(()));
+        time_passes(millis(150.0));
     }
 
     /// Right after the kill, with nobody running: what the store has, what the bank has, and what we say.

@@ -5,383 +5,21 @@
 #![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
 mod support;
+#[path = "faults/table.rs"]
+mod table;
 
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use support::front::{Entry, Front};
-use support::http::{Answer, send};
-use support::scripted::{Bank, Connection, Leaf, Setup, Trust};
+use support::http::{Answer, raw, send};
+use support::scripted::{Bank, Setup, Trust};
+use table::Told::{MayHave, NotSent};
+use table::{Fault, Way, faults, says};
 
 /// `timeouts.response` of every bank here; `connect` is the same.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What may come on top on a busy machine.
 const BUSY: Duration = Duration::from_secs(20);
-
-/// What is known of the bank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    /// It has not received the request.
-    NotSent,
-    /// It may have.
-    MayHave,
-}
-
-use Told::{MayHave, NotSent};
-
-/// How a bank fails, and what the app is told of it.
-struct Fault {
-    name: &'static str,
-    bank: Way,
-    status: u16,
-    kind: &'static str,
-    error: &'static str,
-    told: Told,
-}
-
-/// What a script is.
-type Script = fn(Connection) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Where the request goes.
-enum Way {
-    /// To a bank with this TLS and script.
-    Bank(fn() -> Setup, Script),
-    /// To this base URL.
-    Url(fn() -> String),
-}
-
-macro_rules! script {
-    ($connection:ident => $body:block) => {
-        |#[allow(unused_mut)] mut $connection: Connection| -> Pin<Box<dyn Future<Output = ()> + Send>> { Box::pin(async move $body) }
-    };
-}
-
-macro_rules! says {
-    ($answer:expr) => {
-        script!(bank => {
-            bank.request().await;
-            bank.say($answer).await;
-            bank.request().await;
-        })
-    };
-}
-
-const fn fault(name: &'static str, bank: Way, outcome: (u16, &'static str, &'static str), told: Told) -> Fault {
-    Fault { name, bank, status: outcome.0, kind: outcome.1, error: outcome.2, told }
-}
-
-fn http2() -> Setup {
-    Setup { alpn: &["h2"], ..Setup::default() }
-}
-
-const CLOSED: (u16, &str, &str) = (502, "bank-unreachable", "connection_terminated");
-const NONSENSE: (u16, &str, &str) = (502, "bank-unreachable", "http_protocol_error");
-const SLOW: (u16, &str, &str) = (504, "bank-timeout", "http_response_timeout");
-const UNTRUSTED: (u16, &str, &str) = (502, "bank-tls", "tls_certificate_error");
-const REFUSED_US: (u16, &str, &str) = (502, "bank-tls", "tls_alert_received");
-
-#[expect(clippy::too_many_lines, reason = "a table")]
-fn faults() -> Vec<Fault> {
-    use Way::{Bank, Url};
-    let plain: fn() -> Setup = Setup::default;
-    vec![
-        // The way there.
-        fault("nobody listens", Url(nobody), (502, "bank-unreachable", "connection_refused"), NotSent),
-        fault(
-            "a name that does not exist",
-            Url(|| "https://bank.invalid".into()),
-            (502, "bank-unreachable", "dns_error"),
-            NotSent,
-        ),
-        fault("a TCP port that never speaks TLS", Url(silent), (504, "bank-timeout", "connection_timeout"), NotSent),
-        fault("a TCP port that hangs up", Url(hangs_up), (502, "bank-unreachable", "destination_unavailable"), NotSent),
-        fault("plain HTTP where TLS should be", Url(plain_http), (502, "bank-tls", "tls_protocol_error"), NotSent),
-        fault(
-            "nothing answers at the address",
-            Url(full_backlog),
-            (504, "bank-timeout", "connection_timeout"),
-            NotSent,
-        ),
-        // Who is there.
-        fault(
-            "a certificate for another name",
-            Bank(|| Setup { leaf: Leaf::WrongName, ..Setup::default() }, serve),
-            UNTRUSTED,
-            NotSent,
-        ),
-        fault(
-            "a certificate of a stranger",
-            Bank(|| Setup { leaf: Leaf::Untrusted, ..Setup::default() }, serve),
-            UNTRUSTED,
-            NotSent,
-        ),
-        fault(
-            "a certificate whose time is over",
-            Bank(|| Setup { leaf: Leaf::Expired, ..Setup::default() }, serve),
-            UNTRUSTED,
-            NotSent,
-        ),
-        fault(
-            "our certificate refused, TLS 1.2",
-            Bank(|| refusing(&rustls::version::TLS12), serve),
-            REFUSED_US,
-            NotSent,
-        ),
-        fault(
-            "our certificate refused, TLS 1.3",
-            Bank(|| refusing(&rustls::version::TLS13), serve),
-            REFUSED_US,
-            NotSent,
-        ),
-        fault(
-            "our certificate refused, HTTP/2",
-            Bank(|| Setup { alpn: &["h2"], ..refusing(&rustls::version::TLS13) }, serve),
-            REFUSED_US,
-            NotSent,
-        ),
-        // HTTP/1.1.
-        fault("hung up at once", Bank(plain, script!(bank => { bank.more().await; })), CLOSED, MayHave),
-        fault(
-            "reset before the answer",
-            Bank(plain, script!(bank => { bank.request().await; bank.reset(); })),
-            CLOSED,
-            MayHave,
-        ),
-        fault(
-            "reset within the answer's head",
-            Bank(
-                plain,
-                script!(bank => { bank.request().await; bank.say("HTTP/1.1 200 OK\r\nX-A: b\r\n").await; bank.reset(); }),
-            ),
-            CLOSED,
-            MayHave,
-        ),
-        fault(
-            "closed after an interim answer",
-            Bank(plain, script!(bank => { bank.request().await; bank.say("HTTP/1.1 103 Early Hints\r\n\r\n").await; })),
-            CLOSED,
-            MayHave,
-        ),
-        fault(
-            "no answer",
-            Bank(plain, script!(bank => { bank.request().await; bank.request().await; })),
-            SLOW,
-            MayHave,
-        ),
-        fault("half an answer's head", Bank(plain, says!("HTTP/1.1 200 OK\r\n")), SLOW, MayHave),
-        fault(
-            "interim answers without end",
-            Bank(plain, says!("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000))),
-            NONSENSE,
-            MayHave,
-        ),
-        fault("garbage", Bank(plain, says!("\u{1}\u{2}garbage\r\n\r\n")), NONSENSE, MayHave),
-        fault("another protocol", Bank(plain, says!("SSH-2.0-OpenSSH_9.9\r\n")), NONSENSE, MayHave),
-        fault("HTTP/0.9", Bank(plain, says!("<html>hello</html>\r\n\r\n")), NONSENSE, MayHave),
-        fault(
-            "an empty line first",
-            Bank(plain, says!("\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a length and a coding",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "two lengths",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a negative length",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a coding that nobody knows",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: cow\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault("a bare LF", Bank(plain, says!("HTTP/1.1 200 OK\nContent-Length: 0\r\n\r\n")), NONSENSE, MayHave),
-        fault(
-            "a folded line",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a space before a colon",
-            Bank(plain, says!("HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "a head without end",
-            Bank(plain, says!(format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(300_000)))),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "fields without end",
-            Bank(plain, says!(format!("HTTP/1.1 200 OK\r\n{}\r\n", "X: y\r\n".repeat(500)))),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "another protocol unasked",
-            Bank(plain, says!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n")),
-            NONSENSE,
-            MayHave,
-        ),
-        fault("a status that is none", Bank(plain, says!("HTTP/1.1 99 Odd\r\n\r\n")), NONSENSE, MayHave),
-        // HTTP/2.
-        fault("HTTP/2: hung up at once", Bank(http2, script!(bank => { bank.more().await; })), CLOSED, MayHave),
-        fault("HTTP/2: nothing", Bank(http2, script!(bank => { while bank.more().await.is_some() {} })), SLOW, MayHave),
-        fault(
-            "HTTP/2: HTTP/1.1 instead",
-            Bank(
-                http2,
-                script!(bank => { bank.more().await; bank.say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await; while bank.more().await.is_some() {} }),
-            ),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "HTTP/2: no answer",
-            Bank(http2, script!(bank => { streams(bank, Reply::Nothing).await; })),
-            SLOW,
-            MayHave,
-        ),
-        fault(
-            "HTTP/2: a stream that is reset",
-            Bank(http2, script!(bank => { streams(bank, Reply::Reset(h2::Reason::INTERNAL_ERROR)).await; })),
-            NONSENSE,
-            MayHave,
-        ),
-        fault(
-            "HTTP/2: streams that are refused",
-            Bank(http2, script!(bank => { streams(bank, Reply::Reset(h2::Reason::REFUSED_STREAM)).await; })),
-            NONSENSE,
-            NotSent,
-        ),
-        fault(
-            "HTTP/2: GOAWAY before every stream",
-            Bank(http2, script!(bank => { goes_away(bank).await; })),
-            NONSENSE,
-            NotSent,
-        ),
-    ]
-}
-
-fn serve(mut bank: Connection) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        while bank.request().await.is_some() {
-            bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
-        }
-    })
-}
-
-fn refusing(version: &'static rustls::SupportedProtocolVersion) -> Setup {
-    Setup { takes_qwac: false, versions: vec![version], ..Setup::default() }
-}
-
-/// What an HTTP/2 bank does with a stream.
-enum Reply {
-    Nothing,
-    Reset(h2::Reason),
-}
-
-async fn streams(bank: Connection, reply: Reply) {
-    let Ok(mut connection) = h2::server::handshake(bank).await else { return };
-    let mut held = Vec::new();
-    while let Some(Ok((request, mut respond))) = connection.accept().await {
-        match reply {
-            Reply::Nothing => held.push((request, respond)),
-            Reply::Reset(reason) => respond.send_reset(reason),
-        }
-    }
-}
-
-/// SETTINGS, and when a request has come GOAWAY with the last stream 0: nothing was processed.
-async fn goes_away(mut bank: Connection) {
-    bank.say(b"\0\0\0\x04\0\0\0\0\0").await;
-    while !has_headers(bank.unread()) {
-        if bank.more().await.is_none() {
-            return;
-        }
-    }
-    bank.say(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0").await;
-    while bank.more().await.is_some() {}
-}
-
-/// Whether there is a HEADERS frame among these bytes of an HTTP/2 connection.
-fn has_headers(bytes: &[u8]) -> bool {
-    let mut rest = bytes.get(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()..).unwrap_or_default();
-    while let Some((head, after)) = rest.split_at_checked(9) {
-        if head[3] == 1 {
-            return true;
-        }
-        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        rest = after.get(length..).unwrap_or_default();
-    }
-    false
-}
-
-fn nobody() -> String {
-    format!("https://127.0.0.1:{}", support::world::free_port())
-}
-
-fn listening(serve: fn(std::net::TcpListener)) -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || serve(listener));
-    format!("https://{address}")
-}
-
-fn silent() -> String {
-    listening(|listener| {
-        let held: Vec<_> = listener.incoming().collect();
-        drop(held);
-    })
-}
-
-fn hangs_up() -> String {
-    listening(|listener| listener.incoming().for_each(drop))
-}
-
-fn plain_http() -> String {
-    listening(|listener| {
-        for stream in listener.incoming().flatten() {
-            let _ = std::io::Write::write_all(&mut &stream, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-            let _ = std::io::Read::read(&mut &stream, &mut [0; 1024]);
-        }
-    })
-}
-
-/// A listener that takes nobody, and whose backlog is full: SYNs get no answer, as behind a firewall that drops.
-fn full_backlog() -> String {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a port");
-    socket.listen(0).expect("it listens");
-    let address = socket.local_addr().expect("an address").as_socket().expect("an address");
-    let waiting: Vec<_> = (0..4)
-        .map(|_| {
-            let stream = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-            stream.set_nonblocking(true).expect("a socket");
-            let _ = stream.connect(&address.into());
-            stream
-        })
-        .collect();
-    std::mem::forget((socket, waiting));
-    format!("https://{address}")
-}
 
 fn check(fault: &Fault, method: &str, answer: &Answer, took: Duration) {
     let about = format!("{} {method}: {} {:?}", fault.name, answer.status, answer.body);
@@ -401,6 +39,11 @@ async fn every_fault_is_told_by_status_kind_and_type_and_in_time() {
     let (trust, faults) = (Trust::new(), faults());
     let names: Vec<String> = (0..faults.len()).map(|index| format!("fault{index}")).collect();
     let mut banks = Vec::new();
+    let mut start = |bank: Bank| {
+        let base_url = format!("https://{}", bank.address);
+        banks.push(bank);
+        base_url
+    };
     let mut entries = Vec::new();
     for (fault, name) in faults.iter().zip(&names) {
         let more = "[@.timeouts]\nconnect = \"1s\"\nresponse = \"1s\"\nidle = \"1s\"";
@@ -408,10 +51,12 @@ async fn every_fault_is_told_by_status_kind_and_type_and_in_time() {
             Way::Url(url) => (url(), Setup::default()),
             Way::Bank(setup, script) => {
                 let (setup, script) = (setup(), *script);
-                let bank = Bank::start(&trust, &setup, script);
-                let base_url = format!("https://{}", bank.address);
-                banks.push(bank);
-                (base_url, setup)
+                (start(Bank::start(&trust, &setup, script)), setup)
+            }
+            Way::Answer(answer) => {
+                let answer = answer.clone();
+                let bank = Bank::start(&trust, &Setup::default(), move |bank| says(bank, answer.clone()));
+                (start(bank), Setup::default())
             }
         };
         entries.push(Entry { name, base_url, alpn: setup.alpn, more });
@@ -467,66 +112,42 @@ async fn a_name_server_that_never_answers_is_waited_for_no_longer_than_a_connect
     println!("a slow name server: 504 after {} ms", start.elapsed().as_millis());
 }
 
-/// A bank that answers the first request well, and then follows another script.
-fn then(trust: &Trust, script: Script) -> Bank {
-    Bank::start(trust, &Setup::default(), move |mut bank| async move {
-        bank.request().await;
-        bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
-        script(bank).await;
-    })
-}
-
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_never_taken_for_a_whole_one() {
     let trust = Trust::new();
-    let broken: [(&str, Script); 5] = [
-        ("length", says!("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello")),
-        ("chunked", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")),
-        ("chunk", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n")),
-        ("trailer", says!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y\r\n")),
-        (
-            "stalls",
-            script!(bank => { bank.request().await; bank.say("HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello").await; tokio::time::sleep(Duration::from_mins(1)).await; }),
-        ),
+    let (length, chunked) = ("Content-Length: 50\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    let broken = [
+        ("length", length.to_owned()),
+        ("chunked", chunked.to_owned()),
+        ("chunk", format!("{chunked}xyz\r\n")),
+        ("trailer", format!("{chunked}0\r\nX: y\r\n")),
+        ("stalls", length.to_owned()),
     ];
-    let banks: Vec<Bank> = broken
-        .iter()
-        .map(|(name, script)| {
-            let (script, stalls) = (*script, *name == "stalls");
-            Bank::start(&trust, &Setup::default(), move |bank| async move {
+    let banks = broken.each_ref().map(|(name, rest)| {
+        let (answer, stalls) = (format!("HTTP/1.1 200 OK\r\n{rest}"), *name == "stalls");
+        Bank::start(&trust, &Setup::default(), move |mut bank| {
+            let answer = answer.clone();
+            async move {
                 if stalls {
-                    return script(bank).await;
+                    return says(bank, answer).await;
                 }
-                // The script waits for another request behind its answer: it is not given the time.
-                let _ = tokio::time::timeout(Duration::from_millis(200), script(bank)).await;
-            })
+                bank.request().await;
+                bank.say(answer).await;
+            }
         })
-        .collect();
+    });
     let more = "[@.timeouts]\nidle = \"1s\"";
     let entries: Vec<_> =
         broken.iter().zip(&banks).map(|((name, _), bank)| Entry::new(name, bank).with(more)).collect();
     let front = Front::start(&trust, &entries);
     for (name, _) in broken {
         let request = "GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        let answer = whole(front.address(name), request).await;
+        let answer = raw(front.address(name), request).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{name}: {answer}");
         // A length that is not met, or chunks without their last one.
         assert!(answer.contains("Content-Length: 50\r\n") || answer.contains("chunked\r\n"), "{name}: {answer}");
         assert!(!answer.ends_with("0\r\n\r\n"), "{name}: {answer}");
     }
-}
-
-/// All that comes back, whichever way the connection ends.
-async fn whole(address: SocketAddr, request: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    support::wait::unless_it_hangs("the answer", async {
-        let mut app = tokio::net::TcpStream::connect(address).await.expect("somebody listens");
-        app.write_all(request.as_bytes()).await.expect("it is taken");
-        let mut answer = Vec::new();
-        let _ = app.read_to_end(&mut answer).await;
-        String::from_utf8_lossy(&answer).into_owned()
-    })
-    .await
 }
 
 #[tokio::test]
@@ -548,13 +169,16 @@ async fn an_answer_until_close_is_whole_and_its_connection_is_not_used_again() {
 #[tokio::test]
 async fn a_connection_that_the_bank_closed_while_it_was_idle_costs_no_payment() {
     let trust = Trust::new();
-    let bank = then(&trust, |bank| Box::pin(async move { drop(bank) }));
+    let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
+        bank.request().await;
+        bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    });
     let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
     for number in 0..20 {
         let path = format!("/v1/payments/{number}");
         send(front.address("examplebank"), "POST", &path, &[], "{}").await.with(200);
     }
-    let (seen, left) = all(&bank);
+    let (seen, left) = bank.record.requests();
     assert_eq!((seen.len(), left), (20, 0));
 }
 
@@ -575,7 +199,7 @@ async fn a_get_goes_once_more_when_its_connection_dies_and_a_post_never() {
     send(address, "GET", "/get", &[], "").await.with(200);
     send(address, "POST", "/post", &[], "{}").await.problem("bank-unreachable", 502);
     send(address, "POST", "/post-2", &[], "{}").await.with(200);
-    let lines: Vec<String> = all(&bank).0.into_iter().map(|seen| seen.target().to_owned()).collect();
+    let lines: Vec<String> = bank.record.requests().0.into_iter().map(|seen| seen.target().to_owned()).collect();
     assert_eq!(lines, ["/get", "/get", "/post", "/post-2"]);
 }
 
@@ -583,14 +207,10 @@ async fn a_get_goes_once_more_when_its_connection_dies_and_a_post_never() {
 #[tokio::test]
 async fn a_request_that_was_sent_once_is_never_said_not_to_have_been_sent() {
     let trust = Trust::new();
-    let bank = Bank::start(
-        &trust,
-        &Setup::default(),
-        script!(bank => {
-            bank.request().await;
-            bank.request().await;
-        }),
-    );
+    let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
+        bank.request().await;
+        bank.request().await;
+    });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let front = Front::start(&trust, &[Entry::at("examplebank", listener.local_addr().expect("an address"))]);
     let cut_when_sent = async {
@@ -599,22 +219,11 @@ async fn a_request_that_was_sent_once_is_never_said_not_to_have_been_sent() {
         let mut way = tokio::net::TcpStream::connect(bank.address).await.expect("the bank");
         tokio::select! {
             _ = tokio::io::copy_bidirectional(&mut app, &mut way) => panic!("it ended by itself"),
-            () = support::wait::until("the request is there", || all(&bank).0.len() == 1) => {}
+            () = support::wait::until("the request is there", || bank.record.requests().0.len() == 1) => {}
         }
     };
     let (answer, ()) = tokio::join!(send(front.address("examplebank"), "GET", "/x", &[], ""), cut_when_sent);
     let problem = answer.problem("bank-unreachable", 502);
     let remedy = problem["remedy"].as_str().expect("a text");
     assert!(remedy.contains("may have received"), "{remedy}");
-}
-
-/// Every request that the bank has seen, and what is left of unfinished ones.
-fn all(bank: &Bank) -> (Vec<support::seen::Seen>, usize) {
-    let (mut all, mut left) = (Vec::new(), 0);
-    for raw in bank.record.raw() {
-        let (requests, rest) = support::seen::requests(&raw).expect("strict HTTP");
-        all.extend(requests);
-        left += rest.len();
-    }
-    (all, left)
 }

@@ -1,27 +1,38 @@
 //! Hostile requests, sent as raw bytes to the real program before banks that record raw bytes: each row of the tables
 //! has its verdict, and no bank ever sees a byte of a second request.
+//!
+//! In the rows of HTTP/1.x `¶` stands for CR LF, any other character for the byte of its number, and `{{x*9}}` for nine
+//! times `x`. Beginnings and ends that many rows share have a name in `‹›`: see [`WORDS`]. Whatever an attacker would
+//! smuggle asks for `/smuggled`, so that it is known where it turns up.
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
-#[path = "hostile/http1.rs"]
-mod http1;
+#[path = "hostile/connections.rs"]
+mod connections;
+#[path = "hostile/framing.rs"]
+mod framing;
+#[path = "hostile/heads.rs"]
+mod heads;
 #[path = "hostile/http2.rs"]
 mod http2;
 #[path = "hostile/routes.rs"]
 mod routes;
 mod support;
+#[path = "hostile/targets.rs"]
+mod targets;
 
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use std::io::{Read, Write};
 
-use support::front::{Entry, Front, TOKEN};
-use support::scripted::{Bank, Setup, Trust};
-use support::seen::{Seen, requests};
+use support::front::{TOKEN, before_obliging_bank};
+use support::scripted::Bank;
+use support::seen::Seen;
 
 /// A name, what is sent, and what must come of it.
+#[derive(Clone, Copy)]
 pub(crate) struct Row(&'static str, &'static str, Verdict);
 
 /// What must come of a row.
@@ -43,9 +54,18 @@ pub(crate) enum Verdict {
     Reset,
 }
 
+/// What many rows have in common. A word may stand for what has words in it that come behind it.
+const WORDS: [(&str, &str); 4] = [
+    ("‹chunked›", "‹post›Transfer-Encoding: chunked¶¶"),
+    ("‹get›", "GET /row HTTP/1.1¶Host: localhost¶"),
+    ("‹post›", "POST /row HTTP/1.1¶Host: localhost¶"),
+    ("‹smuggled›", "GET /smuggled HTTP/1.1¶Host: localhost¶¶"),
+];
+
 /// The bytes that a row stands for.
 fn bytes(row: &str) -> Vec<u8> {
-    let mut text = row.replace('¶', "\r\n");
+    let spelled_out = WORDS.iter().fold(row.to_owned(), |text, (word, meaning)| text.replace(word, meaning));
+    let mut text = spelled_out.replace('¶', "\r\n");
     while let Some((before, rest)) = text.split_once("{{") {
         let (inner, after) = rest.split_once("}}").expect("the braces close");
         let (what, count) = inner.rsplit_once('*').expect("a count");
@@ -75,17 +95,6 @@ fn statuses(answer: &[u8]) -> Vec<u16> {
     lines.map(|rest| rest[..3].parse().expect("a status")).collect()
 }
 
-/// What the bank got: whole requests, and how many bytes are left of an unfinished one.
-fn seen(bank: &Bank) -> (Vec<Seen>, usize) {
-    let (mut all, mut left) = (Vec::new(), 0);
-    for raw in bank.record.raw() {
-        let (requests, rest) = requests(&raw).unwrap_or_else(|why| panic!("{why}:\n{}", String::from_utf8_lossy(&raw)));
-        all.extend(requests);
-        left += rest.len();
-    }
-    (all, left)
-}
-
 /// Nothing in a head is the app's that must not leave.
 fn check_head(request: &Seen, bank: &Bank) {
     assert_eq!(request.field("host"), Some(&*bank.address.to_string()));
@@ -109,7 +118,7 @@ fn check_head(request: &Seen, bank: &Bank) {
 }
 
 fn check(row: &Row, bank: &Bank, answer: &[u8]) {
-    let (statuses, (seen, left)) = (statuses(answer), seen(bank));
+    let (statuses, (seen, left)) = (statuses(answer), bank.record.requests());
     let lines: Vec<&str> =
         seen.iter().map(|request| request.line.as_str()).filter(|line| *line != "GET /after HTTP/1.1").collect();
     let told = || format!("{}: the app got {statuses:?}, the bank {lines:?} and {left} bytes more", row.0);
@@ -195,28 +204,23 @@ fn run<R>(rows: &[R], address: SocketAddr, bank: &Bank, run: impl Fn(&R) -> (Row
 
 #[test]
 fn every_row_of_the_table_has_its_verdict_and_no_second_request_reaches_the_bank() {
-    assert!(http1::ROWS.len() >= 150, "{} rows", http1::ROWS.len());
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let rows = [framing::ROWS, heads::ROWS, targets::ROWS, connections::ROWS].concat();
+    assert!(rows.len() >= 288, "{} rows", rows.len());
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
-    run(http1::ROWS, address, &bank, |row| (Row(row.0, row.1, row.2), exchange(address, &bytes(row.1))));
+    run(&rows, address, &bank, |row| (*row, exchange(address, &bytes(row.1))));
 }
 
 #[test]
 fn routes_cannot_be_slipped() {
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(routes::RULES)]);
+    let (bank, front) = before_obliging_bank(routes::RULES);
     let address = front.address("examplebank");
-    run(routes::ROWS, address, &bank, |row| (Row(row.0, row.1, row.2), exchange(address, &bytes(row.1))));
+    run(routes::ROWS, address, &bank, |row| (*row, exchange(address, &bytes(row.1))));
 }
 
 #[test]
 fn the_rows_of_http2_have_their_verdicts_too() {
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     run(http2::ROWS, address, &bank, |row| {
         let mut app = std::net::TcpStream::connect(address).expect("somebody listens");

@@ -8,11 +8,11 @@ mod rules;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rules::{Source, violations};
+use rules::{Source, sleeps, violations};
 
-/// Every source file under `src/`, with its path from there.
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+/// Every source file under this folder, with its path from there.
+fn sources(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut folders = vec![root.clone()];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -31,10 +31,33 @@ fn sources() -> Vec<Source> {
 
 #[test]
 fn the_house_stands() {
-    let sources = sources();
+    let sources = sources("src");
     assert!(sources.len() > 40, "the sources were found");
     let violations = violations(&sources);
     assert!(violations.is_empty(), "\n{}", violations.join("\n"));
+}
+
+#[test]
+fn no_test_sleeps_for_luck() {
+    let tests = sources("tests");
+    assert!(tests.len() > 40, "the tests were found");
+    let sleeps: Vec<_> = tests.iter().flat_map(sleeps).collect();
+    assert!(sleeps.is_empty(), "\n{}", sleeps.join("\n"));
+}
+
+#[test]
+fn a_planted_sleep_is_found_in_every_spelling() {
+    let planted = |name: &str, text: &str| sleeps(&Source { name: name.into(), text: text.into() }).len();
+    for text in [
+        "fn f() { tokio::time::sleep(SECOND).await }",
+        "use std::thread::sleep; fn f() { loop { sleep(SECOND) } }",
+        "use std::thread::sleep as rest;",
+        "fn f() { tokio::time::sleep_until(later).await }",
+    ] {
+        assert!(planted("faults.rs", text) > 0, "{text}");
+        assert_eq!(planted("support/wait.rs", text), 0, "{text}");
+    }
+    assert_eq!(planted("faults.rs", "const SQL: &str = \"SELECT pg_sleep(6)\"; // sleep(6)"), 0);
 }
 
 /// The violations of one planted file.

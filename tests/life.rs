@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use support::http::{get, get_unix};
 use support::load::Load;
 use support::program::{PROGRAM, Sidecar, command, finish};
-use support::wait::{HANG, until, until_found};
+use support::wait::{HANG, time_passes, until, until_found};
 use support::world::World;
 
 const ECHO: &str = "/_test/echo";
@@ -47,7 +47,7 @@ async fn the_end_under_load_fails_no_request() {
         let world = world().await;
         let sidecar = world.run();
         let load = Load::start_with(version, 32, sidecar.address("icard"), ECHO);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        load.goes_on().await;
         sidecar.service.signal(Signal::SIGTERM);
         let told = load.ended().await;
         assert!(told.good > 0 && told.failures.is_empty(), "{version:?}: {} good, {:?}", told.good, told.failures);
@@ -63,7 +63,7 @@ async fn reloads_under_load_fail_no_request_and_neither_do_many_at_once() {
         let load = Load::start_with(version, 32, sidecar.address("icard"), ECHO);
         for _ in 0..20 {
             sidecar.service.signal(Signal::SIGHUP);
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            time_passes(Duration::from_millis(50)).await;
         }
         until("a reload is told", || sidecar.log().contains(r#""cause":"asked for""#)).await;
         let told = load.stop().await;

@@ -3,23 +3,22 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
+#[path = "limits/places.rs"]
+mod places;
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bankside::sandbox::Protocols;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
-use support::front::{Entry, Front};
-use support::http::{get, send, send_http2};
-use support::scripted::{Bank, Setup, Trust};
-use support::wait::{unless_it_hangs, until};
+use support::front::before_obliging_bank;
+use support::http::{get, metric, send, send_http2};
+use support::wait::{time_passes, unless_it_hangs, until, until_found};
 use support::world::World;
 
 /// As many file descriptors as the system lets this process and its children have.
@@ -63,9 +62,7 @@ async fn a_thousand_slow_apps_beside_a_good_one_that_goes_on_being_served() {
     if !raise_descriptors(4_096) {
         return;
     }
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     times(address, 100).await;
     let alone = times(address, 500).await;
@@ -85,7 +82,7 @@ async fn a_thousand_slow_apps_beside_a_good_one_that_goes_on_being_served() {
                 };
                 let _ = app.write_all(begin).await;
                 loop {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    time_passes(Duration::from_secs(1)).await;
                     if app.write_all(b"x").await.is_err() {
                         return;
                     }
@@ -98,7 +95,7 @@ async fn a_thousand_slow_apps_beside_a_good_one_that_goes_on_being_served() {
     println!("a good app alone: {}", told(&alone));
     println!("beside 1,000 slow ones: {}", told(&beside));
     println!("the sidecar's memory: {} KiB", front.sidecar.service.memory("VmRSS") / 1024);
-    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    slow.iter().for_each(JoinHandle::abort);
 }
 
 /// An app that sends the beginning of a body, and then a byte a second. Refused, it comes again.
@@ -127,9 +124,7 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
     if !raise_descriptors(4_096) {
         return;
     }
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     times(address, 100).await;
     let alone = times(address, 500).await;
@@ -144,7 +139,8 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
             format!("POST /good HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         let mut app = TcpStream::connect(address).await.expect("somebody listens");
         app.write_all(head.as_bytes()).await.expect("it is taken");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        // The body follows its head.
+        time_passes(Duration::from_millis(100)).await;
         let (mut read, mut write) = app.split();
         let mut answer = String::new();
         let body = vec![b'x'; length];
@@ -152,7 +148,7 @@ async fn three_hundred_slow_bodies_beside_a_good_app_that_goes_on_being_served()
         let (sent, _) = unless_it_hangs("the good app's body", exchange).await;
         assert!(sent.is_ok() && answer.starts_with("HTTP/1.1 200 "), "{length} bytes: {sent:?} {answer}");
     }
-    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    slow.iter().for_each(JoinHandle::abort);
 }
 
 /// Requests of a good app, with bodies of up to 40 KB.
@@ -188,7 +184,7 @@ async fn slow_bodies_over_http2_hold_up_nobody_either() {
             let (answer, mut body) = client.send_request(request, false).expect("it is sent");
             slow.push(tokio::spawn(async move {
                 while body.send_data("x".into(), false).is_ok() {
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    time_passes(Duration::from_secs(1)).await;
                 }
                 drop(answer);
             }));
@@ -196,19 +192,22 @@ async fn slow_bodies_over_http2_hold_up_nobody_either() {
     }
     let control = world.sandbox.icard().control();
     until("slow bodies are at the bank", || control.counters().http2_connections > 0).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    let in_flight = "bankside_requests_in_flight{bank=\"icard\"}";
+    // All 300, but for those that were refused and come again.
+    until_found("the slow bodies are under way", async || {
+        metric(sidecar.address("admin"), in_flight).await.filter(|count| *count >= 250)
+    })
+    .await;
     let start = Instant::now();
     exchange_bodies(address).await;
     println!("beside 300 slow bodies: {:?}", start.elapsed());
-    slow.iter().for_each(tokio::task::JoinHandle::abort);
+    slow.iter().for_each(JoinHandle::abort);
 }
 
 #[tokio::test]
 async fn a_slow_body_gives_the_only_place_or_connection_to_who_waits() {
     for more in ["[@.limits]\nin_flight = 1", "[@.limits]\nconnections = 1"] {
-        let trust = Trust::new();
-        let bank = Bank::obliging(&trust, &Setup::default());
-        let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
+        let (bank, front) = before_obliging_bank(more);
         let address = front.address("examplebank");
         let slow = tokio::spawn(send_a_body_slowly(address, "/slow", 0));
         until("the slow body has begun", || !bank.record.raw().is_empty()).await;
@@ -225,9 +224,7 @@ async fn five_thousand_idle_connections_cost_little_and_hold_up_nobody() {
     if !raise_descriptors(12_000) {
         return;
     }
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let (_bank, front) = before_obliging_bank("");
     let address = front.address("examplebank");
     times(address, 10).await;
     let before = front.sidecar.service.memory("VmRSS");
@@ -243,7 +240,7 @@ async fn five_thousand_idle_connections_cost_little_and_hold_up_nobody() {
         idle.push(app);
     }
     // What has been used gives its memory back after a while.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    time_passes(Duration::from_secs(3)).await;
     let after = front.sidecar.service.memory("VmRSS");
     let each = after.saturating_sub(before) / 5_000;
     println!("5,000 idle connections: {} KiB before, {} KiB with them, {each} bytes each", before / 1024, after / 1024);
@@ -252,130 +249,10 @@ async fn five_thousand_idle_connections_cost_little_and_hold_up_nobody() {
     drop(idle);
 }
 
-/// A bank that holds its answers' last byte until it is told.
-fn holding(trust: &Trust) -> (Bank, Arc<Notify>, Arc<AtomicUsize>) {
-    holding_and_noting(trust, &Arc::default())
-}
-
-/// As [`holding`], and the requests' targets are noted in the order of coming.
-fn holding_and_noting(trust: &Trust, noted: &Arc<Mutex<Vec<String>>>) -> (Bank, Arc<Notify>, Arc<AtomicUsize>) {
-    let (go, begun) = (Arc::new(Notify::new()), Arc::<AtomicUsize>::default());
-    let (told, count, noted) = (Arc::clone(&go), Arc::clone(&begun), Arc::clone(noted));
-    let bank = Bank::start(trust, &Setup::default(), move |mut bank| {
-        let (told, count, noted) = (Arc::clone(&told), Arc::clone(&count), Arc::clone(&noted));
-        async move {
-            while let Some(request) = bank.request().await {
-                noted.lock().expect("no panic").push(request.target().to_owned());
-                bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
-                // Who is told before it waits is told all the same.
-                let turn = told.notified();
-                count.fetch_add(1, Ordering::SeqCst);
-                turn.await;
-                bank.say("k").await;
-            }
-        }
-    });
-    (bank, go, begun)
-}
-
-#[tokio::test]
-async fn a_place_is_taken_until_the_end_of_the_body_and_who_waits_too_long_is_shed() {
-    let trust = Trust::new();
-    let (bank, go, begun) = holding(&trust);
-    let more = "[@.limits]\nin_flight = 2\nqueue = \"300ms\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
-    let address = front.address("examplebank");
-    let held: Vec<_> = (0..2).map(|_| tokio::spawn(async move { get(address, "/held").await })).collect();
-    // Heads have come, and half of the bodies.
-    until("both answers have begun", || begun.load(Ordering::SeqCst) == 2).await;
-    for answer in [get(address, "/shed").await, send_http2(address, "POST", "/shed", &[], "{}").await] {
-        answer.problem("overloaded", 503);
-        assert_eq!(answer.header("proxy-status"), "bankside; error=connection_limit_reached");
-        assert!(answer.header("retry-after").parse::<u32>().expect("whole seconds") >= 1);
-    }
-    assert_eq!(begun.load(Ordering::SeqCst), 2, "what was shed was not sent");
-    go.notify_waiters();
-    for held in held {
-        assert_eq!(held.await.expect("an answer").with(200).body, "ok");
-    }
-    let next = tokio::spawn(async move { get(address, "/next").await });
-    until("there is a place again", || begun.load(Ordering::SeqCst) == 3).await;
-    go.notify_waiters();
-    next.await.expect("an answer").with(200);
-}
-
-#[tokio::test]
-async fn an_app_that_hangs_up_gives_its_place_back() {
-    let trust = Trust::new();
-    let (bank, go, begun) = holding(&trust);
-    let more = "[@.limits]\nin_flight = 1\nqueue = \"30s\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
-    let address = front.address("examplebank");
-    for number in 0..5 {
-        let mut app = TcpStream::connect(address).await.expect("somebody listens");
-        app.write_all(b"GET /held HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it is taken");
-        until("the answer has begun", || begun.load(Ordering::SeqCst) == number + 1).await;
-        drop(app);
-    }
-    let next = tokio::spawn(async move { get(address, "/next").await });
-    until("there is a place again", || begun.load(Ordering::SeqCst) == 6).await;
-    go.notify_waiters();
-    next.await.expect("an answer").with(200);
-}
-
-#[tokio::test]
-async fn who_waits_is_served_in_the_order_of_coming() {
-    let trust = Trust::new();
-    let noted = Arc::default();
-    let (bank, go, begun) = holding_and_noting(&trust, &noted);
-    let more = "[@.limits]\nin_flight = 1\nqueue = \"30s\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
-    let address = front.address("examplebank");
-    let mut apps = Vec::new();
-    for number in 0..5 {
-        apps.push(tokio::spawn(async move { get(address, &format!("/{number}")).await }));
-        if number == 0 {
-            until("the first is there", || begun.load(Ordering::SeqCst) == 1).await;
-        }
-        // The others stand in the queue, which nothing shows: each is given time to get there.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    for number in 0..5 {
-        until("the next one is there", || begun.load(Ordering::SeqCst) == number + 1).await;
-        go.notify_waiters();
-    }
-    for app in apps {
-        app.await.expect("an answer").with(200);
-    }
-    assert_eq!(*noted.lock().expect("no panic"), ["/0", "/1", "/2", "/3", "/4"]);
-}
-
-#[tokio::test]
-async fn connections_to_the_bank_are_bounded_and_who_waits_for_one_too_long_is_shed() {
-    let trust = Trust::new();
-    let (bank, go, begun) = holding(&trust);
-    let more = "[@.limits]\nconnections = 2\nqueue = \"300ms\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
-    let address = front.address("examplebank");
-    let held: Vec<_> = (0..2).map(|_| tokio::spawn(async move { get(address, "/held").await })).collect();
-    until("both answers have begun", || begun.load(Ordering::SeqCst) == 2).await;
-    let problem = send(address, "POST", "/shed", &[], "{}").await;
-    let told = problem.problem("overloaded", 503);
-    assert!(told["remedy"].as_str().expect("a text").contains("has not received"), "{told}");
-    assert!(problem.header("retry-after").parse::<u32>().expect("whole seconds") >= 1);
-    go.notify_waiters();
-    for held in held {
-        held.await.expect("an answer").with(200);
-    }
-    assert_eq!(bank.record.raw().len(), 2, "there were two connections");
-}
-
 #[tokio::test]
 async fn a_head_that_does_not_come_in_time_is_told_so() {
-    let trust = Trust::new();
-    let bank = Bank::obliging(&trust, &Setup::default());
     let more = "[@.timeouts]\nrequest = \"500ms\"\nidle = \"500ms\"";
-    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
+    let (bank, front) = before_obliging_bank(more);
     let address = front.address("examplebank");
     for (begin, status) in [
         ("GET /x HTTP/1.1\r\nHost: lo", "408"),
@@ -388,6 +265,5 @@ async fn a_head_that_does_not_come_in_time_is_told_so() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert!(answer.contains("urn:bankside:bad-request"), "{answer}");
     }
-    let seen = bank.record.raw();
-    assert!(seen.iter().all(|raw| support::seen::requests(raw).expect("strict HTTP").0.is_empty()), "{seen:?}");
+    assert!(bank.record.requests().0.is_empty(), "{:?}", bank.record.raw());
 }

@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::program::PROGRAM;
+use support::wait::here::time_passes;
 use support::wait::until;
 use support::world::World;
 
@@ -131,7 +132,7 @@ fn load(address: SocketAddr, requests: u64, rate: Option<u64>) -> Vec<Duration> 
                 if let Some(rate) = rate {
                     let due = begin
                         + Duration::from_secs(1) * u32::try_from(number * APPS).unwrap() / u32::try_from(rate).unwrap();
-                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                    time_passes(due.saturating_duration_since(Instant::now()));
                 }
                 let sent = Instant::now();
                 let answer = exchange(&mut stream, "/v1/accounts", "keep-alive");

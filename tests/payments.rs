@@ -24,7 +24,7 @@ use support::chance::Chance;
 use support::fault_proxy::FaultProxy;
 use support::front::{Entry, Front};
 use support::scripted::{Bank, Connection, Setup, Trust};
-use support::wait::{unless_it_hangs, until};
+use support::wait::{time_passes, unless_it_hangs, until};
 use support::world::World;
 
 /// What an app was told of its payment.
@@ -193,7 +193,7 @@ async fn pay_through_faults(name: &str, alpn: &str, seed: u64) {
     // Tokens end before their time too, as when a customer's other app makes the bank forget them.
     let mut chance = Chance::new(seed ^ 7);
     while !paying.is_finished() {
-        tokio::time::sleep(Duration::from_millis(500 + chance.below(400))).await;
+        time_passes(Duration::from_millis(500 + chance.below(400))).await;
         control.expire_access_tokens();
     }
     let told = paying.await.expect("the apps live");
@@ -271,7 +271,7 @@ async fn moody(bank: Connection, seed: u64, processed: Processed) {
                 let _ = body.flow_control().release_capacity(data.len());
             }
             processed.lock().expect("no panic").push(id);
-            tokio::time::sleep(Duration::from_millis(delay)).await;
+            time_passes(Duration::from_millis(delay)).await;
             if answers {
                 let _ = respond.send_response(http::Response::builder().status(201).body(()).expect("an answer"), true);
             } else {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use serde_json::Value;
 
-use support::desk::{Desk, get, says, within};
+use support::desk::{Desk, get, says};
 use support::program::bankside;
+use support::wait::here::within;
 
 const REGISTRATION: Target = Target::Endpoint(Endpoint::Registration);
 
@@ -86,7 +87,6 @@ fn an_applications_api_is_listed_renewed_and_deleted() {
     assert_eq!(said.out.trim(), id);
     assert!(said.err.contains("old secret"), "it warns: {}", said.err);
     // The sidecar that runs takes the stored one: a renewal with the old one would be refused.
-    std::thread::sleep(Duration::from_millis(100));
     assert_eq!(status(), 200);
     desk.0.sandbox.cnb().control().expire_access_tokens();
     within(Duration::from_secs(10), "the new secret is used", || status() == 200);

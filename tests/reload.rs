@@ -6,16 +6,16 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bankside::sandbox::{Endpoint, Fault, Plan, Protocols, Qwac, QwacOptions, RecordedRequest, Target, Validity};
 use hyper::Version;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::http::{get, send};
+use support::http::{get, metric, send};
 use support::load::{Load, PHASE};
 use support::program::Sidecar;
-use support::wait::until_found;
+use support::wait::{until_found, until_queued};
 use support::world::{World, free_port};
 
 const ECHO: &str = "/_test/echo";
@@ -51,11 +51,8 @@ async fn until_serial(world: &World, sidecar: &Sidecar, expected: &str) {
 
 /// How many reloads have had this outcome.
 async fn reloads(sidecar: &Sidecar, outcome: &str) -> u64 {
-    let metrics = get(sidecar.address("admin"), "/metrics").await.with(200);
-    let text = String::from_utf8_lossy(&metrics.body).into_owned();
-    let prefix = format!("bankside_reloads_total{{outcome=\"{outcome}\"}} ");
-    let count = text.lines().find_map(|line| line.strip_prefix(&prefix)).expect("the metric is there");
-    count.parse().expect("a number")
+    let name = format!("bankside_reloads_total{{outcome=\"{outcome}\"}}");
+    metric(sidecar.address("admin"), &name).await.expect("the metric is there")
 }
 
 async fn until_reloads(sidecar: &Sidecar, outcome: &str, at_least: u64) {
@@ -97,7 +94,7 @@ async fn a_swap_under_load_fails_no_request_and_shows_the_new_certificate_on_eve
         let load = Load::start_with(of_apps, 64, sidecar.address("icard"), ECHO);
         let control = world.sandbox.icard().control();
         for _ in 0..3 {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            load.goes_on().await;
             let qwac = issue(&world);
             put_qwac(&world, &qwac);
             until_serial(&world, &sidecar, qwac.serial()).await;
@@ -303,11 +300,11 @@ async fn a_bank_gets_another_name_and_its_apps_do_not_notice() {
     let sidecar = world.run();
     let load = Load::start(32, ([127, 0, 0, 1], port).into(), "/cobs/5.0/my/accounts");
     for (count, name) in (1..).zip(["second", "third", "fourth"]) {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        load.goes_on().await;
         put(&world, "bankside.toml", format!("{before}\n{}", bank(name)));
         until_reloads(&sidecar, "ok", count).await;
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    load.goes_on().await;
     let told = load.stop().await;
     assert!(told.failures.is_empty() && told.refused == 0, "{told:?}");
     let log = sidecar.log();
@@ -362,8 +359,7 @@ async fn a_request_that_waits_while_the_rules_change_is_judged_by_those_that_sen
     let arrived = |path: &str| control.requests().iter().any(|request| request.target == path);
     until_found("it has the only place", async || arrived("/_test/echo/slow").then_some(())).await;
     let waiting = tokio::spawn(get(address, "/_test/echo/waiting"));
-    // Nothing shows that it waits.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until_queued(sidecar.address("admin"), "icard", 1).await;
     world.append(
         "[[banks.icard.routes]]\npath = \"/_test/echo/waiting\"\ndeny = true\n[[banks.icard.routes]]\npath = \"/**\"\n",
     );
@@ -426,7 +422,7 @@ async fn a_token_that_is_bound_to_the_former_certificate_costs_one_renewal_and_n
     let sidecar = world.run();
     let load = Load::start(16, sidecar.address("icard"), ECHO);
     for swap in 1..=4 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        load.goes_on().await;
         let qwac = issue(&world);
         put_qwac(&world, &qwac);
         until_serial(&world, &sidecar, qwac.serial()).await;

@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use nix::sys::signal::Signal;
 
-use support::desk::{Desk, get, says, within};
+use support::desk::{Desk, get, says};
+use support::http::metric_in;
 use support::narrow::{Narrow, Trouble};
+use support::wait::here::{stays, time_passes, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const PATH: &str = "/v1/accounts";
@@ -40,7 +42,7 @@ fn expired(grant: &str) -> Desk {
     let desk = Desk::new();
     lifetime(&desk, SECOND);
     desk.login("icard", grant);
-    std::thread::sleep(Duration::from_millis(1100));
+    within(5 * SECOND, "the token has ended", || desk.state("icard", grant) == "expired");
     lifetime(&desk, 3600 * SECOND);
     desk
 }
@@ -98,7 +100,7 @@ fn trouble(name: &str, fault: Fault, lasts: Duration) {
         let other = scope.spawn(|| callers_without_a_token(address, began + lasts));
         while began.elapsed() < lasts + 10 * SECOND {
             calls.push((began.elapsed(), token_requests(&desk)));
-            std::thread::sleep(Duration::from_millis(25));
+            time_passes(Duration::from_millis(25));
         }
         assert!(valid.join().expect("it worked") > 50, "{name}");
         refused += other.join().expect("it recovered");
@@ -120,14 +122,13 @@ fn keeps_working(address: SocketAddr, end: Instant) -> u32 {
         assert_eq!(get(address, PATH, "").0, 200);
         assert!(asked.elapsed() < 5 * SECOND, "what is valid never waits for the token endpoint");
         answers += 1;
-        std::thread::sleep(Duration::from_millis(100));
+        time_passes(Duration::from_millis(100));
     }
     answers
 }
 
 /// Asks with a grant whose token ends, until it works again, within 10 s of the trouble's end. How often it was refused.
 fn callers_without_a_token(address: SocketAddr, end: Instant) -> u32 {
-    std::thread::sleep(2 * SECOND);
     let mut refused = 0;
     loop {
         let asked = Instant::now();
@@ -144,7 +145,7 @@ fn callers_without_a_token(address: SocketAddr, end: Instant) -> u32 {
             assert!(wait.parse::<u32>().expect("whole seconds") <= 10, "{wait}");
         }
         assert!(end.elapsed() < 11 * SECOND, "it recovers by itself");
-        std::thread::sleep(Duration::from_millis(200));
+        time_passes(Duration::from_millis(200));
     }
 }
 
@@ -183,6 +184,12 @@ fn a_renewal_under_way_is_finished_before_the_sidecar_ends() {
     assert_eq!(desk.state("icard", "default"), "active");
 }
 
+/// How many renewals failed at the store.
+fn store_failures(narrow: &Narrow) -> u64 {
+    let page = get(narrow.sidecar().address("admin"), "/metrics", "").1;
+    metric_in(&page, "bankside_renewals_total{bank=\"icard\",outcome=\"store\"}").expect("the metric is there")
+}
+
 /// The store takes nothing from before the intent.
 fn untouched_without_an_intent(trouble: Trouble) {
     let desk = expired("default");
@@ -195,8 +202,7 @@ fn untouched_without_an_intent(trouble: Trouble) {
     let (status, answer) = get(narrow.sidecar().address("icard"), PATH, "");
     assert!(status == 503, "{answer}");
     assert!(answer.contains("urn:bankside:store-unavailable"), "{answer}");
-    std::thread::sleep(2 * SECOND);
-    assert_eq!((token_requests(&desk) - before, refreshes(&desk)), (0, 0), "the refresh token is not spent");
+    stays(2 * SECOND, "the refresh token is not spent", || (token_requests(&desk), refreshes(&desk)) == (before, 0));
     narrow.mend_store();
     within(12 * SECOND, "it recovers by itself", || get(narrow.sidecar().address("icard"), PATH, "").0 == 200);
     assert_eq!((refreshes(&desk), desk.rotating().counters().refresh_reuse), (1, 0));
@@ -209,12 +215,12 @@ fn kept_although_the_store_takes_no_answer(trouble: Trouble, ends: bool) {
     let Some(narrow) = Narrow::run(&desk, trouble) else { return };
     within(5 * SECOND, "the bank has handled it", || refreshes(&desk) == 1);
     narrow.break_store();
-    std::thread::sleep(2 * SECOND);
+    within(5 * SECOND, "the answer met the store", || store_failures(&narrow) > 0);
     let (status, answer) = get(narrow.sidecar().address("icard"), PATH, "");
     assert!(status == 503 && answer.contains("urn:bankside:store-unavailable"), "not used before it is kept: {answer}");
     if ends {
         narrow.sidecar().service.signal(Signal::SIGTERM);
-        std::thread::sleep(SECOND);
+        stays(SECOND, "it waits for the store", || !narrow.has_ended());
         narrow.mend_store();
         within(10 * SECOND, "the answer is kept before the end", || narrow.has_ended());
         let (standing, is_open) = narrow.row_at_end();
@@ -282,7 +288,7 @@ fn a_removed_grant_is_revoked_in_the_banks_way() {
     // A token that has ended names nothing at the bank: it is renewed for that.
     control.change_rules(|rules| rules.access_lifetime = SECOND);
     desk.login("cnb", "aisp");
-    std::thread::sleep(Duration::from_millis(1100));
+    within(5 * SECOND, "the token has ended", || desk.state("cnb", "aisp") == "expired");
     desk.says(0, &["grant", "remove", "cnb", "aisp"]);
     assert_eq!(revoked(), 2, "although its access token had ended");
     let token = &desk.0.sandbox.cnb().urls().token;

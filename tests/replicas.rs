@@ -22,7 +22,7 @@ use nix::sys::signal::Signal;
 use support::http::get;
 use support::postgres::Server;
 use support::program::{Sidecar, bankside};
-use support::wait::{until, until_found};
+use support::wait::{time_passes, until, until_found};
 use support::world::World;
 use tokio::task::JoinSet;
 
@@ -102,7 +102,7 @@ impl Fleet {
                         let failure = format!("replica {number}: {} {body}", answer.status);
                         seen.failures.lock().unwrap().push((Instant::now(), failure));
                     }
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    time_passes(Duration::from_millis(20)).await;
                 }
             });
         }
@@ -138,7 +138,7 @@ async fn four_sidecars_renew_once_a_lifetime_and_no_request_fails() {
         fleet.apps(number, &seen, &mut apps);
     }
     let (before, begin) = (fleet.calls(), Instant::now());
-    tokio::time::sleep(Duration::from_secs(30)).await;
+    time_passes(Duration::from_secs(30)).await;
     let (calls, took) = (fleet.calls() - before, begin.elapsed());
     seen.stop(apps).await;
     eprintln!("{calls} token calls in {took:?} for {} requests", seen.served.load(Ordering::Relaxed));
@@ -156,18 +156,19 @@ async fn a_restart_of_postgres_and_a_replica_that_stands_still_fail_no_request()
     for number in 0..4 {
         fleet.apps(number, &seen, &mut apps);
     }
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    time_passes(Duration::from_secs(3)).await;
     let mut outages = vec![fleet.bounce(Signal::SIGINT).await];
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    time_passes(Duration::from_secs(4)).await;
     // Its apps wait, and are served when it goes on; the others notice nothing.
     fleet.sidecars[0].service.signal(Signal::SIGSTOP);
     let before = fleet.calls();
-    tokio::time::sleep(Duration::from_secs(14)).await;
+    // Longer than a lease lasts.
+    time_passes(Duration::from_secs(14)).await;
     assert!(fleet.calls() >= before + 2, "the others go on, at the latest when its lease is over");
     fleet.sidecars[0].service.signal(Signal::SIGCONT);
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    time_passes(Duration::from_secs(5)).await;
     outages.push(fleet.bounce(Signal::SIGQUIT).await);
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    time_passes(Duration::from_secs(5)).await;
     let calls = fleet.calls();
     until("renewals go on", || fleet.calls() > calls).await;
     seen.stop(apps).await;
@@ -218,7 +219,7 @@ async fn while_postgres_is_down_valid_tokens_serve_nothing_is_spent_and_then_cal
         for address in &addresses {
             get(*address, PATH).await.with(200);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        time_passes(Duration::from_millis(100)).await;
     }
     let told = until_found("the token's end", async || {
         let answer = get(addresses[0], PATH).await;

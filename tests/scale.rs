@@ -24,6 +24,7 @@ use bankside::store::{BoxFuture, Sqlite, Store};
 use bankside::words::{Clock, Random, Secret};
 use rusqlite::{Connection, params};
 use support::http::get;
+use support::wait::{stays, time_passes, within};
 use support::world::World;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,6 +58,44 @@ fn now() -> i64 {
     Clock::system().now().millis()
 }
 
+/// What a sidecar costs whose store has so many grants.
+struct Measured {
+    grants: u32,
+    started: Duration,
+    /// In bytes, as the peak.
+    resident: u64,
+    peak: u64,
+}
+
+impl Measured {
+    /// Of a sidecar that starts, serves a little and then has nothing to do.
+    async fn of(world: &World, grants: u32) -> Self {
+        let begin = Instant::now();
+        let sidecar = world.run();
+        let started = begin.elapsed();
+        let address = sidecar.address("icard");
+        for _ in 0..20 {
+            get(address, "/v1/accounts").await.with(200);
+        }
+        time_passes(Duration::from_secs(3)).await;
+        let memory = |figure| sidecar.service.memory(figure);
+        Self { grants, started, resident: memory("VmRSS"), peak: memory("VmHWM") }
+    }
+}
+
+/// Of few grants and of many: these cost no more memory.
+fn compare(kind: &str, measured: &[Measured]) {
+    for Measured { grants, started, resident, peak } in measured {
+        eprintln!(
+            "{grants} grants in {kind}: ready after {started:?}, {} KiB resident, {} KiB at most",
+            resident / 1024,
+            peak / 1024
+        );
+    }
+    let (few, many) = (measured[0].peak, measured[1].peak);
+    assert!(many < few + 16 * 1024 * 1024, "memory does not grow with grants that nobody uses: {few} and {many}");
+}
+
 #[tokio::test]
 async fn a_store_of_100_000_grants_starts_and_serves_like_one_of_one_grant() {
     let mut measured = Vec::new();
@@ -65,25 +104,9 @@ async fn a_store_of_100_000_grants_starts_and_serves_like_one_of_one_grant() {
         world.write("bankside.key", KEY_TEXT);
         world.login("icard", "default").await;
         fill(&world.dir().join("bankside.db"), "icard", grants, now() + 3_600_000, 30.0);
-        let begin = Instant::now();
-        let sidecar = world.run();
-        let started = begin.elapsed();
-        let address = sidecar.address("icard");
-        for _ in 0..20 {
-            get(address, "/v1/accounts").await.with(200);
-        }
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        measured.push((grants + 1, started, sidecar.service.memory("VmRSS"), sidecar.service.memory("VmHWM")));
+        measured.push(Measured::of(&world, grants + 1).await);
     }
-    for (grants, started, resident, peak) in &measured {
-        eprintln!(
-            "{grants} grants in SQLite: ready after {started:?}, {} KiB resident, {} KiB at most",
-            resident / 1024,
-            peak / 1024
-        );
-    }
-    let (few, many) = (measured[0].3, measured[1].3);
-    assert!(many < few + 16 * 1024 * 1024, "memory does not grow with grants that nobody uses: {few} and {many}");
+    compare("SQLite", &measured);
 }
 
 /// What the operator's listener shows of very many grants: the page is cut, and a scrape counts only.
@@ -126,7 +149,7 @@ impl BankCall for QuickBank {
     ) -> BoxFuture<'a, Result<CallAnswer, CallError>> {
         self.0.lock().unwrap().push(Instant::now());
         Box::pin(async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            time_passes(Duration::from_millis(20)).await;
             let body = br#"{"token_type":"Bearer","access_token":"new","refresh_token":"newer","expires_in":86400}"#;
             Ok(CallAnswer { status: http::StatusCode::OK, fields: Fields::new(), body: body.to_vec().into() })
         })
@@ -161,12 +184,10 @@ async fn renew_herd(kind: &str, store: Arc<dyn Store>, herd: usize, rate: u32) {
     );
     let (stop, begin) = (CancellationToken::new(), Instant::now());
     tokens.start(stop.clone());
-    while bank.0.lock().unwrap().len() < herd {
-        assert!(begin.elapsed() < Duration::from_mins(10), "{} of {herd}", bank.0.lock().unwrap().len());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let count = || bank.0.lock().unwrap().len();
+    within(Duration::from_mins(10), "all of the herd is renewed", || count() >= herd).await;
     let took = begin.elapsed();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    stays(Duration::from_secs(2), "each is renewed once", || count() == herd).await;
     stop.cancel();
     let calls = bank.0.lock().unwrap().clone();
     let within =
@@ -207,7 +228,6 @@ mod postgres {
     use bankside::store::Postgres;
 
     use super::support::postgres::{PASSWORD, Server};
-    use super::support::program::Sidecar;
     use super::*;
 
     fn hex(bytes: &[u8]) -> String {
@@ -262,25 +282,9 @@ mod postgres {
         let mut measured = Vec::new();
         for grants in [0, MANY] {
             fill_server(&server, "icard", grants, now() + 3_600_000, 30.0);
-            let begin = Instant::now();
-            let sidecar = Sidecar::run(&world.config);
-            let started = begin.elapsed();
-            let address = sidecar.address("icard");
-            for _ in 0..20 {
-                get(address, "/v1/accounts").await.with(200);
-            }
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            measured.push((grants + 1, started, sidecar.service.memory("VmRSS"), sidecar.service.memory("VmHWM")));
+            measured.push(Measured::of(&world, grants + 1).await);
         }
-        for (grants, started, resident, peak) in &measured {
-            eprintln!(
-                "{grants} grants in PostgreSQL: ready after {started:?}, {} KiB resident, {} KiB at most",
-                resident / 1024,
-                peak / 1024
-            );
-        }
-        let (few, many) = (measured[0].3, measured[1].3);
-        assert!(many < few + 16 * 1024 * 1024, "memory does not grow with grants that nobody uses: {few} and {many}");
+        compare("PostgreSQL", &measured);
     }
 
     #[tokio::test]

@@ -15,8 +15,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use nix::sys::signal::Signal;
 
-use support::desk::{Desk, get, says, within};
+use support::desk::{Desk, get, says};
 use support::program::{Service, command};
+use support::wait::here::{time_passes, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 const OLD: &str = "key = { file = \"bankside.key\" }";
@@ -127,13 +128,13 @@ fn a_key_is_replaced_while_sidecars_run_and_no_request_fails() {
                     let (status, answer) = get(address, "/v1/accounts", "");
                     assert_eq!(status, 200, "{answer}");
                 }
-                std::thread::sleep(Duration::from_millis(50));
+                time_passes(Duration::from_millis(50));
             }
         });
         let log = desk.0.dir().join("rotation.log");
         let rotation = Service::start(command(&["store", "rotate-key", "-c", desk.0.config_arg()]), &log);
         within(10 * SECOND, "it has begun", || rotation.log().contains("sealed anew"));
-        std::thread::sleep(Duration::from_millis(60));
+        time_passes(Duration::from_millis(60));
         rotation.end(Signal::SIGKILL);
         // The first sidecar seals under the old key as long as it runs: it may have to be ended before all is new.
         asking.join().expect("no request failed");

@@ -15,7 +15,7 @@ use std::time::Duration;
 use support::http::{get, send};
 use support::program::{Sidecar, command, finish};
 use support::vault;
-use support::wait::until_some;
+use support::wait::{time_passes, until_some};
 use support::world::World;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -162,7 +162,7 @@ async fn without_a_collector_and_before_one_that_is_gone_or_hangs_requests_go_on
         let sidecar = Sidecar::run_prepared(program, &world.config);
         for _ in 0..20 {
             send(sidecar.address("icard"), "GET", "/v1/accounts", &fields, "").await.with(200);
-            thread::sleep(Duration::from_millis(5));
+            time_passes(Duration::from_millis(5)).await;
         }
         assert_eq!(sidecar.terminate(), Some(0), "{address}");
     }

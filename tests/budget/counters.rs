@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::program::PROGRAM;
 use crate::support::wait::HANG;
+use crate::support::wait::here::look_for;
 
 /// An strace that counts the system calls of all threads of a process.
 pub(crate) struct Strace {
@@ -49,17 +49,13 @@ impl Strace {
             .spawn()
             .expect("strace runs");
         let mut strace = Self { tracer, folder };
-        let begin = Instant::now();
-        loop {
-            let said = fs::read_to_string(&log).expect("it can be read");
-            if said.contains("attached") {
-                return Ok(strace);
-            }
-            if strace.tracer.try_wait().expect("it can be waited for").is_some() || begin.elapsed() > HANG {
-                return Err(format!("strace cannot attach: {said}"));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let said = || fs::read_to_string(&log).expect("it can be read");
+        let attached = look_for(HANG, || {
+            let has_ended = strace.tracer.try_wait().expect("it can be waited for").is_some();
+            let is_attached = said().contains("attached");
+            (is_attached || has_ended).then_some(is_attached)
+        });
+        if attached == Some(true) { Ok(strace) } else { Err(format!("strace cannot attach: {}", said())) }
     }
 
     /// Ends counting: how many there were.

@@ -1,5 +1,5 @@
 //! Requests that try to slip a bank's routes: by paths that servers read in two ways, and by words for another method or
-//! path beside their own. Written as those of `http1.rs`.
+//! path beside their own. Written as `hostile.rs` says.
 
 use super::Row;
 use super::Verdict::{Passes, Refused};

@@ -35,6 +35,29 @@ pub(crate) fn violations(sources: &[Source]) -> Vec<String> {
     sources.iter().flat_map(|source| [opening_words(source), bank_names(source), floors(source)].concat()).collect()
 }
 
+/// Sleeps of a test beside the words for waiting and for time that passes. A benchmark measures, and may rest.
+pub(crate) fn sleeps(source: &Source) -> Vec<String> {
+    if source.name == "support/wait.rs" || source.name.starts_with("bench/") {
+        return Vec::new();
+    }
+    let Ok(tokens) = source.text.parse::<TokenStream>() else {
+        return vec![format!("{}: is not Rust", source.name)];
+    };
+    if has_word(tokens, &["sleep", "sleep_until"]) {
+        vec![format!("{}: sleeps, and not by support/wait.rs", source.name)]
+    } else {
+        Vec::new()
+    }
+}
+
+fn has_word(tokens: TokenStream, words: &[&str]) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Group(group) => has_word(group.stream(), words),
+        TokenTree::Ident(word) => words.iter().any(|wanted| word == wanted),
+        _ => false,
+    })
+}
+
 fn opening_words(source: &Source) -> Vec<String> {
     let first = source.text.lines().next().unwrap_or_default();
     let says_something = first.strip_prefix("//!").is_some_and(|words| !words.trim().is_empty());

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bankside::sandbox::Control;
 use serde_json::Value;
@@ -83,17 +83,4 @@ pub fn get(address: SocketAddr, path: &str, fields: &str) -> (u16, String) {
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.get(9..12).and_then(|status| status.parse().ok());
     (status.unwrap_or_else(|| panic!("no status: {answer}")), answer)
-}
-
-/// Asks again and again until it is so; it must be within this time.
-pub fn within(time: Duration, what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
-    let began = Instant::now();
-    loop {
-        let elapsed = began.elapsed();
-        if is_so() {
-            return elapsed;
-        }
-        assert!(elapsed < time, "not within {time:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

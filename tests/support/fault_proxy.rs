@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::chance::Chance;
+use super::wait::time_passes;
 
 /// Such a proxy. It ends when this is dropped.
 pub struct FaultProxy {
@@ -97,7 +98,7 @@ async fn carry(app: TcpStream, bank: SocketAddr, chance: &mut Chance, ended: &At
         one = &mut up => match (&one, plan.end) {
             (Pumped::Over(..), End::Stall) => {
                 // What the bank has got of it has its answer, or none; the app waits in vain.
-                tokio::time::sleep(Duration::from_millis(chance.below(300))).await;
+                time_passes(Duration::from_millis(chance.below(300))).await;
                 (one, None)
             }
             (Pumped::Over(..), _) => (one, None),
@@ -134,7 +135,7 @@ async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, most: u64, delays
             return Pumped::Closed(from, to);
         };
         if delays && chance.percent(20) {
-            tokio::time::sleep(Duration::from_millis(chance.below(30))).await;
+            time_passes(Duration::from_millis(chance.below(30))).await;
         }
         let passes = count.min(usize::try_from(left).unwrap_or(usize::MAX));
         if to.write_all(&buffer[..passes]).await.is_err() {

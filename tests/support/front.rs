@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::program::{Sidecar, command};
-use super::scripted::{Bank, Trust};
+use super::scripted::{Bank, Setup, Trust};
 
 /// The token that the banks get.
 pub const TOKEN: &str = "the-token-that-is-given";
@@ -66,15 +66,24 @@ impl Front {
         Self::start_prepared(trust, banks, command(&[]))
     }
 
+    /// As [`start`](Self::start), with an operator's listener, where [`metric`](super::http::metric) reads.
+    pub fn start_observed(trust: &Trust, banks: &[Entry<'_>]) -> Self {
+        Self::start_with(trust, "127.0.0.1:0", banks, command(&[]))
+    }
+
     /// As [`start`](Self::start), with a command that may have an environment.
     pub fn start_prepared(trust: &Trust, banks: &[Entry<'_>], command: Command) -> Self {
+        Self::start_with(trust, "off", banks, command)
+    }
+
+    fn start_with(trust: &Trust, admin: &str, banks: &[Entry<'_>], command: Command) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).expect("it can be written");
         write("qwac.pem", trust.qwac.chain_pem().as_bytes());
         write("qwac-key.pem", trust.qwac.key_pem().expose());
         write("bank-ca.pem", trust.server_ca_pem().as_bytes());
         let config = dir.path().join("bankside.toml");
-        write("bankside.toml", configuration(banks).as_bytes());
+        write("bankside.toml", configuration(admin, banks).as_bytes());
         let sidecar = Sidecar::run_prepared(command, &config);
         Self { sidecar, dir }
     }
@@ -85,10 +94,18 @@ impl Front {
     }
 }
 
-fn configuration(banks: &[Entry<'_>]) -> String {
-    let mut text = String::from(
-        "[log]\nlevel = \"warn\"\n[admin]\nlisten = \"off\"\n[store]\nurl = \"sqlite:bankside.db\"\n\
-         key = { file = \"bankside.key\" }\n[identity]\ncertificate = \"qwac.pem\"\nprivate_key = \"qwac-key.pem\"\n",
+/// A sidecar before one bank that answers all with `ok`, with this configuration more.
+pub fn before_obliging_bank(more: &str) -> (Bank, Front) {
+    let trust = Trust::new();
+    let bank = Bank::obliging(&trust, &Setup::default());
+    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(more)]);
+    (bank, front)
+}
+
+fn configuration(admin: &str, banks: &[Entry<'_>]) -> String {
+    let mut text = format!(
+        "[log]\nlevel = \"warn\"\n[admin]\nlisten = \"{admin}\"\n[store]\nurl = \"sqlite:bankside.db\"\n\
+         key = {{ file = \"bankside.key\" }}\n[identity]\ncertificate = \"qwac.pem\"\nprivate_key = \"qwac-key.pem\"\n",
     );
     for Entry { name, base_url, alpn, more } in banks {
         let more = more.replace('@', &format!("banks.{name}"));

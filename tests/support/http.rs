@@ -1,5 +1,6 @@
 //! A legacy app: a plain HTTP client that knows nothing of banks.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
@@ -82,6 +83,18 @@ pub async fn send(
     send_over(stream, &address.to_string(), method, path, headers, body).await
 }
 
+/// What a metric says that is a whole number, labels included in its name; `None` where there is none of that name.
+pub async fn metric(admin: SocketAddr, name: &str) -> Option<u64> {
+    let page = get(admin, "/metrics").await.with(200);
+    metric_in(&String::from_utf8_lossy(&page.body), name)
+}
+
+/// As [`metric`], of the page itself.
+pub fn metric_in(page: &str, name: &str) -> Option<u64> {
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map(|value| value.parse().expect("a whole number"))
+}
+
 /// A GET over a unix socket.
 pub async fn get_unix(socket: &Path, path: &str) -> Answer {
     let stream = UnixStream::connect(socket).await.expect("somebody listens");
@@ -102,14 +115,33 @@ async fn send_over(
     }
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(Full::new(body.into())).expect("a request");
-    unless_it_hangs(path, async {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
-        let driver = tokio::spawn(connection);
-        let answer = whole(sender.send_request(request).await.expect("an answer")).await;
-        driver.abort();
-        answer
-    })
-    .await
+    unless_it_hangs(path, exchange_http1(stream, request)).await
+}
+
+/// One request on a connection, with HTTP/1.1.
+async fn exchange_http1<B>(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
+    let driver = tokio::spawn(connection);
+    let answer = whole(sender.send_request(request).await.expect("an answer")).await;
+    driver.abort();
+    answer
+}
+
+/// One request on a connection of its own, with HTTP/2.
+async fn exchange_http2<B>(address: SocketAddr, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
+    let stream = TcpStream::connect(address).await.expect("somebody listens");
+    let connected = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = connected.expect("a connection");
+    let driver = tokio::spawn(connection);
+    let answer = whole(sender.send_request(request).await.expect("an answer")).await;
+    driver.abort();
+    answer
 }
 
 /// A request on a connection of its own, with HTTP/2 by prior knowledge.
@@ -123,16 +155,7 @@ pub async fn send_http2(
     let request = Request::builder().method(method).uri(format!("http://{address}{path}"));
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let request = request.body(Full::new(body.into())).expect("a request");
-    unless_it_hangs(path, async {
-        let stream = TcpStream::connect(address).await.expect("somebody listens");
-        let connected = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-        let (mut sender, connection) = connected.expect("a connection");
-        let driver = tokio::spawn(connection);
-        let answer = whole(sender.send_request(request).await.expect("an answer")).await;
-        driver.abort();
-        answer
-    })
-    .await
+    unless_it_hangs(path, exchange_http2(address, request)).await
 }
 
 /// A POST whose body is followed by a trailer field.
@@ -149,22 +172,12 @@ pub async fn send_with_trailers(
     let request = Request::builder().method("POST").header("trailer", name);
     let unsized_body = Unsized(Box::pin(body));
     unless_it_hangs(path, async {
-        let stream = TcpStream::connect(address).await.expect("somebody listens");
         if version == Version::HTTP_2 {
             let request = request.uri(format!("http://{address}{path}")).body(unsized_body).expect("a request");
-            let connected = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-            let (mut sender, connection) = connected.expect("a connection");
-            let driver = tokio::spawn(connection);
-            let answer = whole(sender.send_request(request).await.expect("an answer")).await;
-            driver.abort();
-            return answer;
+            return exchange_http2(address, request).await;
         }
         let request = request.uri(path).header("host", address.to_string()).body(unsized_body).expect("a request");
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
-        let driver = tokio::spawn(connection);
-        let answer = whole(sender.send_request(request).await.expect("an answer")).await;
-        driver.abort();
-        answer
+        exchange_http1(TcpStream::connect(address).await.expect("somebody listens"), request).await
     })
     .await
 }

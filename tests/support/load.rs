@@ -14,11 +14,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::wait::until;
+
 /// The field that says in which phase of a test a request was sent.
 pub const PHASE: &str = "x-phase";
 
 /// Busy apps.
 pub struct Load {
+    count: u64,
+    /// Of all apps, good or bad.
+    answers: Arc<AtomicU64>,
     phase: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
     apps: JoinSet<Told>,
@@ -44,9 +49,17 @@ impl Load {
     /// As [`start`](Self::start), in this version of HTTP.
     pub fn start_with(version: Version, apps: usize, address: SocketAddr, path: &'static str) -> Self {
         let (phase, is_over) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
-        let app = |_| be_busy(version, address, path, Arc::clone(&phase), Arc::clone(&is_over));
+        let answers = Arc::<AtomicU64>::default();
+        let app = |_| be_busy(version, address, path, Arc::clone(&phase), Arc::clone(&answers), Arc::clone(&is_over));
+        let count = apps as u64;
         let apps = (0..apps).map(app).collect();
-        Self { phase, is_over, apps }
+        Self { count, answers, phase, is_over, apps }
+    }
+
+    /// Waits until as many requests were answered as if each app had sent a few more.
+    pub async fn goes_on(&self) {
+        let enough = self.answers.load(Ordering::SeqCst) + 10 * self.count;
+        until("the apps go on", || self.answers.load(Ordering::SeqCst) >= enough).await;
     }
 
     /// Requests from here on are of another phase; which one.
@@ -84,6 +97,7 @@ async fn be_busy(
     address: SocketAddr,
     path: &str,
     phase: Arc<AtomicU64>,
+    answers: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
 ) -> Told {
     let mut told = Told::default();
@@ -108,6 +122,7 @@ async fn be_busy(
             Err(error) if error.is_canceled() => continue,
             Err(error) => told.failures.push(format!("{error:?}")),
         }
+        answers.fetch_add(1, Ordering::SeqCst);
         connection = Some(sender);
     }
     told

@@ -7,12 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::wait::here::look_for;
 use super::wait::{HANG, until};
 
 /// The password of the role `bankside`.
@@ -142,11 +142,8 @@ impl Server {
     /// Starts it, and waits until it answers.
     pub fn resume(&mut self) {
         self.launch();
-        let begin = Instant::now();
-        while !self.answers() {
-            assert!(begin.elapsed() < HANG, "it does not start:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let started = look_for(HANG, || self.answers().then_some(()));
+        assert!(started.is_some(), "it does not start:\n{}", self.log());
     }
 
     /// Ends it with this signal (`SIGINT` stops it, `SIGQUIT` is a crash) and starts it anew, while others go on.

@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::seen::{Seen, take_request};
+use super::seen::{Seen, requests, take_request};
 
 /// Who issues what: the banks' certificates, and the QWAC of the sidecar.
 pub struct Trust {
@@ -138,6 +138,18 @@ impl Record {
         let all = self.0.lock().expect("no panic").iter().map(|raw| raw.lock().expect("no panic").clone()).collect();
         let all: Vec<Vec<u8>> = all;
         all.into_iter().filter(|raw| !raw.is_empty()).collect()
+    }
+
+    /// Whole requests over all connections, read strictly, and how many bytes are left of unfinished ones.
+    pub fn requests(&self) -> (Vec<Seen>, usize) {
+        let (mut all, mut left) = (Vec::new(), 0);
+        for raw in self.raw() {
+            let read = requests(&raw);
+            let (seen, rest) = read.unwrap_or_else(|why| panic!("{why}:\n{}", String::from_utf8_lossy(&raw)));
+            all.extend(seen);
+            left += rest.len();
+        }
+        (all, left)
     }
 
     /// Forgets what was recorded; connections that are open are recorded on from here.

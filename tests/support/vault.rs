@@ -1,35 +1,64 @@
 //! Every secret that this process of tests knows of, and the search for them: in each log, page, problem, command's output
 //! and store of the whole run. A test need not ask for it, and fails where one is found.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use bankside::sandbox::{Control, Sandbox};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use memchr::memmem;
 
 /// What is shorter could be anywhere by chance.
 const SHORTEST: usize = 12;
+/// What each form of a secret has at least.
+const FIRST: usize = 8;
 /// The keys of a configuration whose values are secrets.
 const KEYS: [&str; 6] = ["client_secret", "token", "key", "passphrase", "password", "pin"];
 
-/// Secrets by value, with what they are.
-#[derive(Clone, Debug, Default)]
-pub struct Secrets(BTreeMap<Vec<u8>, String>);
+/// Secrets, and the forms in which they are looked for.
+///
+/// A search reads its place once, however many secrets there are: it looks for the first bytes of a form, and compares the
+/// whole form only where these stand.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    known: HashSet<Vec<u8>>,
+    /// By their first bytes: each form, and what its secret is.
+    forms: HashMap<[u8; FIRST], Vec<(Vec<u8>, String)>>,
+    /// Whether any form begins with these two bytes.
+    begins: Vec<bool>,
+}
 
 impl Secrets {
     /// One more.
     pub fn add(&mut self, what: &str, value: impl AsRef<[u8]>) {
-        self.0.entry(value.as_ref().to_vec()).or_insert_with(|| what.to_owned());
+        let value = value.as_ref();
+        assert!(value.len() >= SHORTEST, "{what} is so short that it could be anywhere by chance");
+        if !self.known.insert(value.to_vec()) {
+            return;
+        }
+        self.begins.resize(1 << 16, false);
+        for form in forms(value) {
+            let first = *form.first_chunk().expect("a form is as long as that");
+            self.begins[begin(first)] = true;
+            self.forms.entry(first).or_default().push((form, what.to_owned()));
+        }
     }
 
     /// What of this is to be found there: as it is, in base64 in each of its three positions, and in a URL's form.
-    pub fn found_in(&self, place: &[u8]) -> Vec<&str> {
-        let is_there = |value: &[u8]| forms(value).iter().any(|form| memmem::find(place, form).is_some());
-        self.0.iter().filter(|(value, _)| is_there(value)).map(|(_, what)| what.as_str()).collect()
+    pub fn found_in(&self, place: &[u8]) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        let mut rest = place;
+        while let Some(first) = rest.first_chunk() {
+            if self.begins.get(begin(*first)) == Some(&true)
+                && let Some(forms) = self.forms.get(first)
+            {
+                found.extend(forms.iter().filter(|(form, _)| rest.starts_with(form)).map(|(_, what)| what.as_str()));
+            }
+            rest = &rest[1..];
+        }
+        found
     }
 
     /// Panics where one of them is there.
@@ -37,6 +66,10 @@ impl Secrets {
         let found = self.found_in(place.as_ref());
         assert!(found.is_empty(), "in {what}: {found:?}\n{}", String::from_utf8_lossy(place.as_ref()));
     }
+}
+
+fn begin(first: [u8; FIRST]) -> usize {
+    usize::from(u16::from_be_bytes([first[0], first[1]]))
 }
 
 /// A value in the ways in which it could be written down.
@@ -63,10 +96,10 @@ struct Vault {
     banks: Vec<Control>,
 }
 
-static VAULT: Mutex<Option<Vault>> = Mutex::new(None);
+static VAULT: RwLock<Option<Vault>> = RwLock::new(None);
 
-fn vault() -> MutexGuard<'static, Option<Vault>> {
-    VAULT.lock().unwrap_or_else(PoisonError::into_inner)
+fn vault() -> RwLockWriteGuard<'static, Option<Vault>> {
+    VAULT.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Adds a secret to those that are looked for everywhere from here on.
@@ -136,14 +169,18 @@ pub fn search(what: &str, place: &[u8]) {
     if place.is_empty() {
         return;
     }
-    let (mut secrets, banks) = match &*vault() {
-        Some(vault) => (vault.secrets.clone(), vault.banks.clone()),
-        None => return,
-    };
-    for (what, value) in banks.iter().flat_map(Control::secrets) {
+    learn_from_banks();
+    if let Some(vault) = &*VAULT.read().unwrap_or_else(PoisonError::into_inner) {
+        vault.secrets.assert_absent(what, place);
+    }
+}
+
+/// What the banks have given out by now.
+fn learn_from_banks() {
+    let Some(vault) = &mut *vault() else { return };
+    for (what, value) in vault.banks.iter().flat_map(Control::secrets) {
         if value.len() >= SHORTEST {
-            secrets.add(&format!("a {what} that the bank gave out"), value);
+            vault.secrets.add(&format!("a {what} that the bank gave out"), value);
         }
     }
-    secrets.assert_absent(what, place);
 }

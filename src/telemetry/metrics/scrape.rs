@@ -147,16 +147,22 @@ impl Scrape {
             }
         }
         let help = "When the bank's first consent is foretold to end, since the Unix epoch";
-        let mut family = gauge(encoder, "consent_end_timestamp", help, Some(&Unit::Seconds))?;
-        for standing in &self.standing {
-            if let Some(end) = standing.consent_end {
-                family.encode_family(&[("bank", standing.bank.as_str())])?.encode_gauge(&end)?;
-            }
-        }
+        self.ends(encoder, "consent_end_timestamp", help, |standing| standing.consent_end)?;
         let help = "When the certificate that the bank is shown ends, since the Unix epoch";
-        let mut family = gauge(encoder, "certificate_end_timestamp", help, Some(&Unit::Seconds))?;
+        self.ends(encoder, "certificate_end_timestamp", help, |standing| standing.certificate_end)
+    }
+
+    /// When something ends, for the banks that have such an end.
+    fn ends(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        end: fn(&Standing) -> Option<i64>,
+    ) -> fmt::Result {
+        let mut family = gauge(encoder, name, help, Some(&Unit::Seconds))?;
         for standing in &self.standing {
-            if let Some(end) = standing.certificate_end {
+            if let Some(end) = end(standing) {
                 family.encode_family(&[("bank", standing.bank.as_str())])?.encode_gauge(&end)?;
             }
         }
