@@ -1,5 +1,6 @@
 //! An open HTTP/1.1 connection, in use or idle.
 
+use std::fmt;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
@@ -20,7 +21,6 @@ const RECORD: usize = 16 * 1024;
 const MOST_KEPT: usize = 16 * 1024;
 
 /// A connection with what belongs to it. Whoever owns it speaks on it; dropped, it closes.
-#[derive(Debug)]
 pub(in crate::upstream) struct Connection {
     pub(in crate::upstream) stream: BankStream,
     /// What has been read and not used yet.
@@ -33,6 +33,13 @@ pub(in crate::upstream) struct Connection {
     is_reused: bool,
     pool: Weak<Pool>,
     _permit: Permit,
+}
+
+/// The socket, and nothing of what it carries: tokens are on their way here.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({:?})", self.stream.get_ref().0.peer())
+    }
 }
 
 impl Connection {

@@ -60,6 +60,8 @@ pub(in crate::upstream) async fn exchange(
     let begun = match begun {
         Ok(Some(begun)) => begun,
         Ok(None) => {
+            // Else the next try might be lent the same, until its task comes to tell the pool.
+            lease.connection().be_over(None);
             return unsent(Failure::Closed(std::io::ErrorKind::NotConnected.into()), lease.is_reused());
         }
         Err(failure) => return unsent(failure, false),

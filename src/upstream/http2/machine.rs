@@ -34,6 +34,9 @@ pub(super) const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 /// Beyond this stream no more are begun: the numbers come to an end (RFC 9113, section 5.1.1).
 const LAST_STREAM: u32 = 0x7fff_0000;
 
+/// With so much waiting the bank has not read for long, and no more is begun: apps that come and go would fill the memory.
+const MOST_WAITING: usize = 4 * 1024 * 1024;
+
 /// So many timers are kept.
 const MOST_SPARE_DEADLINES: usize = 64;
 
@@ -146,6 +149,7 @@ impl Machine {
 
     /// Begins a stream with the head of `request`; `is_whole` where no body follows. `None` if no more can be begun.
     pub(super) fn begin(&mut self, request: &Request, is_whole: bool) -> Result<Option<Begun>, Failure> {
+        self.takes_no_more |= self.out.waiting().len() > MOST_WAITING;
         if self.takes_no_more() {
             return Ok(None);
         }

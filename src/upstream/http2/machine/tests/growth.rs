@@ -90,3 +90,17 @@ fn what_is_on_its_way_is_not_shown() {
         assert!(!shown.contains(&vec![code.to_string(); 8].join(", ")), "{shown}");
     }
 }
+
+#[test]
+fn where_a_bank_does_not_read_for_long_no_more_is_begun() {
+    let mut machine = Machine::new();
+    let mut request = request(Method::GET, Body::absent());
+    request.fields.push("Authorization", "x".repeat(8000));
+    let mut begun = 0;
+    while let Some(Begun { stream, deadline, .. }) = machine.begin(&request, true).unwrap() {
+        machine.forget(stream, deadline);
+        begun += 1;
+    }
+    assert!(machine.takes_no_more() && begun > 100, "{begun}");
+    assert!(machine.out.waiting().len() < MOST_WAITING + 16 * 1024, "{}", machine.out.waiting().len());
+}
