@@ -111,6 +111,7 @@ async fn the_issuer_the_algorithm_and_the_keys_name_are_those_that_are_configure
     let lines = format!("issuer = \"{issuer}\"\ntoken_endpoint_auth_signing_alg = \"RS256\"\nkid = \"qwac-2026\"");
     world.in_table("banks.app.oauth", &lines);
     let online = says(&world, &["check", "--online"]);
+    assert!(online.contains(&format!("signed with RS256, kid qwac-2026, for {issuer}\n")), "{online}");
     assert!(online.contains("given for default"), "{online}");
     get(world.run().address("app"), ACCOUNTS).await.with(200);
     let assertions = shown(world.sandbox.cnb().control());

@@ -11,7 +11,7 @@ pub enum ClientAuth {
     ClientSecretBasic(BasicEncoding),
     /// The id in the form, and the certificate (RFC 8705, section 2).
     TlsClientAuth,
-    /// The id in the form, and a JWT that the identity's private key signs (RFC 7523, sections 2.2 and 3; OpenID Connect
+    /// The id in the form, and a JWT that the identity's private key signs (RFC 7523, sections 2.2 and 3; `OpenID` Connect
     /// Core 1.0, section 9).
     PrivateKeyJwt(Box<ClientAssertion>),
     /// The id in the form, and nothing else.

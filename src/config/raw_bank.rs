@@ -93,9 +93,9 @@ table! {
         client_auth: RawClientAuth = "'client_secret_basic'",
         /// Whether id and secret are form-encoded before base64 (RFC 6749, section 2.3.1).
         basic_encoding: BasicEncoding = "'form'",
-        /// What a client assertion is signed with (private_key_jwt); else what the identity's key can do, PS256 for RSA.
+        /// What a client assertion is signed with (`private_key_jwt`); else what the identity's key can do, PS256 for RSA.
         token_endpoint_auth_signing_alg: SigningAlgorithm,
-        /// The name that the bank knows the identity's key by, in a client assertion (private_key_jwt); else its RFC 7638 thumbprint.
+        /// The name that the bank knows the identity's key by, in a client assertion (`private_key_jwt`); else its RFC 7638 thumbprint.
         kid: String,
         /// Whether PKCE (RFC 7636) is used.
         pkce: bool = "true",

@@ -1,4 +1,4 @@
-//! Client assertions: a JWT, signed by the identity's key, that proves who calls (RFC 7523, sections 2.2 and 3; OpenID
+//! Client assertions: a JWT, signed by the identity's key, that proves who calls (RFC 7523, sections 2.2 and 3; `OpenID`
 //! Connect Core 1.0, section 9).
 
 use std::time::Duration;
@@ -37,9 +37,8 @@ pub enum AssertionError {
 
 impl AssertionError {
     /// What to do about it, without a full stop.
-    pub(super) fn remedy(&self) -> &'static str {
-        "Look at [identity] and its HSM, if it has one: `bankside check` tries the token, the PIN and the key"
-    }
+    pub(super) const REMEDY: &str =
+        "Look at [identity] and its HSM, if it has one: `bankside check` tries the token, the PIN and the key";
 }
 
 /// An assertion that is good for one call: its `jti` is its own.

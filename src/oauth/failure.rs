@@ -47,7 +47,7 @@ impl Cause {
 
     fn of_call(error: &CallError) -> Self {
         let failure = error.source.downcast_ref::<SendError>().map(|error| error.failure.remedy());
-        let unsigned = error.source.downcast_ref::<AssertionError>().map(AssertionError::remedy);
+        let unsigned = error.source.is::<AssertionError>().then_some(AssertionError::REMEDY);
         let remedy = failure.or(unsigned).unwrap_or("Try again later; if it stays so, ask the bank");
         Self { reason: chain(error), remedy }
     }

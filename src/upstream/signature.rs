@@ -50,13 +50,22 @@ impl Identity {
         patience: Duration,
     ) -> Result<Vec<u8>, SignatureError> {
         let (_, signer) = self.signer(Some(algorithm))?;
+        let signing = self.where_it_signs(async move { Ok(signer.sign(&message)) });
+        let outcome = timeout(patience, signing).await.map_err(|_| SignatureError::Late(patience))?;
+        outcome.map_err(SignatureError::Ended)?.map_err(SignatureError::Failed)
+    }
+
+    /// Runs this where signatures take nobody's time.
+    #[cfg_attr(not(feature = "pkcs11"), expect(clippy::unused_self, reason = "a key in memory signs anywhere"))]
+    async fn where_it_signs<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = io::Result<T>> + Send + 'static,
+    ) -> io::Result<T> {
         #[cfg(feature = "pkcs11")]
         if let Some(threads) = self.handshakes() {
-            let signing = threads.run(async move { Ok(signer.sign(&message)) });
-            let signed = timeout(patience, signing).await.map_err(|_| SignatureError::Late(patience))?;
-            return signed.map_err(SignatureError::Ended)?.map_err(SignatureError::Failed);
+            return threads.run(work).await;
         }
-        signer.sign(&message).map_err(SignatureError::Failed)
+        work.await
     }
 
     /// Why this bank's client assertions could not be signed.
