@@ -7,16 +7,25 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
+#[cfg(feature = "pkcs11")]
+use std::{fs, path::Path};
 
 use bankside::sandbox::{Control, Fault, Plan, Qwac, QwacKey, QwacOptions, Target};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use support::http::get;
-use support::program::{Sidecar, bankside, finish};
-use support::tools;
+use support::program::bankside;
 use support::wait::until_found;
 use support::world::World;
+#[cfg(feature = "pkcs11")]
+use support::{
+    http::send,
+    program::{Sidecar, finish},
+    softhsm::{PIN, Shim, SoftHsm},
+    tools,
+    wait::until,
+};
 
 const ACCOUNTS: &str = "/cobs/5.0/my/accounts";
 
@@ -184,24 +193,29 @@ async fn an_algorithm_that_the_key_cannot_do_is_told_before_anything_runs() {
     }
 }
 
+/// A world whose QWAC's key is in an HSM, which `module`, or its own, leads to. `None` where there is no SoftHSM.
+#[cfg(feature = "pkcs11")]
+fn in_an_hsm(world: &World, key: QwacKey, module: Option<&Path>) -> Option<SoftHsm> {
+    let hsm = SoftHsm::new(world.dir())?;
+    let qwac = qwac(world, key);
+    hsm.token("tpp");
+    hsm.import("tpp", "qwac", "0a", std::str::from_utf8(qwac.key_pem().expose()).unwrap());
+    world.write("qwac.pem", qwac.chain_pem());
+    world.write("pin", PIN);
+    let pkcs11 = format!(
+        "pkcs11 = {{ module = '{}', token = 'tpp', key = 'qwac', pin = {{ file = 'pin' }} }}",
+        module.unwrap_or(&hsm.module).display()
+    );
+    world.replace("private_key = \"qwac-key.pem\"", &pkcs11);
+    Some(hsm)
+}
+
 #[cfg(feature = "pkcs11")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_in_an_hsm_signs_there_and_is_missed_when_it_is_pulled_out() {
-    use support::softhsm::{PIN, SoftHsm};
-
     for (key, algorithm) in [(QwacKey::P256, "ES256"), (QwacKey::Rsa2048, "PS256")] {
         let world = world().await;
-        let Some(hsm) = SoftHsm::new(world.dir()) else { return };
-        let qwac = qwac(&world, key);
-        hsm.token("tpp");
-        hsm.import("tpp", "qwac", "0a", std::str::from_utf8(qwac.key_pem().expose()).unwrap());
-        world.write("qwac.pem", qwac.chain_pem());
-        world.write("pin", PIN);
-        let pkcs11 = format!(
-            "pkcs11 = {{ module = '{}', token = 'tpp', key = 'qwac', pin = {{ file = 'pin' }} }}",
-            hsm.module.display()
-        );
-        world.replace("private_key = \"qwac-key.pem\"", &pkcs11);
+        let Some(hsm) = in_an_hsm(&world, key, None) else { return };
         let mut check = tools::with(&hsm.environment());
         check.args(["check", "--online", "-c", world.config_arg()]);
         let online = tokio::task::spawn_blocking(move || finish(check, "")).await.expect("no panic");
@@ -225,4 +239,32 @@ async fn a_key_in_an_hsm_signs_there_and_is_missed_when_it_is_pulled_out() {
         until_found("the token is found", answered).await;
         assert_each_is_new(&shown(control));
     }
+}
+
+#[cfg(feature = "pkcs11")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hsm_that_hangs_holds_up_nobody_but_who_needs_the_signature_and_him_not_for_ever() {
+    let world = world().await;
+    let Some(shim) = Shim::new(world.dir()) else { return };
+    let Some(hsm) = in_an_hsm(&world, QwacKey::P256, Some(&shim.module)) else { return };
+    world.append("[runtime]\nworkers = 1\n[banks.app.timeouts]\nconnect = \"1s\"\n");
+    world.append("[banks.app.renewal]\nat = 0.99\n[banks.app.grants]\nother = { scopes = [\"aisp\"] }");
+    let sidecar = Sidecar::run_prepared(tools::with(&shim.environment(&hsm)), &world.config);
+    let (app, admin) = (sidecar.address("app"), sidecar.address("admin"));
+    get(app, ACCOUNTS).await.with(200);
+    fs::write(&shim.hold, "").expect("a file");
+    let before = shim.noted("sign");
+    let waiting = tokio::spawn(async move { send(app, "GET", ACCOUNTS, &[("Bankside-Grant", "other")], "").await });
+    until("a signature begins", || shim.noted("sign") > before).await;
+    for _ in 0..20 {
+        get(app, ACCOUNTS).await.with(200);
+        get(admin, "/livez").await.with(200);
+    }
+    assert!(!waiting.is_finished(), "it waits for the signature");
+    let problem = waiting.await.expect("no panic").problem("token-unavailable", 503);
+    assert!(problem["detail"].as_str().unwrap().contains("did not sign within 1000 ms"), "{problem}");
+    fs::remove_file(&shim.hold).expect("it is there");
+    let answered =
+        async || (send(app, "GET", ACCOUNTS, &[("Bankside-Grant", "other")], "").await.status == 200).then_some(());
+    until_found("the grant is served", answered).await;
 }

@@ -70,7 +70,7 @@ async fn an_assertion_is_taken_once_and_only_if_all_of_it_is_right() {
         (signed(&header(own), &with("exp", (now() + 3600).into()), own), "lives too long"),
         (signed(&header(own), &with("iat", (now() + 30).into()), own), "is from the future"),
         (signed(&header(own), &with("sub", Value::Null), own), "lacks what it needs"),
-        ("no.jwt".to_owned(), "no base64url"),
+        ("n!.o!.jwt".to_owned(), "no base64url"),
         ("nothing".to_owned(), "is no JWT"),
     ];
     for (assertion, reason) in wrong {
