@@ -1,5 +1,6 @@
 //! Floor 2, what the program tells of itself: the log, the metrics, and spans for a collector.
 
+mod batches;
 pub mod log;
 pub mod metrics;
 pub mod spans;

@@ -12,6 +12,8 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
 
+use super::batches::{Batches, Machine};
+
 /// Events that wait to be written: most of a second's at the highest rates, for half a megabyte that is taken at once.
 const QUEUE: usize = 16 * 1024;
 
@@ -69,7 +71,7 @@ pub enum LogError {
 pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
     let filter = EnvFilter::builder().parse(directives(&settings.level))?;
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUE).thread_name("log");
-    let (writer, guard) = builder.finish(io::stderr());
+    let (writer, guard) = builder.finish(Batches::new(io::stderr(), Machine));
     let dropped = writer.error_counter();
     let on_terminal = io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);

@@ -1,4 +1,4 @@
-//! The socket beneath TLS: it counts what was written, and reads far ahead while much is coming.
+//! The socket beneath TLS: it counts what was written, and reads all that is there, however little TLS asks for.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// TLS asks for 4 KiB at a time. While it gets that much each time, so much is read at once from the socket.
-const AHEAD: usize = 64 * 1024;
+/// TLS asks for 4 KiB at a time; so much is read at once from the socket.
+const AHEAD: usize = 128 * 1024;
 
 thread_local! {
-    /// The buffer that a connection gave back last: those of a worker take turns with it.
+    /// The buffer that a connection gave back last: those of a worker take turns with it, so that it stays in the cache.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -27,7 +28,8 @@ pub struct Wire {
     /// What has been read ahead, of which `taken` is with TLS.
     ahead: Vec<u8>,
     taken: usize,
-    much_is_coming: bool,
+    /// So much is read at once.
+    reach: usize,
     life: Life,
 }
 
@@ -73,7 +75,7 @@ impl Written {
 impl Wire {
     /// Takes a connection over, for as long as it may live.
     pub fn new(tcp: TcpStream, life: Life) -> Self {
-        Self { tcp, written: Written::default(), ahead: Vec::new(), taken: 0, much_is_coming: false, life }
+        Self { tcp, written: Written::default(), ahead: Vec::new(), taken: 0, reach: AHEAD, life }
     }
 
     /// The counter of bytes written.
@@ -86,36 +88,43 @@ impl Wire {
         self.tcp.peer_addr().ok()
     }
 
+    /// From now on so many bytes are read at once, or as many as usual if that is more.
+    pub fn reach_for(&mut self, bytes: usize) {
+        self.reach = bytes.max(AHEAD);
+    }
+
+    /// Reads what there is. A buffer that nothing came for goes back.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.ahead.capacity() == 0 {
             self.ahead = SPARE.take();
         }
-        self.ahead.clear();
-        self.taken = 0;
-        self.ahead.reserve(AHEAD);
-        let outcome = pin!(self.tcp.read_buf(&mut self.ahead)).poll(cx);
-        if outcome.is_pending() {
-            self.much_is_coming = false;
-            SPARE.set(std::mem::take(&mut self.ahead));
+        self.ahead.reserve(self.reach);
+        let outcome = pin!(self.tcp.read_buf(&mut (&mut self.ahead).limit(self.reach))).poll(cx);
+        if self.ahead.is_empty() {
+            self.give_back();
         }
         outcome
+    }
+
+    fn give_back(&mut self) {
+        self.ahead.clear();
+        self.taken = 0;
+        SPARE.set(std::mem::take(&mut self.ahead));
     }
 }
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.taken == self.ahead.len() {
+        if self.ahead.is_empty() {
             self.life.check()?;
-            if !self.much_is_coming {
-                let outcome = Pin::new(&mut self.tcp).poll_read(cx, buf);
-                self.much_is_coming = outcome.is_ready() && buf.remaining() == 0;
-                return outcome;
-            }
             ready!(self.poll_read_ahead(cx))?;
         }
         let end = self.ahead.len().min(self.taken + buf.remaining());
         buf.put_slice(&self.ahead[self.taken..end]);
         self.taken = end;
+        if end == self.ahead.len() {
+            self.give_back();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -4,6 +4,8 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
+
 use crate::message::http1::{Decoded, Decoder, Framing};
 use crate::message::{Body, BodyError, BodyStream, Frame, Size};
 use crate::upstream::deadline::Deadline;
@@ -13,6 +15,12 @@ use super::exchange::Upload;
 
 /// A frame gathers so much, if it is there: fewer and larger writes to the app.
 const FRAME: usize = 64 * 1024;
+/// A frame of a large body, while there is room for it. Whoever is woken for half a megabyte, and not for each 64 KiB of
+/// it, costs half of the time.
+const LARGE_FRAME: usize = 512 * 1024;
+/// Pieces of [`FRAME`] that large frames may take together: a bound for what slow apps hold, and for how long the
+/// worker's others wait.
+static LARGE: Semaphore = Semaphore::const_new(64);
 /// Room for the first frame of a body of unknown length; it grows while much comes.
 const FIRST_FRAME: usize = 8 * 1024;
 
@@ -43,7 +51,9 @@ pub(super) fn begin(
     };
     let (decoder, deadline) = (Decoder::new(framing), Deadline::never());
     let under_way = Some((connection, upload));
-    Body::stream(Answer { under_way, decoder, persists, left, room, idle, deadline, ahead: None })
+    let mut answer = Answer { under_way, decoder, persists, left, room, large: None, idle, deadline, ahead: None };
+    answer.widen();
+    Body::stream(answer)
 }
 
 /// What becomes of a connection after an answer: if the rest of the request is not wanted, it is of no more use.
@@ -64,6 +74,8 @@ struct Answer {
     /// At most so many bytes are to be read.
     left: u64,
     room: usize,
+    /// The right to frames that are larger than others'.
+    large: Option<SemaphorePermit<'static>>,
     idle: Duration,
     deadline: Deadline,
     /// What comes next.
@@ -154,11 +166,30 @@ impl Answer {
                 outcome => return outcome,
             }
         }
-        if got >= room {
-            self.room = (2 * self.room).min(FRAME);
-        }
         self.left = self.left.saturating_sub(got as u64);
+        if got >= room {
+            self.widen();
+        }
         Poll::Ready(Ok(got))
+    }
+
+    /// Makes room for larger frames, if so much is to come.
+    fn widen(&mut self) {
+        if self.room < FRAME {
+            self.room = 2 * self.room;
+            return;
+        }
+        let Some((connection, _)) = &mut self.under_way else { return };
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(LARGE_FRAME);
+        if self.large.is_some() || wanted <= FRAME {
+            return;
+        }
+        let pieces = u32::try_from(wanted.div_ceil(FRAME)).unwrap_or(u32::MAX);
+        if let Ok(permit) = LARGE.try_acquire_many(pieces) {
+            self.large = Some(permit);
+            self.room = wanted;
+            connection.reach_for(wanted);
+        }
     }
 
     /// Decodes what comes after a frame, if it is there: the connection may be free already.
@@ -181,6 +212,7 @@ impl Answer {
     }
 
     fn finish(&mut self) {
+        self.large = None;
         if let Some((connection, upload)) = self.under_way.take() {
             end(connection, upload, self.persists);
         }

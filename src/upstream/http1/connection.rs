@@ -14,6 +14,8 @@ use crate::upstream::limit::Permit;
 use crate::upstream::pool::Pool;
 use crate::upstream::wire::Written;
 
+/// The content of a TLS record at most (RFC 8446, section 5.1).
+const RECORD: usize = 16 * 1024;
 /// Write buffers beyond this are not kept for the next request.
 const MOST_KEPT: usize = 16 * 1024;
 
@@ -80,6 +82,7 @@ impl Connection {
                 self.write.clear();
             }
             self.deadline.stop();
+            self.reach_for(0);
             pool.take_back(self);
         }
     }
@@ -89,14 +92,22 @@ impl Connection {
         std::mem::take(&mut self.write)
     }
 
+    /// How much is to be read from the socket at once; never less than usual.
+    pub(super) fn reach_for(&mut self, bytes: usize) {
+        self.stream.get_mut().0.reach_for(bytes);
+    }
+
     /// The counter of bytes that the socket has taken.
     pub(super) fn written(&self) -> &Written {
         self.stream.get_ref().0.written()
     }
 
-    /// Reads what there is, with room for at least `room` bytes more: how much it was, 0 at the end of the stream.
+    /// Reads what there is, up to a TLS record: how much it was, 0 at the end of the stream. Where the buffer has no room
+    /// for that, it gets room for `room` bytes.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        self.read.reserve(room);
+        if self.read.capacity() - self.read.len() < room.min(RECORD) {
+            self.read.reserve(room);
+        }
         pin!(self.stream.read_buf(&mut self.read)).poll(cx)
     }
 }

@@ -1,5 +1,6 @@
 //! The body of an answer as it streams, and with it what is left of the request.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -17,6 +18,9 @@ use super::head::Head;
 use super::machine::Part;
 use super::outgoing::Outgoing;
 
+/// How long the end of an answer is waited for that is otherwise complete.
+const FOR_THE_END: Duration = Duration::from_secs(1);
+
 /// An answer that has come as a whole, with its content if there is any.
 pub(super) fn whole(method: &Method, head: Head, content: Option<Bytes>) -> Response {
     let has_content = may_have_one(method, &head);
@@ -30,6 +34,7 @@ pub(super) fn whole(method: &Method, head: Head, content: Option<Bytes>) -> Resp
 /// An answer whose content is yet to come, or to be read.
 pub(super) fn begin(place: Place, upload: Option<Outgoing>, method: &Method, head: Head, idle: Duration) -> Response {
     if !may_have_one(method, &head) {
+        let_go(place, upload.as_ref());
         return response(head);
     }
     if place.machine().is_read(place.id()) {
@@ -75,6 +80,15 @@ struct UnderWay {
     hold: Hold,
     upload: Option<Outgoing>,
     place: Place,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(UnderWay { hold, upload, place }) = self.under_way.take() {
+            drop(hold);
+            let_go(place, upload.as_ref());
+        }
+    }
 }
 
 impl BodyStream for Answer {
@@ -131,6 +145,21 @@ impl UnderWay {
             self.place.deadline.stop();
         }
     }
+}
+
+/// Nobody wants more of the answer. If all of it but the word that this was all has come, that is waited for: banks
+/// hang up on whoever breaks off stream after stream.
+fn let_go(mut place: Place, upload: Option<&Outgoing>) {
+    if upload.is_some() || !place.machine().lacks_only_the_end(place.id()) {
+        return;
+    }
+    // Without one, everything ends.
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    place.deadline.set(FOR_THE_END);
+    runtime.spawn(poll_fn(move |cx| {
+        let part = place.machine().poll_part(place.id(), cx);
+        if part.is_ready() { Poll::Ready(()) } else { place.deadline.poll(cx) }
+    }));
 }
 
 /// What the end of a stream or connection means for a body.

@@ -118,9 +118,14 @@ impl Driver {
         let mut has_written = false;
         while !machine.out.waiting().is_empty() {
             let Poll::Ready(bytes) = Pin::new(&mut self.stream).poll_write(cx, machine.out.waiting()) else { break };
-            match bytes? {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                bytes => machine.out.advance(bytes),
+            match bytes {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(bytes) => machine.out.advance(bytes),
+                Err(error) => {
+                    // TLS may have taken some of it, and the socket too, before that.
+                    machine.out.give_up();
+                    return Err(error);
+                }
             }
             has_written = true;
         }

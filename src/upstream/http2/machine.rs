@@ -6,6 +6,7 @@ mod send;
 mod tests;
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::task::{Context, Poll, Waker};
 
@@ -37,7 +38,6 @@ const LAST_STREAM: u32 = 0x7fff_0000;
 const MOST_SPARE_DEADLINES: usize = 64;
 
 /// See the module. Once it has [ended](Self::end), it only hands out what has come before.
-#[derive(Debug)]
 pub(super) struct Machine {
     pub(super) out: Out,
     decoder: Decoder,
@@ -218,6 +218,13 @@ impl Machine {
         })
     }
 
+    /// Whether the request is complete, and the answer but for the word that it is.
+    pub(super) fn lacks_only_the_end(&self, id: u32) -> bool {
+        self.streams.get(&id).is_some_and(|stream| {
+            stream.is_sent && !stream.is_received && stream.has_all_content() && stream.content.len() == 0
+        })
+    }
+
     /// Nobody cares for the stream any more. Unless both sides are done, the bank is told.
     pub(super) fn forget(&mut self, id: u32, mut deadline: Deadline) {
         if self.spare_deadlines.len() < MOST_SPARE_DEADLINES {
@@ -283,6 +290,14 @@ impl Machine {
             self.out.window_update(id, std::mem::take(&mut stream.unreleased));
             self.wake_driver();
         }
+    }
+}
+
+/// The streams, and nothing of what they carry: tokens are on their way here.
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let streams = self.streams.keys();
+        write!(f, "Machine(next {}, streams {:?}, {:?})", self.next_stream, streams, self.bank)
     }
 }
 

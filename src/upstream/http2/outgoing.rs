@@ -10,7 +10,6 @@ use super::exchange::Place;
 use super::machine::Closed;
 
 /// What is left of a request to be sent.
-#[derive(Debug)]
 pub(super) struct Outgoing {
     body: Body,
     /// A frame, or what is left of it.

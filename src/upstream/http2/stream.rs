@@ -14,7 +14,6 @@ use crate::upstream::Failure;
 use super::head::Head;
 
 /// A request under way, and what has come of its answer.
-#[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "both directions end on their own, and each bit is asked for alone")]
 pub(super) struct Stream {
     is_head_request: bool,
@@ -46,7 +45,7 @@ pub(super) struct Stream {
 }
 
 /// Content that has come and was not read yet. Mostly it is one piece.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Content {
     first: Option<Bytes>,
     more: VecDeque<Bytes>,
@@ -95,6 +94,11 @@ impl Stream {
             *left = left.checked_sub(bytes as u64).ok_or("it is longer than it says")?;
         }
         Ok(())
+    }
+
+    /// Whether all content is there that is to come, as far as that is known.
+    pub(super) fn has_all_content(&self) -> bool {
+        self.left == Some(0)
     }
 
     /// The answer is complete.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use http::Response;
+use http::{Method, Response};
 
 use super::bank::*;
 use crate::certificate::pki::Authority;
@@ -33,6 +33,35 @@ mod raw {
             peer.take(usize::try_from(length).unwrap()).await;
             count -= usize::from(head[3] == 1);
         }
+    }
+
+    /// Asks for a sign of life; the streams that are reset before it comes.
+    pub(super) async fn resets(peer: &mut Peer) -> Vec<u32> {
+        peer.say(frame(6, 0, 0, b"are you?")).await;
+        let mut resets = Vec::new();
+        loop {
+            let (kind, flags, stream) = next(peer).await;
+            match kind {
+                3 => resets.push(stream),
+                6 if flags == 1 => return resets,
+                _ => {}
+            }
+        }
+    }
+
+    /// The next stream that is reset.
+    pub(super) async fn until_reset(peer: &mut Peer) -> u32 {
+        loop {
+            if let (3, _, stream) = next(peer).await {
+                return stream;
+            }
+        }
+    }
+
+    async fn next(peer: &mut Peer) -> (u8, u8, u32) {
+        let head = peer.take(9).await;
+        peer.take(usize::from(head[1]) << 8 | usize::from(head[2])).await;
+        (head[3], head[4], u32::from_be_bytes([head[5], head[6], head[7], head[8]]))
     }
 }
 
@@ -176,4 +205,60 @@ async fn every_request_of_a_burst_is_told_that_the_bank_refuses_our_certificate(
         }
         script.abort();
     }
+}
+
+/// Banks count the streams that are broken off, and hang up on whoever does it often.
+#[tokio::test]
+async fn an_answer_that_lacks_only_its_end_is_not_broken_off() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let meet = Arc::new(tokio::sync::Barrier::new(2));
+    let bank_too = Arc::clone(&meet);
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
+        peer.say(raw::frame(4, 0, 0, &[])).await;
+        let mut before = Vec::new();
+        // A HEAD; a length that is complete; one that is not.
+        for (stream, content) in [(1, &b""[..]), (3, b"abc"), (5, b"ab")] {
+            raw::requests(&mut peer, 1).await;
+            // `:status: 200`, `content-length: 3`.
+            peer.say(raw::frame(1, 4, stream, &[0x88, 0x0f, 0x0d, 1, b'3'])).await;
+            if !content.is_empty() {
+                peer.say(raw::frame(0, 0, stream, content)).await;
+            }
+            bank_too.wait().await;
+            before.push(raw::resets(&mut peer).await);
+            bank_too.wait().await;
+            peer.say(raw::frame(0, 1, stream, b"")).await;
+        }
+        (before, raw::resets(&mut peer).await)
+    });
+    for method in [Method::HEAD, Method::GET, Method::GET] {
+        let mut response = client.send(request(method.clone(), "/", Body::absent()), LONG).await.unwrap();
+        if method == Method::GET {
+            response.body.frame().await.unwrap().unwrap();
+        }
+        drop(response);
+        // The bank looks while nothing else is said.
+        meet.wait().await;
+        meet.wait().await;
+    }
+    assert_eq!(script.await.unwrap(), (vec![vec![], vec![], vec![5]], vec![]));
+}
+
+#[tokio::test]
+async fn an_end_that_does_not_come_is_not_waited_for_for_ever() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
+        peer.say(raw::frame(4, 0, 0, &[])).await;
+        raw::requests(&mut peer, 1).await;
+        peer.say(raw::frame(1, 4, 1, &[0x88])).await;
+        raw::until_reset(&mut peer).await
+    });
+    client.send(request(Method::HEAD, "/", Body::absent()), LONG).await.unwrap();
+    assert_eq!(script.await.unwrap(), 1);
 }

@@ -24,7 +24,6 @@ const MOST_INTERIM: usize = 64;
 const MOST_ANSWERED: usize = 4 * 1024;
 
 /// A field section that is not complete.
-#[derive(Debug)]
 pub(super) struct Section {
     stream: u32,
     is_end: bool,
@@ -186,7 +185,8 @@ impl Machine {
 
     /// The answer is not one: the stream ends (RFC 9113, section 8.1.1).
     fn refuse(&mut self, id: u32, reason: Reason, wrong: &'static str) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
+        // Where both sides are done nothing is left to end, however often the bank goes on after its end.
+        let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.is_closed()) else { return };
         stream.fail(Failure::Malformed(wrong));
         self.answered += 1;
         self.out.reset(id, reason);

@@ -15,7 +15,7 @@ const ROOM: usize = 64 * 1024;
 const KEPT: usize = 2 * ROOM;
 
 /// Frames that wait to be written, so that all of a turn leave as one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(in crate::upstream::http2) struct Out {
     pub(super) bytes: Vec<u8>,
     /// How many of them have left.
@@ -37,15 +37,21 @@ impl Out {
     /// So many bytes of it have left.
     pub(in crate::upstream::http2) fn advance(&mut self, bytes: usize) {
         self.written += bytes;
-        if self.written < self.bytes.len() {
+        // A socket that takes little at a time may never take all: what has left does not stay for that.
+        if self.written < self.bytes.len() && self.written < KEPT {
             return;
         }
         self.before += self.written as u64;
+        self.bytes.drain(..self.written);
         self.written = 0;
-        self.bytes.clear();
-        if self.bytes.capacity() > KEPT {
+        if self.bytes.is_empty() && self.bytes.capacity() > KEPT {
             self.bytes = Vec::new();
         }
+    }
+
+    /// Nothing more leaves, and of what waits nobody knows how much has: a write that fails may have taken some before.
+    pub(in crate::upstream::http2) fn give_up(&mut self) {
+        self.advance(self.waiting().len());
     }
 
     /// How many bytes have left in all.

@@ -1,6 +1,7 @@
 //! The state of a connection against banks that say what they like.
 
 mod errors;
+mod growth;
 mod windows;
 
 use std::task::{Context, Poll, Waker};
