@@ -23,6 +23,7 @@ mod tests;
 
 mod algorithm;
 mod encrypted;
+mod jwk;
 
 pub use error::CertificateError;
 pub use facts::Facts;

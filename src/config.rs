@@ -4,6 +4,7 @@
 //! environment. What it returns is whole: the content of every file that was named is in it.
 
 pub mod bank;
+pub mod client_auth;
 pub mod grants;
 pub mod identity;
 pub mod postgres;
@@ -40,10 +41,11 @@ mod valid_token;
 pub use bank::{
     Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, ScopeRole, Timeouts, Tls, TlsVersion,
 };
+pub use client_auth::{BasicEncoding, ClientAssertion, ClientAuth, SigningAlgorithm};
 pub use environment::{Environment, ProcessEnvironment};
 pub use grants::{
-    AuthorizationCode, BasicEncoding, ClientAuth, ClientCredentials, GrantType, Registration, RegistrationFormat,
-    Revocation, Session, TokenEndpoint,
+    AuthorizationCode, ClientCredentials, GrantType, Registration, RegistrationFormat, Revocation, Session,
+    TokenEndpoint,
 };
 pub use identity::{FileContent, Identity, IdentitySource, NextIdentity, Pkcs11, Pkcs11Key};
 pub use load::{Reading, schema};

@@ -5,6 +5,8 @@
 //! `renewal` for the way of a token, `schedule` for what happens unasked, `login` for how a person consents.
 
 mod answer;
+mod ask;
+mod assertion;
 mod backoff;
 mod callback;
 mod client;
@@ -15,6 +17,7 @@ mod foretell;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod grants;
+mod jws;
 mod login;
 mod pace;
 mod registration;
@@ -31,6 +34,7 @@ mod tests;
 mod tokens;
 mod trial;
 
+pub use assertion::AssertionError;
 pub use edge::{BankCall, CallAnswer, CallError, Edge};
 pub use failure::Cause;
 pub use foretell::EndingConsent;

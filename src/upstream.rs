@@ -17,6 +17,7 @@ mod pool;
 pub mod probe;
 mod race;
 mod roots;
+mod signature;
 pub mod tls;
 #[cfg(test)]
 mod tls_bank;
@@ -27,6 +28,7 @@ pub use failure::{Failure, Progress, SendError};
 pub use http2::fuzzing;
 pub use identity::Identity;
 pub use limit::ConnectionLimit;
+pub use signature::SignatureError;
 pub use tls::TlsClient;
 pub use wire::Life;
 

@@ -11,10 +11,9 @@ use std::sync::atomic::Ordering;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::version::{TLS12, TLS13};
-use support::parts::have;
 use support::pki::{Authority, p256, rsa_2048};
 use support::program::{Said, Sidecar, finish};
-use support::softhsm::{PIN, SoftHsm};
+use support::softhsm::{PIN, Shim, SoftHsm};
 use support::tls_bank::TlsBank;
 use support::wait;
 use support::{http, tools};
@@ -64,20 +63,9 @@ impl Company {
         self.path("bankside.toml")
     }
 
-    /// The module that can be held up, with what it needs in the environment. `None` where there is no C compiler.
+    /// The module that can be held up. `None` where there is no C compiler.
     fn shim(&self) -> Option<Shim> {
-        if !have("cc", "an HSM that hangs") {
-            return None;
-        }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/shim.c");
-        let arguments = format!("-shared -fPIC -o shim.so {} -ldl", source.display());
-        tools::run(self.directory.path(), "cc", &arguments, &[]);
-        Some(Shim {
-            module: self.path("shim.so"),
-            log: self.path("shim.log"),
-            hold: self.path("hold"),
-            fail: self.path("fail"),
-        })
+        Shim::new(self.directory.path())
     }
 }
 
@@ -88,32 +76,6 @@ fn identity(module: &Path) -> String {
          pin = {{ file = 'pin' }}\n",
         module.display()
     )
-}
-
-/// A module in front of SoftHSM.
-struct Shim {
-    module: PathBuf,
-    log: PathBuf,
-    hold: PathBuf,
-    fail: PathBuf,
-}
-
-impl Shim {
-    fn environment(&self, hsm: &SoftHsm) -> Vec<(&'static str, String)> {
-        let show = |path: &Path| path.display().to_string();
-        let own = [
-            ("SHIM_MODULE", show(&hsm.module)),
-            ("SHIM_LOG", show(&self.log)),
-            ("SHIM_HOLD", show(&self.hold)),
-            ("SHIM_FAIL", show(&self.fail)),
-        ];
-        [hsm.environment(), own.to_vec()].concat()
-    }
-
-    /// How often this was noted so far.
-    fn noted(&self, what: &str) -> usize {
-        fs::read_to_string(&self.log).unwrap_or_default().lines().filter(|line| *line == what).count()
-    }
 }
 
 fn bank(name: &str, bank: &TlsBank, more: &str) -> String {

@@ -180,6 +180,7 @@ async fn renew_herd(kind: &str, store: Arc<dyn Store>, herd: usize, rate: u32) {
             under_way: TaskTracker::new(),
             metrics: bankside::telemetry::BankMetrics::default(),
             certificate: None,
+            identity: None,
         },
     );
     let (stop, begin) = (CancellationToken::new(), Instant::now());

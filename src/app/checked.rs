@@ -99,6 +99,7 @@ fn check_next(bank: &Bank, next: &NextIdentity, warnings: &mut Vec<Problem>, pro
         Ok(client) => {
             let then = client.identity().map(|identity| identity.problems_at(next.from)).unwrap_or_default();
             problems.extend(errors(then));
+            problems.extend(client.assertion_problem(bank));
         }
         Err(found) => problems.extend(found),
     }

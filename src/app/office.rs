@@ -83,6 +83,7 @@ impl Office {
             control: Handle::current(),
             under_way: self.under_way.clone(),
             certificate: tls.identity().map(|identity| identity.facts().fingerprint_hex()),
+            identity: tls.identity().cloned(),
             metrics,
         };
         let tokens = match self.bank(bank.name.as_str()) {

@@ -60,7 +60,7 @@ pub struct Facts {
     pub fingerprint: [u8; 32],
     /// Extensions that do not parse, by name: what they may say is missing here.
     pub malformed: Vec<&'static str>,
-    public_key: Vec<u8>,
+    pub(super) public_key: Vec<u8>,
 }
 
 impl Facts {

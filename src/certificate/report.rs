@@ -47,6 +47,7 @@ impl Report {
             "not_after": leaf.not_after.to_string(),
             "days_left": leaf.days_left(self.now),
             "key": leaf.key.to_string(),
+            "jwk": leaf.jwk(),
             "key_usages": leaf.key_usages,
             "extended_key_usages": leaf.extended_key_usages,
             "client_auth": leaf.client_auth,

@@ -8,7 +8,7 @@ use clap::Parser;
 
 use crate::app::App;
 use crate::certificate::Facts;
-use crate::config::{Bank, GrantType};
+use crate::config::{Bank, ClientAuth, GrantType};
 use crate::upstream::TlsClient;
 use crate::words::GrantName;
 
@@ -48,14 +48,24 @@ fn about_bank(bank: &Bank, tls: &TlsClient) -> String {
         Some(identity) => holder(identity.facts()),
         None => "no client certificate is shown".to_owned(),
     };
-    let rows = [
+    let mut rows = vec![
         ("listens on", listen.join(", ")),
         ("goes to", format!("https://{}:{}{}", bank.base_url.host, bank.base_url.port, bank.base_url.path)),
         ("identity", identity),
         ("grants", grants(bank)),
     ];
+    rows.extend(assertion(bank, tls).map(|assertion| ("assertions", assertion)));
     let lines: Vec<String> = rows.iter().map(|(name, value)| format!("  {name:<11} {value}")).collect();
     format!("{} ({})\n{}", bank.name, bank.title, lines.join("\n"))
+}
+
+/// What the bank must know to take the client's assertions, where it proves itself by them.
+fn assertion(bank: &Bank, tls: &TlsClient) -> Option<String> {
+    let ClientAuth::PrivateKeyJwt(what) = &bank.grant_type.token_endpoint()?.client_auth else { return None };
+    let identity = tls.identity()?;
+    let algorithm = identity.signing_algorithm(what.algorithm).ok()?.name();
+    let key_id = what.key_id.clone().or_else(|| identity.facts().jwk_thumbprint()).unwrap_or_default();
+    Some(format!("are signed with {algorithm}, kid {key_id}, for {}", what.audience))
 }
 
 /// Who the certificate is for, with which roles, and until when.

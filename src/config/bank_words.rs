@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use super::grants::{BasicEncoding, RegistrationFormat};
+use super::client_auth::{BasicEncoding, SigningAlgorithm};
+use super::grants::RegistrationFormat;
 use super::table::{choice, text};
 use super::url::{RedirectUri, UrlTemplate};
 use super::{Alpn, BaseUrl, HttpsUrl, Invalid, PathPattern, TlsVersion};
@@ -58,6 +59,14 @@ choice!(RawClientAuth {
 });
 choice!(RawRevocation { "rfc7009" => Self::Rfc7009, "delete" => Self::Delete });
 choice!(BasicEncoding { "form" => Self::Form, "raw" => Self::Raw });
+choice!(SigningAlgorithm {
+    "ES256" => Self::Es256,
+    "ES384" => Self::Es384,
+    "ES512" => Self::Es512,
+    "EdDSA" => Self::EdDsa,
+    "PS256" => Self::Ps256,
+    "RS256" => Self::Rs256,
+});
 choice!(RegistrationFormat { "json" => Self::Json, "form" => Self::Form });
 choice!(TlsVersion { "1.2" => Self::Tls12, "1.3" => Self::Tls13 });
 choice!(Alpn { "h2" => Self::H2, "http/1.1" => Self::Http11 });

@@ -1,4 +1,4 @@
-//! How tokens are come by: grant types, the token endpoint, client authentication, registration.
+//! How tokens are come by: grant types, the token endpoint, registration.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use http::Method;
 use crate::words::{GrantName, Secret};
 
 use super::bank::HeaderTemplate;
-use super::{HttpsUrl, Place};
+use super::{ClientAuth, HttpsUrl, Place};
 
 /// A grant type (RFC 6749, section 1.3), or a token that is given.
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ pub struct TokenEndpoint {
     pub client_id: Option<String>,
     /// The configured client secret; else the one that `register` stored.
     pub client_secret: Option<Secret>,
-    /// How the client authenticates (RFC 6749, section 2.3; RFC 8705).
+    /// How the client authenticates (RFC 6749, section 2.3; RFC 8705; RFC 7523).
     pub client_auth: ClientAuth,
     /// More form fields of every token request.
     pub token_params: BTreeMap<String, String>,
@@ -95,28 +95,6 @@ pub struct TokenEndpoint {
     pub token_headers: Vec<(String, HeaderTemplate)>,
     /// How a grant is revoked.
     pub revocation: Option<Revocation>,
-}
-
-/// How the client authenticates at the token endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// Id and secret in the form.
-    ClientSecretPost,
-    /// Id and secret in `Authorization: Basic`.
-    ClientSecretBasic(BasicEncoding),
-    /// The id in the form, and the certificate (RFC 8705, section 2).
-    TlsClientAuth,
-    /// The id in the form, and nothing else.
-    None,
-}
-
-/// What happens to id and secret before base64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BasicEncoding {
-    /// They are form-encoded, as RFC 6749 section 2.3.1 says.
-    Form,
-    /// They stay as they are, as many banks expect.
-    Raw,
 }
 
 /// How a grant is revoked.

@@ -3,9 +3,10 @@
 use super::bank_words::{
     Grant, HostName, MethodName, RawClientAuth, RawGrantType, RawRevocation, RoleName, ServerName,
 };
+use super::client_auth::{BasicEncoding, SigningAlgorithm};
 use super::collection::{JsonObject, Named, OneOrMany};
 use super::file::Roots;
-use super::grants::{BasicEncoding, RegistrationFormat};
+use super::grants::RegistrationFormat;
 use super::leaf::{Fraction, Parameter, Size, Span, Whole};
 use super::raw::RawIdentity;
 use super::reader::Located;
@@ -86,12 +87,16 @@ table! {
         token_url: HttpsUrl,
         /// Where a grant is revoked.
         revoke_url: HttpsUrl,
-        /// The `iss` that a callback must have if it has one (RFC 9207).
+        /// The `iss` that a callback must have if it has one (RFC 9207), and the `aud` of a client assertion.
         issuer: String,
         /// How the client authenticates at the token endpoint.
         client_auth: RawClientAuth = "'client_secret_basic'",
         /// Whether id and secret are form-encoded before base64 (RFC 6749, section 2.3.1).
         basic_encoding: BasicEncoding = "'form'",
+        /// What a client assertion is signed with (`private_key_jwt`); else what the identity's key can do, PS256 for RSA.
+        token_endpoint_auth_signing_alg: SigningAlgorithm,
+        /// The name that the bank knows the identity's key by, in a client assertion (`private_key_jwt`); else its RFC 7638 thumbprint.
+        kid: String,
         /// Whether PKCE (RFC 7636) is used.
         pkce: bool = "true",
         /// How a grant is revoked: RFC 7009, or DELETE with the access token.

@@ -1,5 +1,6 @@
 //! Whole configurations: what is read from them, and what is said about those that are wrong.
 
+mod client_auth;
 mod examples;
 mod loading;
 mod mistakes;

@@ -49,13 +49,15 @@ pub(super) fn grants(mut keys: GrantKeys<'_>, reader: &mut Reader<'_>) -> Option
         authorization_code(keys, reader).map(|code| GrantType::AuthorizationCode(Box::new(code)))
     } else {
         let scopes = std::mem::take(&mut keys.scopes);
-        let token = token_endpoint(keys, reader);
+        let issuer = issuer(take(&mut keys.oauth.value.issuer), reader);
+        let token = token_endpoint(keys, issuer.as_deref(), reader);
         token.map(|token| GrantType::ClientCredentials(Box::new(ClientCredentials { scopes, token })))
     };
     Some(Grants { grant_type: grant_type?, named: named? })
 }
 
-fn take<T>(field: &mut Field<T>) -> Field<T> {
+/// The field, with none left in its place.
+pub(super) fn take<T>(field: &mut Field<T>) -> Field<T> {
     std::mem::replace(field, Field::Absent)
 }
 
@@ -153,7 +155,7 @@ fn authorization_code(mut keys: GrantKeys<'_>, reader: &mut Reader<'_>) -> Optio
     reserved.extend(["code_challenge", "code_challenge_method"]);
     reserved.extend(session.iter().flatten().map(|session| session.send_as.as_str()));
     let authorize_params = parameters(raw_params, &reserved, reader);
-    let token = token_endpoint(keys, reader);
+    let token = token_endpoint(keys, issuer.as_deref(), reader);
     Some(AuthorizationCode {
         authorize_url: authorize_url?,
         redirect_uri: redirect_uri?.text,

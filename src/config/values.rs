@@ -102,6 +102,21 @@ pub struct HttpsUrl {
     pub path_and_query: String,
 }
 
+impl HttpsUrl {
+    /// Host and port as in the `Host` field: without the port that https has anyway.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 443 { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+/// As it is written where nothing is written that need not be.
+impl fmt::Display for HttpsUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}{}", self.authority(), self.path_and_query)
+    }
+}
+
 /// The bank's base: every request's path is put behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BaseUrl {
@@ -150,6 +165,14 @@ mod tests {
         assert!(!clash("127.0.0.1:1", "127.0.0.2:1"));
         assert!(!clash("0.0.0.0:1", "[::1]:1"));
         assert!(!clash("127.0.0.1:1", "unix:/a"));
+    }
+
+    #[test]
+    fn an_authority_has_brackets_and_a_port_where_it_needs_them() {
+        let url = |text: &str| text.parse::<HttpsUrl>().expect("a URL");
+        assert_eq!(url("https://Bank.example:443/t?x").authority(), "bank.example");
+        assert_eq!(url("https://[::1]:8443").authority(), "[::1]:8443");
+        assert_eq!(url("https://Bank.example:443/t?x").to_string(), "https://bank.example/t?x");
     }
 
     #[test]

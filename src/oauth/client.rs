@@ -1,4 +1,4 @@
-//! Who we are to the token endpoint, and how we prove it (RFC 6749, section 2.3).
+//! Who we are to the token endpoint, and how we prove it (RFC 6749, section 2.3; RFC 7523).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,8 @@ use crate::message::Fields;
 use crate::store::{RegisteredClient, Store, StoreError};
 use crate::words::{BankName, Secret};
 
-use super::request::Form;
+use super::request::{Form, Means};
+use super::{CallError, assertion};
 
 /// A client's credentials.
 #[derive(Debug)]
@@ -50,17 +51,32 @@ fn choose(endpoint: &TokenEndpoint, registered: Vec<RegisteredClient>, id: Optio
 }
 
 impl Client {
-    /// Adds what authenticates this client to a form or its field lines.
-    pub(super) fn authenticate(&self, how: ClientAuth, form: &mut Form, fields: &mut Fields) {
+    /// Adds what authenticates this client to a form or its field lines. It fails where the client cannot prove itself:
+    /// then nothing was sent.
+    pub(super) async fn authenticate(
+        &self,
+        how: &ClientAuth,
+        means: &Means<'_>,
+        form: &mut Form,
+        fields: &mut Fields,
+    ) -> Result<(), CallError> {
         let secret = self.secret.as_ref().map_or(&b""[..], Secret::expose);
         match how {
             ClientAuth::ClientSecretPost => {
                 form.set("client_id", &self.id);
                 form.set("client_secret", &Zeroizing::new(String::from_utf8_lossy(secret).into_owned()));
             }
-            ClientAuth::ClientSecretBasic(encoding) => fields.set("Authorization", basic(&self.id, secret, encoding)),
+            ClientAuth::ClientSecretBasic(encoding) => fields.set("Authorization", basic(&self.id, secret, *encoding)),
             ClientAuth::TlsClientAuth | ClientAuth::None => form.set("client_id", &self.id),
+            ClientAuth::PrivateKeyJwt(what) => {
+                let assertion = assertion::make(what, &self.id, means).await.map_err(CallError::unsent)?;
+                // RFC 7521, section 4.2: the id is optional beside an assertion, and some servers look for it first.
+                form.set("client_id", &self.id);
+                form.set("client_assertion_type", assertion::TYPE);
+                form.set_secret("client_assertion", &assertion);
+            }
         }
+        Ok(())
     }
 }
 

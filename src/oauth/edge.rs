@@ -18,6 +18,8 @@ use crate::message::{Fields, Request};
 use crate::store::BoxFuture;
 use crate::upstream::{Client, ClientSettings, Endpoint, Progress, SendError, TlsClient};
 
+use super::AssertionError;
+
 /// The longest answer that is read: tokens with many claims are some kilobytes.
 const LONGEST_ANSWER: usize = 256 * 1024;
 /// What an answer's content gets at least, however late its head came.
@@ -55,7 +57,7 @@ impl fmt::Debug for CallAnswer {
 
 /// Why there is no whole answer.
 #[derive(Debug, thiserror::Error)]
-#[error("the bank's endpoint did not answer")]
+#[error("{}", self.what())]
 pub struct CallError {
     /// Whether the bank may have seen the request.
     pub sent: bool,
@@ -64,6 +66,18 @@ pub struct CallError {
     /// What happened.
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl CallError {
+    /// The request was not even made.
+    pub(super) fn unsent(error: AssertionError) -> Self {
+        Self { sent: false, status: None, source: error.into() }
+    }
+
+    fn what(&self) -> &'static str {
+        let is_ours = self.source.is::<AssertionError>();
+        if is_ours { "the bank's endpoint was not asked" } else { "the bank's endpoint did not answer" }
+    }
 }
 
 /// A connection that was never had, or a request that HTTP/2 says it did not touch, leaves no doubt.

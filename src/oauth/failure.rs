@@ -8,7 +8,7 @@ use crate::words::Timestamp;
 use crate::upstream::SendError;
 
 use super::answer::{self, Given, Refusal};
-use super::{CallAnswer, CallError};
+use super::{AssertionError, CallAnswer, CallError};
 
 /// Why the token endpoint gave no token, and what to do about it. No secret is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,10 @@ impl Cause {
     /// For this error code (RFC 6749, section 5.2), which the endpoint answers with this status.
     pub(super) fn of_code(status: http::StatusCode, code: &str) -> Self {
         let remedy = match code {
-            "invalid_client" => "Check client_id, client_secret and oauth.client_auth: the bank does not take them",
+            "invalid_client" => {
+                "Check client_id, client_secret and oauth.client_auth (with private_key_jwt: the key that the bank knows, \
+                 and the clocks): the bank does not take them"
+            }
             "unauthorized_client" | "unsupported_grant_type" => {
                 "Check grant_type and client_id: this client may not have tokens in this way"
             }
@@ -44,7 +47,9 @@ impl Cause {
 
     fn of_call(error: &CallError) -> Self {
         let failure = error.source.downcast_ref::<SendError>().map(|error| error.failure.remedy());
-        Self { reason: chain(error), remedy: failure.unwrap_or("Try again later; if it stays so, ask the bank") }
+        let unsigned = error.source.is::<AssertionError>().then_some(AssertionError::REMEDY);
+        let remedy = failure.or(unsigned).unwrap_or("Try again later; if it stays so, ask the bank");
+        Self { reason: chain(error), remedy }
     }
 
     /// There is nobody to be at the bank.

@@ -19,7 +19,7 @@ use super::answer::{self, Given, Refusal};
 use super::callback::{Callback, hash};
 use super::client::{self, Client};
 use super::failure::chain;
-use super::request::{Exchange, Form, authority, post, token_request};
+use super::request::{Exchange, Form, post};
 use super::{BankCall, Tokens};
 
 /// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
@@ -176,8 +176,7 @@ impl Tokens {
         let mut tried = 1;
         let (started, called) = loop {
             let started = self.parts.clock.now();
-            let request = token_request(&code.token, &client, &exchange, &self.parts.random);
-            match self.call(&code.token, request).await {
+            match self.ask_for_token(&code.token, &client, &exchange).await {
                 // What did not leave can be sent again; a code that may have arrived is spent.
                 Err(error) if !error.sent && tried < TRIES => {
                     tried += 1;
@@ -267,5 +266,5 @@ pub(super) fn authorization_url(code: &AuthorizationCode, attempt: &Attempt, sta
         query.set_secret(&step.send_as, session);
     }
     let (url, joint) = (&code.authorize_url, if code.authorize_url.path_and_query.contains('?') { '&' } else { '?' });
-    format!("https://{}{}{joint}{}", authority(url), url.path_and_query, query.encode())
+    format!("https://{}{}{joint}{}", url.authority(), url.path_and_query, query.encode())
 }

@@ -9,7 +9,6 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::{GrantType, TokenEndpoint};
-use crate::message::Request;
 use crate::store::{Claim, Claimant, Grant, NewTokens, Settled, Standing, StoreError};
 use crate::words::Timestamp;
 
@@ -17,10 +16,10 @@ use super::answer::Given;
 use super::backoff;
 use super::client;
 use super::failure::{Cause, Failure, chain, judge};
-use super::request::{Exchange, token_request};
+use super::request::Exchange;
 use super::slot::Slot;
 use super::tokens::{Aim, Errand};
-use super::{CallAnswer, CallError, TokenError, Tokens};
+use super::{TokenError, Tokens};
 
 /// How long a lease lasts that is not extended: a leader that died is replaced after it.
 const HOLD: Duration = Duration::from_secs(10);
@@ -30,8 +29,6 @@ const BEAT: Duration = Duration::from_secs(3);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so long another process' attempt is left to it.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(30);
-/// The longest that a token endpoint is waited for: callers must be served within 10 s after it is well again.
-pub(super) const LONGEST_CALL: Duration = Duration::from_secs(8);
 /// The longest that somebody who waits for a token is kept waiting for the turn to ask the bank.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// After a store's failure.
@@ -136,10 +133,9 @@ impl Tokens {
             (_, Some(refresh)) => Exchange::Refresh(refresh),
             (_, None) => return Err(TokenError::NeedsAuthorization),
         };
-        let request = token_request(prepared.endpoint, &prepared.client, &exchange, &self.parts.random);
         let by_refresh = matches!(exchange, Exchange::Refresh(_));
         let called = tokio::select! {
-            called = self.call(prepared.endpoint, request) => called,
+            called = self.ask_for_token(prepared.endpoint, &prepared.client, &exchange) => called,
             () = self.hold_lease(slot, version) => return Err(TokenError::unavailable(STORE_WAIT)),
         };
         match judge(called, by_refresh, self.parts.clock.now()) {
@@ -160,20 +156,6 @@ impl Tokens {
                 Err(TokenError::Unavailable { retry_after: wait, cause: Some(cause) })
             }
         }
-    }
-
-    /// One call to an endpoint.
-    pub(super) async fn call(&self, endpoint: &TokenEndpoint, request: Request) -> Result<CallAnswer, CallError> {
-        let called = self.parts.call.call(&endpoint.url, request, self.call_limit()).await;
-        if let Ok(answer) = &called {
-            self.compare_clocks(answer);
-        }
-        called
-    }
-
-    /// How long an endpoint may take for its answer.
-    pub(super) fn call_limit(&self) -> Duration {
-        self.bank.timeouts.response.min(LONGEST_CALL)
     }
 
     /// Extends the lease for as long as it is polled. A lease that was lost is no reason to stop: the call has left,

@@ -1,6 +1,7 @@
 //! Requests to the bank's endpoints: forms (RFC 6749, appendix B) with the client's authentication.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -8,8 +9,10 @@ use zeroize::Zeroizing;
 
 use crate::config::{HeaderTemplate, HttpsUrl, TokenEndpoint};
 use crate::message::{Body, Fields, Request};
-use crate::words::{Random, Secret};
+use crate::upstream::Identity;
+use crate::words::{Clock, Random, Secret};
 
+use super::CallError;
 use super::client::Client;
 
 /// What a token is asked for with.
@@ -27,13 +30,25 @@ pub(super) enum Exchange<'a> {
     ClientCredentials(&'a [String]),
 }
 
-/// The request to the token endpoint. What the configuration adds wins over what is sent anyway.
-pub(super) fn token_request(
+/// What a request is made with, beside what it says.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    pub(super) clock: &'a Clock,
+    pub(super) random: &'a Random,
+    /// Whose key signs.
+    pub(super) identity: Option<&'a Identity>,
+    /// How long a signature may take.
+    pub(super) patience: Duration,
+}
+
+/// The request to the token endpoint. What the configuration adds wins over what is sent anyway. It is good for one
+/// call: a client assertion may be used once.
+pub(super) async fn token_request(
     endpoint: &TokenEndpoint,
     client: &Client,
     exchange: &Exchange<'_>,
-    random: &Random,
-) -> Request {
+    means: &Means<'_>,
+) -> Result<Request, CallError> {
     let (mut form, mut fields) = (Form::default(), Fields::new());
     match exchange {
         Exchange::Code { code, redirect_uri, verifier } => {
@@ -55,13 +70,13 @@ pub(super) fn token_request(
             }
         }
     }
-    client.authenticate(endpoint.client_auth, &mut form, &mut fields);
+    client.authenticate(&endpoint.client_auth, means, &mut form, &mut fields).await?;
     endpoint.token_params.iter().for_each(|(name, value)| form.set(name, value));
     if matches!(exchange, Exchange::Refresh(_)) {
         endpoint.refresh_params.iter().for_each(|(name, value)| form.set(name, value));
     }
-    add_headers(&mut fields, &endpoint.token_headers, random);
-    post(&endpoint.url, &form, &fields)
+    add_headers(&mut fields, &endpoint.token_headers, means.random);
+    Ok(post(&endpoint.url, &form, &fields))
 }
 
 /// A POST of a form. `fields` are those beyond what every such request has.
@@ -80,7 +95,7 @@ pub(super) fn post(url: &HttpsUrl, form: &Form, fields: &Fields) -> Request {
 /// A request without content.
 pub(super) fn bare(method: Method, url: &HttpsUrl) -> Request {
     let mut request = Request::new(method, Bytes::from(url.path_and_query.clone()), Body::absent());
-    request.fields.push("Host", authority(url));
+    request.fields.push("Host", url.authority());
     request.fields.push("User-Agent", concat!("bankside/", env!("CARGO_PKG_VERSION")));
     request.fields.push("Accept", "application/json");
     request
@@ -94,12 +109,6 @@ pub(super) fn add_headers(fields: &mut Fields, templates: &[(String, HeaderTempl
             None => fields.push(name, value.expose()),
         }
     }
-}
-
-/// Host and port as in the `Host` field: without the port that https has anyway.
-pub(super) fn authority(url: &HttpsUrl) -> String {
-    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    if url.port == 443 { host } else { format!("{host}:{}", url.port) }
 }
 
 /// A form's fields, each name once.
@@ -142,24 +151,30 @@ impl fmt::Debug for Form {
 mod tests {
     use super::*;
     use crate::config::{BasicEncoding, ClientAuth};
-    use crate::oauth::tests::support::{content, endpoint};
+    use crate::oauth::tests::support::{START, content, endpoint};
 
     fn client() -> Client {
         Client { id: "xxx1234".into(), secret: Some("s&cret".into()) }
     }
 
-    fn refresh(endpoint: &TokenEndpoint) -> Request {
-        token_request(endpoint, &client(), &Exchange::Refresh(&"old".into()), &Random::seeded(1))
+    async fn request(endpoint: &TokenEndpoint, exchange: &Exchange<'_>) -> Request {
+        let (clock, _) = Clock::manual(START);
+        let means = Means { clock: &clock, random: &Random::seeded(1), identity: None, patience: Duration::ZERO };
+        token_request(endpoint, &client(), exchange, &means).await.expect("nothing is signed")
     }
 
-    #[test]
-    fn a_code_is_exchanged_by_form_with_the_redirect_uri_as_it_was_sent() {
+    async fn refresh(endpoint: &TokenEndpoint) -> Request {
+        request(endpoint, &Exchange::Refresh(&"old".into())).await
+    }
+
+    #[tokio::test]
+    async fn a_code_is_exchanged_by_form_with_the_redirect_uri_as_it_was_sent() {
         let code = Exchange::Code {
             code: &"code/1234".into(),
             redirect_uri: "https://redirect.website/callback",
             verifier: Some(&"v".into()),
         };
-        let request = token_request(&endpoint(), &client(), &code, &Random::seeded(1));
+        let request = request(&endpoint(), &code).await;
         assert_eq!(request.method, Method::POST);
         assert_eq!(&request.target[..], b"/token");
         assert_eq!(request.fields.get("host"), Some(&b"bank.example"[..]));
@@ -171,46 +186,43 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_refresh_has_no_redirect_uri_unless_the_configuration_adds_it() {
+    #[tokio::test]
+    async fn a_refresh_has_no_redirect_uri_unless_the_configuration_adds_it() {
         let mut endpoint = endpoint();
-        assert!(!content(refresh(&endpoint)).contains("redirect_uri"));
+        assert!(!content(refresh(&endpoint).await).contains("redirect_uri"));
         endpoint.refresh_params.insert("redirect_uri".into(), "https://r".into());
-        assert!(content(refresh(&endpoint)).contains("&redirect_uri=https%3A%2F%2Fr"));
+        assert!(content(refresh(&endpoint).await).contains("&redirect_uri=https%3A%2F%2Fr"));
     }
 
-    #[test]
-    fn clients_authenticate_in_the_form_by_basic_or_by_their_certificate() {
+    #[tokio::test]
+    async fn clients_authenticate_in_the_form_by_basic_or_by_their_certificate() {
         let mut endpoint = endpoint();
         endpoint.client_auth = ClientAuth::ClientSecretBasic(BasicEncoding::Raw);
-        let request = refresh(&endpoint);
+        let request = refresh(&endpoint).await;
         assert_eq!(request.fields.get("authorization"), Some(&b"Basic eHh4MTIzNDpzJmNyZXQ="[..]));
         assert_eq!(content(request), "grant_type=refresh_token&refresh_token=old");
         for by_certificate_or_nothing in [ClientAuth::TlsClientAuth, ClientAuth::None] {
             endpoint.client_auth = by_certificate_or_nothing;
-            let request = refresh(&endpoint);
+            let request = refresh(&endpoint).await;
             assert!(!request.fields.contains("authorization"));
             assert_eq!(content(request), "grant_type=refresh_token&refresh_token=old&client_id=xxx1234");
         }
     }
 
-    #[test]
-    fn client_credentials_ask_for_scopes_verbatim_and_for_none_where_there_are_none() {
-        let ask = |scopes: &[String]| {
-            let exchange = Exchange::ClientCredentials(scopes);
-            content(token_request(&endpoint(), &client(), &exchange, &Random::seeded(1)))
-        };
-        assert!(ask(&["AIS: 7".into(), "pis".into()]).contains("&scope=AIS%3A+7+pis&"));
-        assert!(!ask(&[]).contains("scope"));
+    #[tokio::test]
+    async fn client_credentials_ask_for_scopes_verbatim_and_for_none_where_there_are_none() {
+        let ask = async |scopes: &[String]| content(request(&endpoint(), &Exchange::ClientCredentials(scopes)).await);
+        assert!(ask(&["AIS: 7".into(), "pis".into()]).await.contains("&scope=AIS%3A+7+pis&"));
+        assert!(!ask(&[]).await.contains("scope"));
     }
 
-    #[test]
-    fn configured_params_and_headers_win_and_uuids_are_filled_in() {
+    #[tokio::test]
+    async fn configured_params_and_headers_win_and_uuids_are_filled_in() {
         let mut endpoint = endpoint();
         endpoint.token_params.insert("client_id".into(), "theirs".into());
         endpoint.token_headers.push(("Accept".into(), HeaderTemplate("*/*".into())));
         endpoint.token_headers.push(("X-Request-ID".into(), HeaderTemplate("r-{uuid}".into())));
-        let request = refresh(&endpoint);
+        let request = refresh(&endpoint).await;
         assert_eq!(request.fields.get_all("accept").collect::<Vec<_>>(), [b"*/*"]);
         assert_eq!(request.fields.get("x-request-id").unwrap().len(), 2 + 36);
         let length = request.fields.get("content-length").unwrap().to_vec();
@@ -218,12 +230,5 @@ mod tests {
         assert_eq!(length, content.len().to_string().as_bytes());
         assert_eq!(content.matches("client_id=theirs").count(), 1);
         assert!(!content.contains("xxx1234"));
-    }
-
-    #[test]
-    fn an_authority_has_brackets_and_a_port_where_it_needs_them() {
-        let url = |host: &str, port| HttpsUrl { host: host.into(), port, path_and_query: "/".into() };
-        assert_eq!(authority(&url("bank.example", 443)), "bank.example");
-        assert_eq!(authority(&url("::1", 8443)), "[::1]:8443");
     }
 }

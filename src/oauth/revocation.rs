@@ -11,7 +11,7 @@ use crate::words::Secret;
 
 use super::failure::chain;
 use super::request::{Form, add_headers, bare, post};
-use super::{GrantError, TokenError, Tokens, client};
+use super::{CallError, GrantError, TokenError, Tokens, client};
 
 impl Tokens {
     /// Revokes the grant at the bank, where the bank can do that.
@@ -22,7 +22,9 @@ impl Tokens {
             Some(Revocation::Rfc7009(url)) => {
                 let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await?;
                 let client = client.ok_or_else(|| GrantError::NotRevoked("no client id is known".into()))?;
-                let Some(request) = self.revocation_request(endpoint, url, &client, grant) else { return Ok(()) };
+                let request = self.revocation_request(endpoint, url, &client, grant).await;
+                let request = request.map_err(|error| GrantError::NotRevoked(chain(&error)))?;
+                let Some(request) = request else { return Ok(()) };
                 self.send_revocation(url, request, StatusCode::is_success).await
             }
             Some(Revocation::Delete(url)) => {
@@ -52,24 +54,24 @@ impl Tokens {
     }
 
     /// RFC 7009, section 2.1: the refresh token where there is one, since that ends the access tokens too.
-    fn revocation_request(
+    async fn revocation_request(
         &self,
         endpoint: &TokenEndpoint,
         url: &HttpsUrl,
         client: &client::Client,
         grant: &Grant,
-    ) -> Option<Request> {
+    ) -> Result<Option<Request>, CallError> {
         let (mut form, mut fields) = (Form::default(), Fields::new());
         let (token, hint) = match (&grant.refresh, &grant.access) {
             (Some(refresh), _) => (refresh, "refresh_token"),
             (None, Some(access)) => (access, "access_token"),
-            (None, None) => return None,
+            (None, None) => return Ok(None),
         };
         form.set_secret("token", token);
         form.set("token_type_hint", hint);
-        client.authenticate(endpoint.client_auth, &mut form, &mut fields);
+        client.authenticate(&endpoint.client_auth, &self.means(), &mut form, &mut fields).await?;
         add_headers(&mut fields, &endpoint.token_headers, &self.parts.random);
-        Some(post(url, &form, &fields))
+        Ok(Some(post(url, &form, &fields)))
     }
 
     async fn send_revocation(

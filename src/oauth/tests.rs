@@ -1,9 +1,11 @@
 //! The rules of token life, against a scripted bank and a real store, in exact time.
 
+mod assertion;
 mod edge;
 mod failures;
 mod foretell;
 mod grants;
+mod identity;
 mod login;
 mod processes;
 mod renewal;

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Bank, GrantType};
 use crate::store::{GrantKey, Store};
 use crate::telemetry::BankMetrics;
+use crate::upstream::Identity;
 use crate::words::{Clock, GrantName, Random, Token};
 
 use super::pace::Pace;
@@ -49,6 +50,8 @@ pub struct Parts {
     pub under_way: TaskTracker,
     /// The fingerprint of the certificate that the bank is shown: kept beside the tokens issued under it.
     pub certificate: Option<String>,
+    /// Whose key signs client assertions.
+    pub identity: Option<Identity>,
     /// What is counted.
     pub metrics: BankMetrics,
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use crate::config::{AuthorizationCode, Bank, TokenEndpoint};
 use crate::store::{Attempt, Store, StoreError};
+use crate::upstream::Identity;
 use crate::words::{Clock, GrantName, Random, Secret};
 
 use super::answer::{self, Refusal};
+use super::ask::LONGEST_CALL;
 use super::callback::hash;
 use super::client::{self, Client};
 use super::failure::{Cause, Failure, judge};
 use super::login::{LoginError, authorization_url, session};
-use super::renewal::LONGEST_CALL;
-use super::request::{Exchange, token_request};
+use super::request::{Exchange, Means, token_request};
 use super::{BankCall, CallError};
 
 /// One bank, as somebody tries it who has no grant there.
@@ -23,6 +24,7 @@ pub struct Trial {
     call: Arc<dyn BankCall>,
     clock: Clock,
     random: Random,
+    identity: Option<Identity>,
     store: Option<Arc<dyn Store>>,
 }
 
@@ -44,9 +46,15 @@ pub enum TrialError {
 }
 
 impl Trial {
-    /// Over this way to the bank. A client that was registered, and not configured, is in the store.
-    pub fn new(bank: Arc<Bank>, call: Arc<dyn BankCall>, store: Option<Arc<dyn Store>>) -> Self {
-        Self { bank, call, clock: Clock::system(), random: Random::system(), store }
+    /// Over this way to the bank, as whoever the bank is shown. A client that was registered, and not configured, is in
+    /// the store.
+    pub fn new(
+        bank: Arc<Bank>,
+        call: Arc<dyn BankCall>,
+        identity: Option<Identity>,
+        store: Option<Arc<dyn Store>>,
+    ) -> Self {
+        Self { bank, call, clock: Clock::system(), random: Random::system(), identity, store }
     }
 
     /// Asks for a token with a code that nobody was given, which a bank refuses after it has looked at the client (RFC
@@ -57,7 +65,7 @@ impl Trial {
         let verifier = code.pkce.then(|| Secret::from(self.random.token()));
         let exchange =
             Exchange::Code { code: &invented, redirect_uri: &code.redirect_uri, verifier: verifier.as_ref() };
-        let request = token_request(&code.token, &client, &exchange, &self.random);
+        let request = token_request(&code.token, &client, &exchange, &self.means()).await?;
         let answer = self.call.call(&code.token.url, request, self.limit()).await?;
         match answer::read(&answer, self.clock.now()) {
             Ok(_) => Ok("a token, for a code that it never gave".into()),
@@ -75,7 +83,7 @@ impl Trial {
     pub async fn token(&self, endpoint: &TokenEndpoint, grant: &GrantName) -> Result<(), TrialError> {
         let client = self.find(endpoint).await?;
         let exchange = Exchange::ClientCredentials(self.bank.scopes(grant));
-        let request = token_request(endpoint, &client, &exchange, &self.random);
+        let request = token_request(endpoint, &client, &exchange, &self.means()).await?;
         let called = self.call.call(&endpoint.url, request, self.limit()).await;
         match judge(called, false, self.clock.now()) {
             Ok(_) | Err(Failure::Over) => Ok(()),
@@ -110,6 +118,11 @@ impl Trial {
             None => client::configured(endpoint),
         };
         found.ok_or_else(|| TrialError::Refused(Cause::no_client()))
+    }
+
+    fn means(&self) -> Means<'_> {
+        let Self { clock, random, identity, .. } = self;
+        Means { clock, random, identity: identity.as_ref(), patience: self.bank.timeouts.connect }
     }
 
     fn limit(&self) -> Duration {

@@ -1,5 +1,6 @@
 //! The authorization server that both simulated banks share: clients, codes, grants and tokens, under each bank's rules.
 
+mod assertion;
 mod authorize;
 mod clients;
 mod exchange;
@@ -29,6 +30,8 @@ pub(super) struct Authority {
     style: Style,
     clock: Clock,
     random: Random,
+    /// What a client may address it by: its issuer and its token endpoint.
+    audiences: Vec<String>,
     rules: Mutex<Rules>,
     state: Mutex<State>,
     counters: Arc<Mutex<Counters>>,
@@ -40,9 +43,10 @@ impl Authority {
         rules: Rules,
         clock: Clock,
         random: Random,
+        audiences: Vec<String>,
         counters: Arc<Mutex<Counters>>,
     ) -> Self {
-        Self { style, clock, random, rules: Mutex::new(rules), state: Mutex::default(), counters }
+        Self { style, clock, random, audiences, rules: Mutex::new(rules), state: Mutex::default(), counters }
     }
 
     pub(super) fn change_rules(&self, change: impl FnOnce(&mut Rules)) {

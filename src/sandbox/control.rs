@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
+use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 use time::macros::format_description;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use crate::words::{Clock, Timestamp};
 use super::authority::{Authority, GrantView, Rules};
 use super::fault::{Endpoint, Fault, Plan, Plans};
 use super::payments::{Payment, PaymentBook};
+use super::peer::PeerCertificate;
 use super::record::{Counters, RawRead, RecordedBody, RecordedRequest, Records, lock};
 
 /// What happens to a connection that arrives.
@@ -82,6 +84,13 @@ impl Control {
     /// Adds a client that no registration made.
     pub fn add_client(&self, id: &str, secret: &str, redirect_uri: &str) {
         self.0.authority.add_client(id, secret, redirect_uri);
+    }
+
+    /// Says which certificate's key a client's assertions are signed with, instead of the connection's; whether there is
+    /// such a certificate.
+    pub fn set_client_key(&self, client_id: &str, certificate: &CertificateDer<'_>) -> bool {
+        let read = PeerCertificate::read(certificate);
+        read.map(|certificate| self.0.authority.set_key(client_id, certificate.key)).is_ok()
     }
 
     /// Lets a client use one more redirect URI.

@@ -6,7 +6,7 @@ use der::Decode;
 use rustls_pki_types::CertificateDer;
 use x509_cert::Certificate;
 
-use super::record::hex;
+use super::record::{hex, sha256};
 use super::statements::{self, QC_STATEMENTS, Role};
 
 /// The client certificate of a request's connection; `None` on a listener that asks for none.
@@ -24,6 +24,11 @@ impl Peer {
         self.0.as_ref().map(|certificate| certificate.serial.as_str())
     }
 
+    /// What a JWT of the certificate's holder is verified with.
+    pub(super) fn key(&self) -> Option<&HolderKey> {
+        self.0.as_ref().map(|certificate| &certificate.key)
+    }
+
     /// Who the certificate was issued to.
     pub(super) fn subject(&self) -> &str {
         self.0.as_ref().map_or("", |certificate| &certificate.subject)
@@ -39,6 +44,17 @@ pub(super) struct PeerCertificate {
     pub(super) roles: Vec<Role>,
     /// The subject's name (RFC 4514).
     pub(super) subject: String,
+    /// What a JWT that the holder signs is verified with.
+    pub(super) key: HolderKey,
+}
+
+/// The public key of a certificate.
+#[derive(Clone, Debug)]
+pub(super) struct HolderKey {
+    /// Its bits, without the algorithm.
+    pub(super) bits: Vec<u8>,
+    /// SHA-256 of the certificate.
+    pub(super) fingerprint: [u8; 32],
 }
 
 impl PeerCertificate {
@@ -51,6 +67,10 @@ impl PeerCertificate {
             serial: hex(facts.serial_number().as_bytes()),
             roles: statement.map(|extension| statements::roles(extension.extn_value.as_bytes())).unwrap_or_default(),
             subject: facts.subject().to_string(),
+            key: HolderKey {
+                bits: facts.subject_public_key_info().subject_public_key.raw_bytes().to_vec(),
+                fingerprint: sha256(der),
+            },
         })
     }
 }

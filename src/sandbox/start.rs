@@ -102,7 +102,9 @@ impl Builder<'_> {
         let (api_socket, api_port) = listener::bind(wanted.port).await?;
         let (pages_socket, pages_port) = listener::bind(wanted.browser_port).await?;
         let (api_origin, pages_origin) = (origin(api_port), origin(pages_port));
-        let (state, control) = self.state(character.style, (character.rules)(), (character.customer)(), &api_origin);
+        let urls = (character.urls)(&api_origin, &pages_origin);
+        let audiences = vec![api_origin.clone(), urls.token.clone()];
+        let (state, control) = self.state(character.style, (character.rules)(), (character.customer)(), audiences);
         let random = &self.options.random;
         let (client_id, secret) = ((character.client_id)(random), random.token());
         state.authority.add_client(&client_id, &secret, &wanted.redirect_uri);
@@ -113,7 +115,7 @@ impl Builder<'_> {
         let pages = BankOptions { protocols: Protocols::Both, ..wanted.clone() };
         self.listen(pages_socket, &pages, Clients::Anyone, (character.pages)(&state), &control, character.classify)?;
         Ok(Bank {
-            urls: (character.urls)(&api_origin, &pages_origin),
+            urls,
             client_id,
             client_secret: Secret::new(secret),
             redirect_uri: wanted.redirect_uri.clone(),
@@ -126,7 +128,7 @@ impl Builder<'_> {
     async fn prepared(&self, wanted: &BankOptions) -> Result<Bank, Error> {
         let (socket, port) = listener::bind(wanted.port).await?;
         let origin = origin(port);
-        let (state, control) = self.state(cnb::STYLE, cnb::rules(), cnb::customer(), &origin);
+        let (state, control) = self.state(cnb::STYLE, cnb::rules(), cnb::customer(), vec![origin.clone()]);
         self.listen(socket, wanted, Clients::Anyone, cnb::sandbox_api(&state), &control, cnb::classify)?;
         Ok(Bank {
             urls: Urls { base: format!("{origin}{}", cnb::BASE), ..Urls::default() },
@@ -138,14 +140,21 @@ impl Builder<'_> {
         })
     }
 
-    fn state(&self, style: Style, rules: Rules, accounts: Vec<Account>, origin: &str) -> (Arc<BankState>, Control) {
+    /// What a bank remembers. Its issuer, which is its origin, is the first of what it may be addressed by.
+    fn state(
+        &self,
+        style: Style,
+        rules: Rules,
+        accounts: Vec<Account>,
+        audiences: Vec<String>,
+    ) -> (Arc<BankState>, Control) {
+        let origin = audiences.first().cloned().unwrap_or_default();
         let (clock, random) = (self.options.clock.clone(), self.options.random.clone());
         let counters = Arc::<Mutex<Counters>>::default();
-        let authority = Authority::new(style, rules, clock.clone(), random.clone(), Arc::clone(&counters));
+        let authority = Authority::new(style, rules, clock.clone(), random.clone(), audiences, Arc::clone(&counters));
         let (authority, payments) = (Arc::new(authority), Arc::<PaymentBook>::default());
         let control =
             Control::new(clock.clone(), Arc::clone(&authority), Arc::clone(&payments), counters, self.options.control);
-        let origin = origin.to_owned();
         let state = BankState { authority, payments, accounts, consents: Mutex::default(), clock, random, origin };
         (Arc::new(state), control)
     }

@@ -44,7 +44,7 @@ pub(super) fn form(headers: &HeaderMap, body: &Bytes) -> Result<BTreeMap<String,
 pub(super) fn token(authority: &Arc<Authority>, headers: &HeaderMap, peer: &Peer, body: &Bytes) -> Response {
     let answer = form(headers, body).map_err(|reason| OAuthError::bad("invalid_request", reason)).and_then(|form| {
         let basic = credentials(headers, "Basic");
-        authority.token(&TokenCall { form: &form, basic, certificate: peer.serial() })
+        authority.token(&TokenCall { form: &form, basic, peer })
     });
     let not_stored = [(CACHE_CONTROL, "no-store"), (http::header::PRAGMA, "no-cache")];
     match answer {

@@ -39,7 +39,7 @@ impl TlsClient {
     pub fn build(bank: &Bank, warnings: &mut Vec<Problem>) -> Result<Self, Vec<Problem>> {
         let client = Self::new(&bank.tls, bank.identity.as_ref(), warnings)?;
         warnings.extend(client.facts().into_iter().flat_map(|leaf| missing_roles(bank, leaf)));
-        Ok(client)
+        client.assertion_problem(bank).map_or(Ok(client), |problem| Err(vec![problem]))
     }
 
     /// As [`TlsClient::build`], from the parts of a bank that matter. An identity is not shown where
@@ -131,6 +131,11 @@ impl TlsClient {
     /// What makes TLS connections with this configuration.
     pub(super) fn connector(&self) -> TlsConnector {
         TlsConnector::from(Arc::clone(&self.config))
+    }
+
+    /// Why the client could not authenticate at this bank's token endpoint by our key (`private_key_jwt`).
+    pub fn assertion_problem(&self, bank: &Bank) -> Option<Problem> {
+        self.identity().and_then(|identity| identity.assertion_problem(bank))
     }
 
     /// The scopes that the bank is asked for, and that the certificate which it is shown has no role for.

@@ -195,6 +195,7 @@ fn token_snapshot(bencher: Bencher<'_, '_>) {
         under_way: TaskTracker::new(),
         metrics: bankside::telemetry::BankMetrics::default(),
         certificate: None,
+        identity: None,
     };
     let (tokens, grant) = (Tokens::new(Arc::clone(&BANK), parts), "default".parse::<GrantName>().expect("a name"));
     bencher.bench(|| {

@@ -91,3 +91,45 @@ impl SoftHsm {
         tools::run(&self.directory, "softhsm2-util", arguments, &self.environment());
     }
 }
+
+/// A module in front of SoftHSM, that notes what is asked for, and can be held up or made to fail.
+pub struct Shim {
+    /// The library.
+    pub module: PathBuf,
+    /// Where it notes.
+    pub log: PathBuf,
+    /// While this file is there, signatures wait.
+    pub hold: PathBuf,
+    /// The code in this file is what the next signature fails with.
+    pub fail: PathBuf,
+}
+
+impl Shim {
+    /// Compiled in this folder. `None`, with a word, where there is no C compiler.
+    pub fn new(directory: &Path) -> Option<Self> {
+        if !parts::have("cc", "an HSM that hangs") {
+            return None;
+        }
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/shim.c");
+        tools::run(directory, "cc", &format!("-shared -fPIC -o shim.so {} -ldl", source.display()), &[]);
+        let [module, log, hold, fail] = ["shim.so", "shim.log", "hold", "fail"].map(|name| directory.join(name));
+        Some(Self { module, log, hold, fail })
+    }
+
+    /// What a program that uses it needs.
+    pub fn environment(&self, hsm: &SoftHsm) -> Vec<(&'static str, String)> {
+        let own = [
+            ("SHIM_MODULE", &hsm.module),
+            ("SHIM_LOG", &self.log),
+            ("SHIM_HOLD", &self.hold),
+            ("SHIM_FAIL", &self.fail),
+        ];
+        let own = own.map(|(name, path)| (name, path.display().to_string()));
+        [hsm.environment(), own.to_vec()].concat()
+    }
+
+    /// How often this was noted so far.
+    pub fn noted(&self, what: &str) -> usize {
+        fs::read_to_string(&self.log).unwrap_or_default().lines().filter(|line| *line == what).count()
+    }
+}

@@ -22,7 +22,8 @@ pub(super) async fn open(app: &App) -> Result<Option<Office>, anyhow::Error> {
 /// Tries the client of a bank, and looks at the grants that there are.
 pub(super) async fn look(bank: &Arc<Bank>, tls: &Arc<TlsClient>, office: Option<&Office>, findings: &mut Findings) {
     let store = office.map(|office| Arc::clone(office.store()));
-    let trial = Trial::new(Arc::clone(bank), Arc::new(Edge::new(Arc::clone(tls), settings(bank))), store);
+    let edge = Arc::new(Edge::new(Arc::clone(tls), settings(bank)));
+    let trial = Trial::new(Arc::clone(bank), edge, tls.identity().cloned(), store);
     match &bank.grant_type {
         GrantType::AuthorizationCode(code) => {
             match trial.client(code).await {

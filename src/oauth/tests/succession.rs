@@ -23,6 +23,7 @@ fn successor(bench: &Bench, script: &Arc<Script>, certificate: &str) -> Arc<Toke
         control: Handle::current(),
         under_way: TaskTracker::new(),
         certificate: Some(certificate.into()),
+        identity: None,
     };
     bench.tokens.succeed(Arc::clone(&bench.bank), parts)
 }

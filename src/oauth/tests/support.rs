@@ -303,6 +303,7 @@ fn tokens(bank: &Arc<Bank>, store: &Arc<Sqlite>, script: &Arc<Script>, clock: &C
         control: Handle::current(),
         under_way: TaskTracker::new(),
         certificate: Some("fingerprint".into()),
+        identity: None,
         metrics: BankMetrics::default(),
     };
     Tokens::new(Arc::clone(bank), parts)

@@ -1,11 +1,10 @@
 //! Registered applications, and how they prove at the token endpoint who they are.
 
-use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::sandbox::record::lock;
+use crate::sandbox::record::{lock, sha256};
 
 use super::state::State;
 use super::{Authority, BasicForm, OAuthError, Rules, SecretAt, TokenCall};
@@ -71,7 +70,7 @@ impl Authority {
         let client = Client {
             id: id.clone(),
             name: new.name,
-            secret: hash(secret.as_bytes()),
+            secret: sha256(secret.as_bytes()),
             redirect_uris: new.redirect_uris,
             scopes: self.known_or_all(new.scopes),
             owner: owner.to_owned(),
@@ -138,7 +137,7 @@ impl Authority {
         let mut state = lock(&self.state);
         let client = owned(&mut state, owner, id)?;
         let secret = self.random.token();
-        client.secret = hash(secret.as_bytes());
+        client.secret = sha256(secret.as_bytes());
         let application = client.application();
         state.seen.push(("client secret", secret.clone()));
         Some((application, secret))
@@ -146,7 +145,33 @@ impl Authority {
 
     /// Whether a call comes from one of the clients.
     pub(in crate::sandbox) fn check_client(&self, call: &TokenCall<'_>) -> Result<(), OAuthError> {
-        authenticate(&lock(&self.state), &self.rules(), call).map(|_| ())
+        self.authenticate(&mut lock(&self.state), &self.rules(), call).map(|_| ())
+    }
+
+    /// The client that a token call comes from.
+    pub(super) fn authenticate(
+        &self,
+        state: &mut State,
+        rules: &Rules,
+        call: &TokenCall<'_>,
+    ) -> Result<Client, OAuthError> {
+        let failed = || OAuthError::unauthorized("invalid_client", "Client authentication failed");
+        if rules.private_key_jwt {
+            let id = self.check_assertion(state, call);
+            let id = id.map_err(|reason| OAuthError::unauthorized("invalid_client", reason))?;
+            return state.clients.get(&id).cloned().ok_or_else(failed);
+        }
+        let in_form = (call.field("client_id"), call.field("client_secret"));
+        if let ((Some(id), Some(secret)), SecretAt::FormThenBasic) = (in_form, rules.secret_at) {
+            return proven(state, id, secret).ok_or_else(failed);
+        }
+        if let Some(basic) = call.basic {
+            return from_basic(state, rules, basic).ok_or_else(failed);
+        }
+        if let ((Some(id), None), true, Some(_)) = (in_form, rules.tls_client_auth, call.peer.serial()) {
+            return state.clients.get(id).cloned().ok_or_else(failed);
+        }
+        Err(failed())
     }
 
     /// Whether there is such a client.
@@ -165,24 +190,8 @@ fn end_grants_of(state: &mut State, client_id: &str) {
     }
 }
 
-/// The client that a token call comes from.
-pub(super) fn authenticate(state: &State, rules: &Rules, call: &TokenCall<'_>) -> Result<Client, OAuthError> {
-    let failed = || OAuthError::unauthorized("invalid_client", "Client authentication failed");
-    let in_form = (call.field("client_id"), call.field("client_secret"));
-    if let ((Some(id), Some(secret)), SecretAt::FormThenBasic) = (in_form, rules.secret_at) {
-        return proven(state, id, secret).ok_or_else(failed);
-    }
-    if let Some(basic) = call.basic {
-        return from_basic(state, rules, basic).ok_or_else(failed);
-    }
-    if let ((Some(id), None), true, Some(_)) = (in_form, rules.tls_client_auth, call.certificate) {
-        return state.clients.get(id).cloned().ok_or_else(failed);
-    }
-    Err(failed())
-}
-
 fn proven(state: &State, id: &str, secret: &str) -> Option<Client> {
-    state.clients.get(id).filter(|client| client.secret == hash(secret.as_bytes())).cloned()
+    state.clients.get(id).filter(|client| client.secret == sha256(secret.as_bytes())).cloned()
 }
 
 fn from_basic(state: &State, rules: &Rules, basic: &str) -> Option<Client> {
@@ -201,10 +210,4 @@ fn from_basic(state: &State, rules: &Rules, basic: &str) -> Option<Client> {
 fn form_decoded(text: &str) -> String {
     let spaced = text.replace('+', " ");
     percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
-}
-
-fn hash(secret: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
-    hash
 }

@@ -7,10 +7,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
+use crate::sandbox::peer::Peer;
 use crate::sandbox::record::{hex, lock};
 use crate::words::Timestamp;
 
-use super::clients::{Client, authenticate};
+use super::clients::Client;
 use super::state::{AccessToken, Challenge, Grant, State};
 use super::{Authority, OAuthError, RefreshTokens, Rules, UsedRefreshToken};
 
@@ -20,8 +21,8 @@ pub(in crate::sandbox) struct TokenCall<'a> {
     pub(in crate::sandbox) form: &'a BTreeMap<String, String>,
     /// What follows `Basic` in the Authorization field.
     pub(in crate::sandbox) basic: Option<&'a str>,
-    /// The serial number of the client certificate.
-    pub(in crate::sandbox) certificate: Option<&'a str>,
+    /// Who calls.
+    pub(in crate::sandbox) peer: &'a Peer,
 }
 
 impl TokenCall<'_> {
@@ -53,7 +54,7 @@ impl Authority {
         *lock(&self.counters).token_calls.entry(grant_type.to_owned()).or_default() += 1;
         let rules = self.rules();
         let mut state = lock(&self.state);
-        let client = authenticate(&state, &rules, call)?;
+        let client = self.authenticate(&mut state, &rules, call)?;
         match grant_type {
             "authorization_code" => self.exchange_code(&mut state, &rules, &client, call),
             "refresh_token" => self.refresh(&mut state, &rules, &client, call),
@@ -179,7 +180,7 @@ impl Authority {
         let token = kept.unwrap_or_else(|| AccessToken {
             value: self.access_token(grant, now),
             expires: now.plus(rules.access_lifetime),
-            certificate: call.certificate.map(str::to_owned),
+            certificate: call.peer.serial().map(str::to_owned),
         });
         grant.access = Some(token.clone());
         if let Some(refresh) = &refresh {

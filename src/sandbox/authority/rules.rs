@@ -43,6 +43,9 @@ pub struct Rules {
     pub client_credentials: bool,
     /// Whether the certificate stands for the secret (RFC 8705, section 2).
     pub tls_client_auth: bool,
+    /// Whether nothing but an assertion that the client signs stands for it (RFC 7523, section 2.2). Its key is that of
+    /// the connection's certificate, or the one that a tester says.
+    pub private_key_jwt: bool,
 }
 
 /// What a refresh does to the refresh token.
@@ -100,6 +103,7 @@ impl Default for Rules {
             same_token_while_valid: false,
             client_credentials: false,
             tls_client_auth: false,
+            private_key_jwt: false,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::sandbox::peer::HolderKey;
 use crate::words::Timestamp;
 
 use super::clients::Client;
@@ -15,7 +16,11 @@ pub(super) struct State {
     /// Which grant a token is, or was, of.
     pub(super) access_tokens: HashMap<String, u64>,
     pub(super) refresh_tokens: HashMap<String, u64>,
-    /// Clients' secrets and code verifiers, for testers who look for them where they do not belong.
+    /// Keys that clients sign with, by client id, where it is not that of the connection's certificate.
+    pub(super) keys: HashMap<String, HolderKey>,
+    /// Each `jti` of a client that was seen, until its assertion has ended.
+    pub(super) assertions: HashMap<(String, String), Timestamp>,
+    /// Clients' secrets and assertions, and code verifiers, for testers who look for them where they do not belong.
     pub(super) seen: Vec<(&'static str, String)>,
 }
 

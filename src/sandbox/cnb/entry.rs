@@ -43,7 +43,7 @@ pub(super) async fn revoke(
         Ok(form) => form,
         Err(reason) => return OAuthError::bad("invalid_request", reason).into_response(),
     };
-    let call = TokenCall { form: &form, basic: wire::credentials(&headers, "Basic"), certificate: peer.serial() };
+    let call = TokenCall { form: &form, basic: wire::credentials(&headers, "Basic"), peer: &peer };
     match (bank.authority.check_client(&call), form.get("token")) {
         (Err(error), _) => error.into_response(),
         (Ok(()), None) => OAuthError::bad("invalid_request", "token is missing").into_response(),

@@ -1,0 +1,41 @@
+//! One call to the token endpoint.
+
+use std::time::Duration;
+
+use crate::config::TokenEndpoint;
+
+use super::client::Client;
+use super::request::{Exchange, Means, token_request};
+use super::{CallAnswer, CallError, Parts, Tokens};
+
+/// The longest that a token endpoint is waited for: callers must be served within 10 s after it is well again.
+pub(super) const LONGEST_CALL: Duration = Duration::from_secs(8);
+
+impl Tokens {
+    /// Asks once, by a request that is made for this call.
+    pub(super) async fn ask_for_token(
+        &self,
+        endpoint: &TokenEndpoint,
+        client: &Client,
+        exchange: &Exchange<'_>,
+    ) -> Result<CallAnswer, CallError> {
+        let request = token_request(endpoint, client, exchange, &self.means()).await?;
+        let called = self.parts.call.call(&endpoint.url, request, self.call_limit()).await;
+        if let Ok(answer) = &called {
+            self.compare_clocks(answer);
+        }
+        called
+    }
+
+    /// What its requests are made with.
+    pub(super) fn means(&self) -> Means<'_> {
+        let Parts { clock, random, identity, .. } = &self.parts;
+        // A handshake, which is signed too, is waited for as long.
+        Means { clock, random, identity: identity.as_ref(), patience: self.bank.timeouts.connect }
+    }
+
+    /// How long an endpoint may take for its answer.
+    pub(super) fn call_limit(&self) -> Duration {
+        self.bank.timeouts.response.min(LONGEST_CALL)
+    }
+}
