@@ -48,7 +48,9 @@ impl<W: Write, E: Edge> Write for Batches<W, E> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.gathered.flush()?;
+        // What could not be written stays, and is tried again. There is nobody to tell; an error would keep the log's
+        // thread from seeing that it is to end.
+        let _ = self.gathered.flush();
         let now = self.edge.now();
         let is_busy = self.flushed.is_some_and(|before| now.duration_since(before) < 2 * PAUSE);
         self.flushed = Some(now);
@@ -129,6 +131,26 @@ mod tests {
             batches.flush().unwrap();
         }
         assert_eq!((batches.gathered.get_ref().0.len(), batches.edge.rests), (5, 4));
+    }
+
+    /// The log's thread takes an error for a reason to go on.
+    #[test]
+    fn a_reader_who_has_gone_does_not_keep_the_log_from_its_end() {
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut batches = Batches::new(Gone, Still { now: Instant::now(), rests: 0 });
+        batches.write_all(b"a\n").unwrap();
+        batches.flush().unwrap();
+        // It does not gather without end, either.
+        assert!((0..BATCH).any(|_| batches.write_all(b"a\n").is_err()));
+        batches.flush().unwrap();
     }
 
     #[test]

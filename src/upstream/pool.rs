@@ -109,6 +109,11 @@ impl Pool {
         if state.handed_on.is_multiple_of(HANDED_ON) && self.others_wait(&state) {
             return;
         }
+        // What has come unasked is no answer to the next request (RFC 9112, section 6.3). Idle ones are looked at when
+        // they are lent.
+        if !state.waiting.is_empty() && !connection.is_fit() {
+            return;
+        }
         self.lend(&mut state, connection);
     }
 

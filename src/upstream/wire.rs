@@ -16,8 +16,9 @@ use tokio::net::TcpStream;
 const AHEAD: usize = 128 * 1024;
 
 thread_local! {
-    /// The buffer that a connection gave back last: those of a worker take turns with it, so that it stays in the cache.
-    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// The buffers that connections gave back last, one of the usual size and one of those that reach farther: those of a
+    /// worker take turns with them, so that they stay in the cache.
+    static SPARE: [Cell<Vec<u8>>; 2] = const { [Cell::new(Vec::new()), Cell::new(Vec::new())] };
 }
 
 /// A TCP connection as TLS uses it. It holds no buffer while nothing is coming.
@@ -96,7 +97,8 @@ impl Wire {
     /// Reads what there is. A buffer that nothing came for goes back.
     fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.ahead.capacity() == 0 {
-            self.ahead = SPARE.take();
+            // Who reads no farther than usual must not hold more, either.
+            self.ahead = SPARE.with(|spare| spare[usize::from(self.reach > AHEAD)].take());
         }
         self.ahead.reserve(self.reach);
         let outcome = pin!(self.tcp.read_buf(&mut (&mut self.ahead).limit(self.reach))).poll(cx);
@@ -109,7 +111,10 @@ impl Wire {
     fn give_back(&mut self) {
         self.ahead.clear();
         self.taken = 0;
-        SPARE.set(std::mem::take(&mut self.ahead));
+        let ahead = std::mem::take(&mut self.ahead);
+        if ahead.capacity() > 0 {
+            SPARE.with(|spare| spare[usize::from(ahead.capacity() > AHEAD)].set(ahead));
+        }
     }
 }
 
@@ -167,6 +172,27 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    #[tokio::test]
+    async fn who_reaches_no_farther_than_usual_holds_no_more_whatever_others_gave_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut wires = Vec::new();
+        for reach in [0, 4 * AHEAD] {
+            let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut bank, _) = listener.accept().await.unwrap();
+            let mut wire = Wire::new(tcp, Life::default());
+            wire.reach_for(reach);
+            bank.write_all(b"ab").await.unwrap();
+            wires.push((wire, bank));
+        }
+        let (far, _) = &mut wires[1];
+        assert_eq!(far.read_u8().await.unwrap(), b'a');
+        assert!(far.ahead.capacity() >= 4 * AHEAD);
+        assert_eq!(far.read_u8().await.unwrap(), b'b');
+        let (usual, _) = &mut wires[0];
+        assert_eq!(usual.read_u8().await.unwrap(), b'a');
+        assert_eq!(usual.ahead.capacity(), AHEAD);
+    }
 
     #[tokio::test]
     async fn a_connection_ends_with_the_life_that_it_was_given() {

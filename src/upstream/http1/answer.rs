@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::message::http1::{Decoded, Decoder, Framing};
@@ -74,7 +75,7 @@ struct Answer {
     /// At most so many bytes are to be read.
     left: u64,
     room: usize,
-    /// The right to frames that are larger than others'.
+    /// The right to frames that are larger than others'. It lasts until the app has taken the last one.
     large: Option<SemaphorePermit<'static>>,
     idle: Duration,
     deadline: Deadline,
@@ -95,7 +96,7 @@ impl BodyStream for Answer {
         match &outcome {
             Some(Ok(_)) => self.look_ahead(),
             Some(Err(_)) => self.under_way = None,
-            None => {}
+            None => self.large = None,
         }
         Poll::Ready(outcome)
     }
@@ -212,8 +213,11 @@ impl Answer {
     }
 
     fn finish(&mut self) {
-        self.large = None;
-        if let Some((connection, upload)) = self.under_way.take() {
+        if let Some((mut connection, upload)) = self.under_way.take() {
+            if self.large.is_some() && connection.read.is_empty() {
+                // It is the end of a large frame's memory, and would keep all of it.
+                connection.read = BytesMut::new();
+            }
             end(connection, upload, self.persists);
         }
     }

@@ -104,6 +104,12 @@ impl Connection {
         self.stream.get_mut().0.reach_for(bytes);
     }
 
+    /// Whether the buffer has memory of so many bytes.
+    #[cfg(test)]
+    pub(in crate::upstream) fn keeps(&mut self, bytes: usize) -> bool {
+        self.read.try_reclaim(bytes)
+    }
+
     /// The counter of bytes that the socket has taken.
     pub(super) fn written(&self) -> &Written {
         self.stream.get_ref().0.written()

@@ -10,6 +10,11 @@ impl Pool {
         self.state().idle.iter_mut().any(|idle| idle.connection.is_fit())
     }
 
+    /// Whether an idle connection has a buffer of so many bytes.
+    pub(in crate::upstream) fn keeps(&self, bytes: usize) -> bool {
+        self.state().idle.iter_mut().any(|idle| idle.connection.keeps(bytes))
+    }
+
     /// Makes writes on idle connections fail, which reading does not show.
     pub(in crate::upstream) async fn cut_write_side(&self) {
         let idle = std::mem::take(&mut self.state().idle);

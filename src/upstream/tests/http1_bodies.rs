@@ -270,3 +270,53 @@ async fn a_request_that_was_read_and_not_answered_may_have_arrived_whatever_its_
     let error = error(&client, post(crate::message::Body::full("abc"))).await;
     assert_eq!(error.progress, Progress::MayHaveArrived);
 }
+
+/// As much as fits into a large frame.
+const LARGE_FRAME: usize = 512 * 1024;
+
+/// A bank that answers every request by so much.
+fn serve_large(bank: Bank) {
+    tokio::spawn(async move {
+        loop {
+            let mut peer = bank.accept().await;
+            tokio::spawn(async move {
+                loop {
+                    peer.answer(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE_FRAME}\r\n\r\n")).await;
+                    peer.say(vec![b'x'; LARGE_FRAME]).await;
+                }
+            });
+        }
+    });
+}
+
+/// However many apps do not read: those for whom there is no room for large frames get small ones.
+#[tokio::test]
+async fn answers_that_wait_for_slow_apps_hold_large_frames_up_to_a_bound() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    serve_large(bank);
+    let (mut slow, mut held) = (Vec::new(), 0);
+    for _ in 0..32 {
+        let mut response = client.send(get("/"), LONG).await.unwrap();
+        // The app takes the last frame, and never asks for what comes behind it.
+        let (mut taken, mut largest) = (0, 0);
+        while taken < LARGE_FRAME {
+            let Frame::Data(data) = response.body.frame().await.unwrap().unwrap() else { panic!("trailers") };
+            taken += data.len();
+            largest = largest.max(data.len());
+        }
+        held += usize::from(largest > 128 * 1024);
+        slow.push(response);
+    }
+    assert!(held <= 8, "{held}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_back_does_not_keep_a_large_frames_memory() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    serve_large(bank);
+    let mut response = client.send(get("/"), LONG).await.unwrap();
+    assert_eq!(text(&mut response).await.unwrap().len(), LARGE_FRAME);
+    assert!(client.pool.has_fit_one() && !client.pool.keeps(256 * 1024));
+}

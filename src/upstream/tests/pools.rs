@@ -54,6 +54,30 @@ async fn a_connection_is_back_before_the_app_has_read_the_answer() {
     drop(unread);
 }
 
+/// It would be taken for the answer to the next request, which may be that of another grant (RFC 9112, section 6.3).
+#[tokio::test]
+async fn what_a_bank_says_unasked_is_no_answer_for_somebody_who_waits() {
+    let bank = Bank::http1().await;
+    let limited = limited(1);
+    let connections = Arc::clone(&limited.connections);
+    let client = bank.client(limited);
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n").await;
+        let unasked = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nothers";
+        peer.say([&[b'x'; 40_000][..], unasked].concat()).await;
+        bank.accept().await.answer(OK).await;
+        peer.rest().await
+    });
+    let mut first = client.send(get("/first"), LONG).await.unwrap();
+    let (second, content) = tokio::join!(whole(&client, get("/second")), async {
+        until(|| connections.is_waited_for()).await;
+        text(&mut first).await.unwrap()
+    });
+    assert_eq!((content.len(), &second.1[..]), (40_000, "ok"));
+    assert_eq!(script.await.unwrap(), b"");
+}
+
 #[tokio::test]
 async fn requests_at_once_get_a_connection_each() {
     for alpn in [vec![Alpn::Http11], vec![Alpn::H2, Alpn::Http11]] {
