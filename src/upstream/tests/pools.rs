@@ -65,7 +65,7 @@ async fn what_a_bank_says_unasked_is_no_answer_for_somebody_who_waits() {
         let mut peer = bank.accept().await;
         peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n").await;
         let unasked = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nothers";
-        peer.say([&[b'x'; 40_000][..], unasked].concat()).await;
+        peer.say([&b"x".repeat(40_000)[..], unasked].concat()).await;
         bank.accept().await.answer(OK).await;
         peer.rest().await
     });
