@@ -1,9 +1,9 @@
 //! Floor 2, what the program tells of itself: the log, the metrics, and spans for a collector.
 
-mod batches;
 mod json;
 pub mod log;
 pub mod metrics;
+mod queue;
 pub mod spans;
 
 pub use metrics::{BankMetrics, ConnectionMetrics, Metrics, Reach, Standing, Towards};

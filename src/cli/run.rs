@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     // While there is no other thread: it changes the environment.
     let sockets = Inherited::from_environment().context("the service manager's sockets cannot be used")?;
     let app = configured.app()?.with_sockets(sockets).reloading(configured.reader()).observed(supervisor::tell);
-    let log = telemetry::log::start(&app.config().log)?;
+    let _log = telemetry::log::start(&app.config().log)?;
     let _spans = telemetry::spans::start()?;
     super::block_on(async {
         let mut signals = EndSignals::listen()?;
@@ -42,8 +42,9 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
             }
         };
         end(running, signal, &mut signals).await;
-        if log.dropped() > 0 {
-            tracing::warn!(events = log.dropped(), "log events were dropped because they came too fast");
+        let dropped = telemetry::log::dropped();
+        if dropped > 0 {
+            tracing::warn!(events = dropped, "log events were dropped because they came too fast");
         }
         Ok(())
     })

@@ -1,59 +1,47 @@
 //! The log: text for people, JSON for machines, written off the threads that serve.
 
 use std::io::{self, IsTerminal};
-use std::sync::{OnceLock, mpsc};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
 
-use super::batches::{Batches, Machine};
 use super::json::Json;
-
-/// Events that wait to be written: most of a second's at the highest rates, for half a megabyte that is taken at once.
-const QUEUE: usize = 16 * 1024;
+use super::queue::{Machine, Queue};
 
 /// At the end, so long is waited for the writing of what waits.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
-/// The counter of the process's one log, where it has been started.
-static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+/// The queue of the process's one log, where it has been started.
+static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
 
-/// How many events the process's log has dropped because they came faster than they could be written.
+/// How many events the process's log has dropped because they came faster than they could be written, or could not be
+/// written at all.
 pub fn dropped() -> u64 {
-    DROPPED.get().map_or(0, |counter| u64::try_from(counter.dropped_lines()).unwrap_or(u64::MAX))
+    QUEUE.get().map_or(0, |queue| queue.dropped())
 }
 
 /// Keeps the log going; what is still in its queue is written when this is dropped.
 #[derive(Debug)]
 pub struct LogGuard {
-    dropped: ErrorCounter,
-    writer: Option<WorkerGuard>,
+    queue: Arc<Queue>,
+    /// Closed when all is written.
+    written: Receiver<()>,
 }
 
 /// What waits is written, if somebody takes it in time: a reader who does not read must not keep the program from its
 /// end.
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        let (writer, (done, over)) = (self.writer.take(), mpsc::channel());
-        thread::spawn(move || {
-            drop(writer);
-            // Nobody may wait for it any more.
-            let _ = done.send(());
-        });
-        let _ = over.recv_timeout(LAST_EVENTS);
-    }
-}
-
-impl LogGuard {
-    /// How many events were dropped because they came faster than they could be written.
-    pub fn dropped(&self) -> usize {
-        self.dropped.dropped_lines()
+        self.queue.end();
+        // Nothing is ever sent: it ends with the thread, or with the time.
+        let _ = self.written.recv_timeout(LAST_EVENTS);
     }
 }
 
@@ -66,16 +54,17 @@ pub enum LogError {
     /// Somebody else has set up logging in this process.
     #[error("another log is set up already")]
     Taken(#[from] TryInitError),
+    /// The system has no thread for it.
+    #[error("the log's thread does not start")]
+    Thread(#[source] io::Error),
 }
 
 /// Starts the process's log on standard error. It never blocks: events that come too fast are dropped and counted.
 pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
     let filter = EnvFilter::builder().parse(directives(&settings.level))?;
-    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(QUEUE).thread_name("log");
-    let (writer, guard) = builder.finish(Batches::new(io::stderr(), Machine));
-    let dropped = writer.error_counter();
+    let queue = Arc::new(Queue::default());
     let on_terminal = io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Arc::clone(&queue));
     match settings.format {
         LogFormat::Auto if on_terminal => builder.compact().finish().try_init()?,
         LogFormat::Text => builder.with_ansi(on_terminal).compact().finish().try_init()?,
@@ -84,8 +73,15 @@ pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
         }
     }
     // A process has one log only: whoever comes second has failed above.
-    let _ = DROPPED.set(dropped.clone());
-    Ok(LogGuard { dropped, writer: Some(guard) })
+    let _ = QUEUE.set(Arc::clone(&queue));
+    let (writes, written) = mpsc::channel();
+    let source = Arc::clone(&queue);
+    let write = move || {
+        let _until_then: Sender<()> = writes;
+        source.write_to(&mut io::stderr(), &mut Machine);
+    };
+    thread::Builder::new().name("log".to_owned()).spawn(write).map_err(LogError::Thread)?;
+    Ok(LogGuard { queue, written })
 }
 
 /// Libraries below us may print fields of messages, and so secrets, when they are asked for details: they are never
