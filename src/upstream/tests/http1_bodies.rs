@@ -292,6 +292,9 @@ fn serve_large(bank: Bank) {
 /// However many apps do not read: those for whom there is no room for large frames get small ones.
 #[tokio::test]
 async fn answers_that_wait_for_slow_apps_hold_large_frames_up_to_a_bound() {
+    // What comes by a record may be more than was asked for by less than that.
+    const RECORD: usize = 16 * 1024;
+    const ORDINARY: usize = 64 * 1024 + RECORD;
     let bank = Bank::http1().await;
     let client = bank.client(settings());
     serve_large(bank);
@@ -305,10 +308,11 @@ async fn answers_that_wait_for_slow_apps_hold_large_frames_up_to_a_bound() {
             taken += data.len();
             largest = largest.max(data.len());
         }
-        held += usize::from(largest > 128 * 1024);
+        held += if largest > ORDINARY { largest - RECORD } else { 0 };
         slow.push(response);
     }
-    assert!(held <= 8, "{held}");
+    // Half of what they would hold without a bound: buffers have some bytes more than was asked for.
+    assert!(held <= 16 * LARGE_FRAME, "{held}");
 }
 
 #[tokio::test]
