@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::upstream::connect::BankStream;
@@ -115,12 +115,13 @@ impl Connection {
         self.stream.get_ref().0.written()
     }
 
-    /// Reads what there is, up to a TLS record: how much it was, 0 at the end of the stream. Where the buffer has no room
-    /// for that, it gets room for `room` bytes.
+    /// Reads what there is, up to `room` or a TLS record if that is more: how much it was, 0 at the end of the stream.
+    /// Where the buffer has no room for a record, it gets room for `room` bytes.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         if self.read.capacity() - self.read.len() < room.min(RECORD) {
             self.read.reserve(room);
         }
-        pin!(self.stream.read_buf(&mut self.read)).poll(cx)
+        // The buffer may have grown by more than was asked for.
+        pin!(self.stream.read_buf(&mut (&mut self.read).limit(room.max(RECORD)))).poll(cx)
     }
 }
