@@ -56,7 +56,6 @@ impl Identity {
     }
 
     /// Runs this where signatures take nobody's time.
-    #[cfg_attr(not(feature = "pkcs11"), expect(clippy::unused_self, reason = "a key in memory signs anywhere"))]
     async fn where_it_signs<T: Send + 'static>(
         &self,
         work: impl Future<Output = io::Result<T>> + Send + 'static,
