@@ -94,9 +94,9 @@ impl<'e> Reader<'e> {
         self.error(place, &*why.reason, &*why.remedy);
     }
 
-    /// Notes a key whose behaviour is not there yet.
-    pub(super) fn not_built(&mut self, place: &Place, what: &str, remedy: &str) {
-        self.error(place, format!("{what}: not built yet"), remedy);
+    /// Notes a key whose behaviour this build leaves out.
+    pub(super) fn left_out(&mut self, place: &Place, what: &str, remedy: &str) {
+        self.error(place, format!("{what}: this build leaves it out"), remedy);
     }
 
     /// Notes a value of the wrong type, without showing it.

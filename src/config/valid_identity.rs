@@ -103,7 +103,7 @@ fn pkcs11(table: Located<RawPkcs11>, reader: &mut Reader<'_>) -> Option<Pkcs11> 
     let key = reader.need(raw.key, &place, "key", "name the key's label");
     let pin = reader.need(raw.pin, &place, "pin", "give the PIN as a secret");
     if !cfg!(feature = "pkcs11") {
-        reader.not_built(&place, "a key in an HSM", "use a build with the feature pkcs11");
+        reader.left_out(&place, "a key in an HSM", "use a build with the feature pkcs11");
         return None;
     }
     Some(Pkcs11 { place, module: module?.0, token: token?, key: key?, pin: pin? })
