@@ -42,6 +42,22 @@ fn reader<F: FnMut(usize, &[u8]) -> io::Result<usize>>(answer: F) -> Reader<F> {
     Reader(0, Vec::new(), answer)
 }
 
+/// While one batch is written, the next event comes.
+fn write_five_batches(edge: &mut impl Edge) {
+    let queue = Queue::default();
+    queue.add(b"first\n");
+    let mut reader = reader(|call, bytes: &[u8]| {
+        if call < 5 {
+            queue.add(b"next\n");
+        } else {
+            queue.end();
+        }
+        Ok(bytes.len())
+    });
+    queue.write_to(&mut reader, edge);
+    assert_eq!(reader.1.len(), 5);
+}
+
 #[test]
 fn events_that_come_together_are_one_call() {
     let queue = Queue::default();
@@ -56,20 +72,9 @@ fn events_that_come_together_are_one_call() {
 
 #[test]
 fn a_busy_log_rests_after_each_batch_but_the_first() {
-    let queue = Queue::default();
-    queue.add(b"first\n");
-    // While one batch is written, the next event comes.
-    let mut reader = reader(|call, bytes: &[u8]| {
-        if call < 5 {
-            queue.add(b"next\n");
-        } else {
-            queue.end();
-        }
-        Ok(bytes.len())
-    });
     let mut edge = still();
-    queue.write_to(&mut reader, &mut edge);
-    assert_eq!((reader.1.len(), edge.rests), (5, 4));
+    write_five_batches(&mut edge);
+    assert_eq!(edge.rests, 4);
 }
 
 #[test]
@@ -84,19 +89,9 @@ fn a_log_that_is_seldom_written_to_never_rests() {
             self.0.rest(time);
         }
     }
-    let queue = Queue::default();
-    queue.add(b"first\n");
-    let mut reader = reader(|call, bytes: &[u8]| {
-        if call < 5 {
-            queue.add(b"next\n");
-        } else {
-            queue.end();
-        }
-        Ok(bytes.len())
-    });
     let mut edge = Slow(still());
-    queue.write_to(&mut reader, &mut edge);
-    assert_eq!((reader.1.len(), edge.0.rests), (5, 0));
+    write_five_batches(&mut edge);
+    assert_eq!(edge.0.rests, 0);
 }
 
 #[test]
