@@ -85,10 +85,23 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // Connections of an earlier process that wind down must not keep the address.
     socket.set_reuse_address(true)?;
+    if address.ip().is_loopback() {
+        spare_the_pacing(&socket);
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Chooses the plainest congestion control (RFC 5681) for the connections to come. Within a host there is no network to
+/// be fair to, and BBR, which many hosts have by default, paces what is sent by timers.
+fn spare_the_pacing(socket: &Socket) {
+    // Every Linux has it and lets everybody use it. Where that is not so, it is only slower.
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_congestion(b"reno");
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
 }
 
 fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
@@ -159,6 +172,18 @@ mod tests {
         let address = listener.address().unwrap();
         let Listen::Tcp(tcp) = &address else { panic!("not TCP") };
         assert_eq!(bind(&address).unwrap_err().to_string(), format!("cannot listen on {tcp}"));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn connections_within_the_host_do_without_pacing_and_others_have_what_the_host_has() {
+        let default = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap().tcp_congestion().unwrap();
+        let of = |address: &str| {
+            let Ok(Listener::Tcp(listener)) = bind(&Listen::Tcp(address.parse().unwrap())) else { panic!("not TCP") };
+            socket2::SockRef::from(&listener).tcp_congestion().unwrap()
+        };
+        assert!(of("127.0.0.1:0").starts_with(b"reno"));
+        assert_eq!(of("0.0.0.0:0"), default);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::client::TlsStream;
 
 use crate::config::Alpn;
@@ -53,7 +53,7 @@ pub async fn connect(endpoint: &Endpoint, tls: &TlsClient, timeout: Duration) ->
 async fn connect_at_leisure(endpoint: &Endpoint, tls: &TlsClient) -> Result<Connected, Failure> {
     let name = server_name(endpoint, tls)?;
     let addresses = resolve(endpoint).await.map_err(Failure::Dns)?;
-    let tcp = race::first_to_connect(addresses, TcpStream::connect).await.map_err(Failure::Connect)?;
+    let tcp = race::first_to_connect(addresses, dial).await.map_err(Failure::Connect)?;
     prepare(&tcp).map_err(Failure::Connect)?;
     let stream = shake_hands(tls, name, Wire::new(tcp, tls.life().clone())).await.map_err(handshake_failure)?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
@@ -89,6 +89,18 @@ pub(super) async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> 
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(addresses)
+}
+
+/// TCP to one address.
+async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    #[cfg(target_os = "linux")]
+    if address.ip().is_loopback() {
+        // As at the apps' side: without a network there is nothing to hold back for. It must be chosen before the
+        // connection is made, since pacing stays. Where it cannot be chosen, the connection is only slower.
+        let _ = SockRef::from(&socket).set_tcp_congestion(b"reno");
+    }
+    socket.connect(address).await
 }
 
 /// No waiting for more to send, and a probe now and then: a bank's firewall drops idle connections without a word.

@@ -41,6 +41,17 @@ async fn the_certificate_of_the_identity_is_shown() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_within_the_host_does_without_pacing() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        // Not every host has IPv6.
+        let Ok(listener) = std::net::TcpListener::bind(address) else { continue };
+        let tcp = dial(listener.local_addr().expect("an address")).await.expect("a connection");
+        assert!(SockRef::from(&tcp).tcp_congestion().expect("a name").starts_with(b"reno"));
+    }
+}
+
 #[tokio::test]
 async fn an_identity_is_kept_back_where_the_bank_wants_none() {
     let (_, _, identity) = qwac(Kind::P256);
