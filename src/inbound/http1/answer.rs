@@ -1,6 +1,7 @@
 //! Writing an answer: its head, how its body is framed, and the body as it comes.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use http::{StatusCode, Version};
@@ -13,6 +14,9 @@ use crate::message::{Body, Frame, Response, Size};
 use super::spare::give_channel;
 use super::wire::UploadState;
 use super::{After, Connection, Exchange};
+
+/// When so much has gone out, others have their turn: a large body whose app and bank are fast never waits by itself.
+const TURN: usize = 512 * 1024;
 
 /// How the body of an answer is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +118,7 @@ impl<S: Stream> Connection<'_, S> {
 
     /// Takes what the body has and writes it, until both are through. An error says how the connection ends.
     fn poll_send(&mut self, sending: &mut Sending, cx: &mut Context<'_>) -> Poll<Result<(), After>> {
+        let mut written = 0;
         loop {
             let waits_for_body = match self.poll_take(sending, cx) {
                 Poll::Pending => true,
@@ -124,9 +129,15 @@ impl<S: Stream> Connection<'_, S> {
                     return Poll::Ready(Err(after));
                 }
             };
+            written += self.out.waiting();
             match self.poll_write(cx) {
                 Poll::Ready(true) if sending.complete => return Poll::Ready(Ok(())),
-                Poll::Ready(true) if !waits_for_body => {}
+                Poll::Ready(true) if !waits_for_body && written < TURN => {}
+                Poll::Ready(true) if !waits_for_body => {
+                    // Unlike a wake-up, this looks for what has come for others before it is this answer's turn again.
+                    let _ = pin!(tokio::task::yield_now()).poll(cx);
+                    break;
+                }
                 Poll::Ready(false) => return Poll::Ready(Err(After::Gone)),
                 Poll::Ready(true) | Poll::Pending => break,
             }

@@ -1,8 +1,10 @@
 //! How connections end: hang-ups, half-closed apps, answers that break off, slow readers, drain.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::support::*;
 use crate::inbound::serve::LAST_REQUESTS;
-use crate::message::{BodyError, Frame, Request, Response, Size};
+use crate::message::{Body, BodyError, BodyStream, Frame, Request, Response, Size};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -223,4 +225,44 @@ async fn frames_that_come_by_and_by_are_passed_on_at_once() {
     assert_eq!(start.elapsed().as_secs(), 1);
     assert_eq!(app.read_to("0\r\n\r\n").await, "3\r\ntwo\r\n0\r\n\r\n");
     assert_eq!(start.elapsed().as_secs(), 2);
+}
+
+/// Its app and its bank are as fast as can be, so it never waits by itself.
+#[tokio::test]
+async fn a_large_answer_lets_others_have_their_turn() {
+    /// Pieces that are there at once. Each notes how many turns others have had.
+    struct Pieces {
+        left: usize,
+        turns: Arc<AtomicUsize>,
+        seen: Arc<Mutex<BTreeSet<usize>>>,
+    }
+    impl BodyStream for Pieces {
+        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+            let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+            self.left = left;
+            self.seen.lock().unwrap().insert(self.turns.load(Ordering::SeqCst));
+            Poll::Ready(Some(Ok(Frame::Data(vec![b'x'; 64 * 1024].into()))))
+        }
+        fn size(&self) -> Size {
+            Size::Unknown
+        }
+    }
+    let (turns, seen) = (Arc::<AtomicUsize>::default(), Arc::<Mutex<BTreeSet<usize>>>::default());
+    let body = (Arc::clone(&turns), Arc::clone(&seen));
+    let service = Answering::new(move |_| {
+        let (turns, seen) = (Arc::clone(&body.0), Arc::clone(&body.1));
+        std::future::ready(Response::new(StatusCode::OK, Body::stream(Pieces { left: 256, turns, seen })))
+    });
+    let mut app = app_with_room(service, 64 * 1024 * 1024);
+    let other = tokio::spawn(async move {
+        loop {
+            turns.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    app.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(app.read_all().await.unwrap().len() > 16 * 1024 * 1024);
+    other.abort();
+    // Who stood back last is woken first, so two turns may follow each other: one of others' in a megabyte is sure.
+    assert!(seen.lock().unwrap().len() >= 16, "{seen:?}");
 }
