@@ -21,6 +21,13 @@ struct Line {
     value: Range<usize>,
 }
 
+impl Line {
+    fn is_named(&self, name: &str, text: &[u8]) -> bool {
+        // Most names differ in length, and then nothing needs to be looked up.
+        self.name.len() == name.len() && text[self.name.clone()].eq_ignore_ascii_case(name.as_bytes())
+    }
+}
+
 impl Fields {
     /// No lines.
     pub fn new() -> Self {
@@ -61,12 +68,12 @@ impl Fields {
 
     /// The value of the first line of that name; names do not mind case (RFC 9110, section 5.1).
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+        self.lines.iter().find(|line| line.is_named(name, &self.text)).map(|line| &self.text[line.value.clone()])
     }
 
     /// The values of all lines of that name, in order.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+        self.lines.iter().filter(move |line| line.is_named(name, &self.text)).map(|line| &self.text[line.value.clone()])
     }
 
     /// Whether there is a line of that name.
@@ -91,9 +98,7 @@ impl Fields {
 
     /// Gives the first line of that name this value, in its place and spelling, and removes the others; or adds one.
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        let Some(first) =
-            self.lines.iter().position(|line| self.text[line.name.clone()].eq_ignore_ascii_case(name.as_bytes()))
-        else {
+        let Some(first) = self.lines.iter().position(|line| line.is_named(name, &self.text)) else {
             return self.push(name, value);
         };
         self.lines[first].value = self.append(value.as_ref());
@@ -101,14 +106,15 @@ impl Fields {
         let mut index = 0;
         self.lines.retain(|line| {
             index += 1;
-            index <= first + 1 || !text[line.name.clone()].eq_ignore_ascii_case(name.as_bytes())
+            index <= first + 1 || !line.is_named(name, text)
         });
     }
 
     /// Removes all lines of that name; whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         let before = self.lines.len();
-        self.retain(|own, _| !own.eq_ignore_ascii_case(name.as_bytes()));
+        let text = &self.text;
+        self.lines.retain(|line| !line.is_named(name, text));
         self.lines.len() < before
     }
 

@@ -12,9 +12,17 @@ use super::ParseError;
 
 /// How many field lines are looked at; [`HeadLimits::fields`] can only be stricter.
 const MOST_FIELDS: usize = 128;
-/// Room that a parsed field section keeps for lines that are added to it.
-const SPARE_BYTES: usize = 1536;
-const SPARE_LINES: usize = 8;
+/// Room for lines that are added to a request's: a token of usual size, and not so much that memory is costly to get.
+const REQUEST_ROOM: Room = Room { bytes: 832, lines: 8 };
+/// To an answer's mostly none is added.
+const ANSWER_ROOM: Room = Room { bytes: 0, lines: 0 };
+
+/// What a parsed field section keeps free.
+#[derive(Clone, Copy)]
+struct Room {
+    bytes: usize,
+    lines: usize,
+}
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +102,7 @@ pub fn parse_request_head(
     let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes())
         .map_err(|_| ParseError::Malformed("the method is not a token"))?;
     let version = version(parsed.version);
-    let fields = fields(&buf[..length], parsed.headers, limits)?;
+    let fields = fields(&buf[..length], parsed.headers, limits, REQUEST_ROOM)?;
     check_host(&fields, version)?;
     let target = Bytes::copy_from_slice(target.as_bytes());
     buf.advance(length);
@@ -125,7 +133,7 @@ pub fn parse_response_head(
     let status = StatusCode::from_u16(parsed.code.unwrap_or_default())
         .map_err(|_| ParseError::Malformed("the status is not one"))?;
     let version = version(parsed.version);
-    let fields = fields(&buf[..length], parsed.headers, limits)?;
+    let fields = fields(&buf[..length], parsed.headers, limits, ANSWER_ROOM)?;
     let reason = reason(&buf[..length], status);
     buf.advance(length);
     *scan = HeadScan::default();
@@ -249,7 +257,7 @@ fn version(minor: Option<u8>) -> Version {
 }
 
 /// The field lines of a complete head. The parser takes a bare LF for a line's end: here every line must end in CRLF.
-fn fields(head: &[u8], lines: &[httparse::Header<'_>], limits: &HeadLimits) -> Result<Fields, ParseError> {
+fn fields(head: &[u8], lines: &[httparse::Header<'_>], limits: &HeadLimits, room: Room) -> Result<Fields, ParseError> {
     if head.len() > limits.bytes || lines.len() > limits.fields {
         return Err(ParseError::HeadTooLarge);
     }
@@ -258,7 +266,7 @@ fn fields(head: &[u8], lines: &[httparse::Header<'_>], limits: &HeadLimits) -> R
     }
     let Some(first) = lines.first() else { return Ok(Fields::new()) };
     let start = range(head, first.name.as_bytes()).start;
-    let mut fields = Fields::from_text(&head[start..], SPARE_BYTES, lines.len() + SPARE_LINES);
+    let mut fields = Fields::from_text(&head[start..], room.bytes, lines.len() + room.lines);
     for line in lines {
         let name = range(head, line.name.as_bytes());
         if !head[..name.start].ends_with(b"\r\n") {
