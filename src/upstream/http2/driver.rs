@@ -65,15 +65,13 @@ impl Driver {
         if let Err(failure) = self.read(cx) {
             return Poll::Ready(failure);
         }
+        // If it cannot be written, the reason may be there by now, and is what those who wait for this connection are
+        // to be told.
         if self.write_error.is_none()
-            && let Err(error) = self.write(cx)
+            && !self.say(cx)
+            && let Err(failure) = self.read(cx)
         {
-            self.write_error = Some(error);
-            self.deadline.set(LAST_WORDS);
-            // The reason may be there by now, and is what those who wait for this connection are to be told.
-            if let Err(failure) = self.read(cx) {
-                return Poll::Ready(failure);
-            }
+            return Poll::Ready(failure);
         }
         self.tell();
         if self.connection.is_done() {
@@ -111,6 +109,15 @@ impl Driver {
         self.connection.machine().go_away(error.reason);
         let _ = self.write(cx);
         Failure::Http2(error)
+    }
+
+    /// Writes what there is to say; whether that can be. If not, the bank's last words are waited for.
+    fn say(&mut self, cx: &mut Context<'_>) -> bool {
+        self.write_error = self.write(cx).err();
+        if self.write_error.is_some() {
+            self.deadline.set(LAST_WORDS);
+        }
+        self.write_error.is_none()
     }
 
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
@@ -177,7 +184,9 @@ impl Driver {
             self.input = BytesMut::new();
         }
         self.connection.machine().ping();
-        self.write_error = self.write(cx).err();
+        if !self.say(cx) {
+            self.tell();
+        }
         self.connection.machine().out.rest();
     }
 }
