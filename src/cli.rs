@@ -24,6 +24,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::upstream;
+
 use configured::Configured;
 
 /// Puts a bank's PSD2 API on localhost: mutual TLS with your QWAC, and an always-fresh OAuth token.
@@ -94,7 +96,7 @@ type Outcome = Result<(), Failed>;
 /// Runs the command line of this process: 0 done, 1 it did not work, 2 usage, 78 the configuration is wrong.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command.run(&Configured::new(cli.config)) {
+    let code = match cli.command.run(&Configured::new(cli.config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::Config) => ExitCode::from(78),
         Err(Failed::Because(error)) if output::is_closed(&error) => ExitCode::SUCCESS,
@@ -102,7 +104,9 @@ pub fn main() -> ExitCode {
             output::complain(&format!("bankside: {error:#}"));
             ExitCode::FAILURE
         }
-    }
+    };
+    upstream::wait_for_threads();
+    code
 }
 
 impl Command {

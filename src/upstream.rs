@@ -40,6 +40,13 @@ use crate::message::{Request, Response};
 use exchange::{Broken, Patience};
 use pool::{Lease, Pool};
 
+/// Waits for threads that end. To be called last in the process: what a thread leaves in an HSM's library must not be
+/// cleaned up at the same time as the library itself.
+pub fn wait_for_threads() {
+    #[cfg(feature = "pkcs11")]
+    hsm::wait_for_threads();
+}
+
 /// A request goes to so many connections that turn out to be dead before any byte of it was written.
 const MOST_DEAD: usize = 4;
 

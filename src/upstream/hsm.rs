@@ -13,5 +13,5 @@ mod signing;
 mod trial;
 
 pub(super) use error::HsmError;
-pub(super) use handshakes::Handshakes;
+pub(super) use handshakes::{Handshakes, wait_for_threads};
 pub(super) use signing::open;
