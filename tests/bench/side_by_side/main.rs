@@ -7,7 +7,7 @@
 //!
 //! All do the same job: HTTP/1.1 from the app; to the bank mutual TLS, its name checked, `Authorization` set, connections
 //! kept. The bank is an nginx with throw-away certificates. Each proxy has a core to itself for each worker; bank and load
-//! have others, so four cores are the least. They take turns, and the medians of the rounds are printed: on a busy machine
+//! share all others, so that neither waits while the other's cores rest; four cores are the least. They take turns, and the medians of the rounds are printed: on a busy machine
 //! ratios mean more than numbers, and processor time a request more than requests a second. Memory is what is resident
 //! (`VmRSS`); with nginx, what master and workers share counts for each. Where the bank or
 //! the load was busy all the time, it is they who set the pace, and more could be had. How cost grows with grants is tests/scale.rs'.
@@ -63,12 +63,12 @@ fn main() {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let most = args.workers.iter().copied().max().unwrap_or(1);
     if cores < most + 2 {
-        eprintln!("{cores} cores are too few to keep {most} workers, bank and load apart: ratios will be wrong");
+        eprintln!("{cores} cores are too few for {most} workers, bank and load: ratios will be wrong");
     }
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
     setrlimit(Resource::RLIMIT_NOFILE, hard.min(1 << 20), hard).expect("a limit");
-    // Before there is another thread: the load keeps to the last core.
-    process::pin_self(cores - 1);
+    // Before there is another thread: the load keeps away from the workers' cores.
+    process::pin_self(&(most.min(cores - 1)..cores));
     let installed: Vec<Kind> = [Kind::Nginx, Kind::Haproxy { http2: false }, Kind::Haproxy { http2: true }]
         .into_iter()
         .filter(|kind| is_installed(kind.program()))
@@ -130,7 +130,7 @@ fn measure(args: &Args, cores: usize, title: &str, cases: &[Case]) {
     let heads = ["requests/s", "to nginx", "CPU µs", "MB", "bank busy", "load busy"];
     println!("\n{title}\n{:<28}{}", "", heads.map(|head| format!(" {head:>10}")).concat());
     let most = cases.iter().map(|case| case.subject.workers).max().unwrap_or(1);
-    let bank = Bank::start(most..(cores - 1).max(most + 1));
+    let bank = Bank::start(most.min(cores - 1)..cores);
     let proxies: Vec<Proxy> = cases.iter().map(|case| Proxy::start(&case.subject, &bank)).collect();
     let mut rows: Vec<Vec<Figures>> = cases.iter().map(|_| Vec::new()).collect();
     for _ in 0..args.rounds {

@@ -84,7 +84,7 @@ impl Process {
         let config = folder.join(if matches!(kind, Kind::Bankside { .. }) { "bankside.toml" } else { "proxy.conf" });
         fs::write(&config, text).expect("it can be written");
         let mut command = Command::new("taskset");
-        command.args(["-c", &format!("{}-{}", cores.start, cores.end - 1), kind.program()]);
+        command.args(["-c", &list(cores), kind.program()]);
         match kind {
             Kind::Nginx => command.arg("-p").arg(folder).arg("-c").arg(config),
             Kind::Haproxy { .. } => command.arg("-db").arg("-f").arg(config),
@@ -115,11 +115,16 @@ impl Drop for Process {
     }
 }
 
-/// Keeps this process to a core.
-pub(crate) fn pin_self(core: usize) {
+/// Keeps this process to these cores.
+pub(crate) fn pin_self(cores: &Range<usize>) {
     let mut command = Command::new("taskset");
-    command.args(["-c", "-p", &core.to_string(), &std::process::id().to_string()]).stdout(Stdio::null());
-    assert!(command.status().expect("taskset runs").success(), "it can be kept to a core");
+    command.args(["-c", "-p", &list(cores), &std::process::id().to_string()]).stdout(Stdio::null());
+    assert!(command.status().expect("taskset runs").success(), "it can be kept to cores");
+}
+
+/// As `taskset` wants them.
+fn list(cores: &Range<usize>) -> String {
+    format!("{}-{}", cores.start, cores.end - 1)
 }
 
 fn await_answer(address: SocketAddr, folder: &Path) {
