@@ -28,6 +28,7 @@ mod request;
 mod revocation;
 mod schedule;
 mod slot;
+mod slots;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,7 @@
 //! One bank's tokens, as the data path and everybody else asks for them.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -18,6 +17,7 @@ use crate::words::{Clock, GrantName, Random, Token};
 
 use super::pace::Pace;
 use super::slot::{Boarding, Landing, Pilot, Slot};
+use super::slots::Slots;
 use super::{BankCall, TokenError};
 
 /// How long a caller without a token waits.
@@ -30,8 +30,6 @@ const SOON: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_secs(3);
 /// How often 401s may lead to a look into the store.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How many grants are held in memory; beyond, those unused longest go.
-const SLOTS: usize = 20_000;
 
 /// What token life is made of.
 #[derive(Clone)]
@@ -90,18 +88,15 @@ pub struct Tokens {
     pub(super) wake: Arc<Notify>,
     /// How fast the bank is asked.
     pub(super) pace: Arc<Pace>,
-    slots: Slots,
+    slots: Arc<Slots>,
 }
-
-/// The grants that are in memory.
-type Slots = Arc<RwLock<HashMap<GrantName, Arc<Slot>>>>;
 
 impl Tokens {
     /// The tokens of this bank. Nothing happens until somebody asks, or [`start`](Self::start).
     pub fn new(bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
         let (holder, wake) = (parts.random.uuid(), Arc::default());
         let pace = Arc::new(Pace::new(bank.renewal.rate));
-        Self { bank, parts, holder, wake, pace, slots: Slots::default() }.with_given()
+        Self { bank, parts, holder, wake, pace, slots: Arc::default() }.with_given()
     }
 
     /// The tokens of the same bank as it is configured from here on. The snapshots stay, and an attempt that is under
@@ -110,11 +105,11 @@ impl Tokens {
         let (holder, wake) = (self.holder.clone(), Arc::clone(&self.wake));
         // A token that is given is no snapshot of the store.
         let is_given = |bank: &Bank| matches!(bank.grant_type, GrantType::Fixed(_));
-        let slots = if is_given(&self.bank) || is_given(&bank) { Slots::default() } else { Arc::clone(&self.slots) };
+        let slots = if is_given(&self.bank) || is_given(&bank) { Arc::default() } else { Arc::clone(&self.slots) };
         let same_pace = self.bank.renewal.rate == bank.renewal.rate;
         let pace = if same_pace { Arc::clone(&self.pace) } else { Arc::new(Pace::new(bank.renewal.rate)) };
         let tokens = Self { bank, parts, holder, wake, pace, slots };
-        tokens.slots.write().unwrap_or_else(PoisonError::into_inner).retain(|grant, _| tokens.is_known(grant));
+        tokens.slots.retain(|grant| tokens.is_known(grant));
         tokens.all_held().iter().for_each(|slot| slot.try_anew());
         tokens.with_given()
     }
@@ -125,7 +120,7 @@ impl Tokens {
         if let GrantType::Fixed(given) = &tokens.bank.grant_type {
             for (grant, token) in given {
                 let now = tokens.parts.clock.now();
-                tokens.insert(grant).fix(Token::bearer(token, 1, now, None));
+                tokens.slots.of(tokens.key(grant)).fix(Token::bearer(token, 1, now, None));
             }
         }
         Arc::new(tokens)
@@ -205,11 +200,11 @@ impl Tokens {
     /// The fast way: a lookup and an atomic load.
     fn at_hand(&self, grant: &GrantName) -> Option<Arc<Token>> {
         let now = self.parts.clock.now();
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.get(grant)?;
-        let token = slot.token(now)?;
-        slot.note_use(now);
-        Some(token)
+        self.slots.ask(grant, |slot| {
+            let token = slot.token(now)?;
+            slot.note_use(now);
+            Some(token)
+        })
     }
 
     async fn wait_for(self: &Arc<Self>, grant: &GrantName) -> Result<Arc<Token>, TokenError> {
@@ -283,49 +278,25 @@ impl Tokens {
     pub(super) fn slot(&self, grant: &GrantName) -> Result<Arc<Slot>, TokenError> {
         match self.held(grant) {
             Some(slot) => Ok(slot),
-            None if self.is_known(grant) => Ok(self.insert(grant)),
+            None if self.is_known(grant) => Ok(self.slots.of(self.key(grant))),
             None => Err(TokenError::UnknownGrant),
         }
     }
 
     /// The grant's slot, if it is in memory.
     pub(super) fn held(&self, grant: &GrantName) -> Option<Arc<Slot>> {
-        self.slots.read().unwrap_or_else(PoisonError::into_inner).get(grant).cloned()
+        self.slots.get(grant)
     }
 
     /// All slots in memory.
     pub(super) fn all_held(&self) -> Vec<Arc<Slot>> {
-        self.slots.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.slots.all()
     }
 
-    /// Takes a slot out of memory, unless somebody else holds it: of two slots for a grant, both might renew it.
+    /// Takes a slot out of memory, unless somebody else holds it.
     pub(super) fn let_go(&self, slot: &Arc<Slot>) {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let ours = slots.get(&slot.key.grant).is_some_and(|held| Arc::ptr_eq(held, slot));
-        // One is the map's, one is the caller's.
-        if ours && Arc::strong_count(slot) == 2 && slot.flight().is_none() {
-            slots.remove(&slot.key.grant);
-        }
+        self.slots.let_go(slot);
     }
-
-    fn insert(&self, grant: &GrantName) -> Arc<Slot> {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= SLOTS {
-            make_room(&mut slots);
-        }
-        let slot = || Arc::new(Slot::new(self.key(grant)));
-        Arc::clone(slots.entry(grant.clone()).or_insert_with(slot))
-    }
-}
-
-/// Drops the tenth that was unused longest, but nothing that an attempt is under way for.
-fn make_room(slots: &mut HashMap<GrantName, Arc<Slot>>) {
-    let mut uses: Vec<_> = slots.values().map(|slot| slot.used_at()).collect();
-    let tenth = uses.len() / 10;
-    let (_, limit, _) = uses.select_nth_unstable(tenth);
-    let limit = *limit;
-    // Somebody who holds a slot may be about to begin an attempt, of which there must be one for a grant.
-    slots.retain(|_, slot| slot.used_at() > limit || slot.flight().is_some() || Arc::strong_count(slot) > 1);
 }
 
 /// Whether the next try is near enough for a caller to wait for.
@@ -345,30 +316,5 @@ async fn arrive(mut landing: Landing, deadline: Instant) -> Result<(), TokenErro
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").field("bank", &self.bank.name).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::words::Timestamp;
-
-    #[test]
-    fn what_was_unused_longest_leaves_memory_but_nothing_that_somebody_holds_or_waits_for() {
-        let at = |second: usize| Timestamp::from_millis(1_000_000 * i64::try_from(second).unwrap());
-        let names: Vec<GrantName> = (1..=100).map(|number| format!("grant-{number}").parse().unwrap()).collect();
-        let mut slots: HashMap<_, _> = HashMap::new();
-        for (number, grant) in names.iter().enumerate() {
-            let slot = Slot::new(GrantKey { bank: "examplebank".parse().unwrap(), grant: grant.clone() });
-            slot.note_use(at(number + 1));
-            slots.insert(grant.clone(), Arc::new(slot));
-        }
-        let held = Arc::clone(&slots[&names[0]]);
-        let Boarding::Lead(_pilot, _landing) = slots[&names[1]].board(at(1), false) else { panic!("it is the first") };
-        make_room(&mut slots);
-        assert!(Arc::ptr_eq(&held, &slots[&names[0]]), "somebody holds it");
-        assert!(slots.contains_key(&names[1]), "an attempt is under way");
-        assert!(!slots.contains_key(&names[2]), "nobody needs it");
-        assert!((80..=95).contains(&slots.len()) && slots.contains_key(&names[99]), "{}", slots.len());
     }
 }
