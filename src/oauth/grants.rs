@@ -143,7 +143,7 @@ impl Tokens {
         if !self.parts.store.remove(&self.key(grant)).await? {
             return Err(GrantError::Missing);
         }
-        if let Some(slot) = self.held(grant) {
+        if let Some(slot) = self.slots.get(grant) {
             slot.forget();
         }
         info!(bank = %self.bank.name, %grant, outcome = "removed", "token");
@@ -190,7 +190,7 @@ impl Tokens {
 
     /// What this process knows of a renewal that failed. Where a person is needed, the state says so.
     fn last_failure(&self, grant: &GrantName) -> Option<LastFailure> {
-        let (retry_at, error) = self.held(grant)?.last_failure()?;
+        let (retry_at, error) = self.slots.get(grant)?.last_failure()?;
         let (reason, remedy) = match &error {
             TokenError::Unavailable { cause: Some(cause), .. } => (cause.reason.clone(), cause.remedy),
             TokenError::Store { .. } => {

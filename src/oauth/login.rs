@@ -206,7 +206,7 @@ impl Tokens {
                 kept => break kept?,
             }
         };
-        if let Some(slot) = self.held(grant) {
+        if let Some(slot) = self.slots.get(grant) {
             slot.adopt(&kept);
         }
         self.wake.notify_one();

@@ -77,7 +77,7 @@ impl Tokens {
         let first = watch.mark.is_none();
         let (mark, changed) = self.parts.store.changes(&self.bank.name, watch.mark).await?;
         // What was changed between the making of a slot and the first look is unknown: all are looked at.
-        let changed = if first { self.all_held().iter().map(|slot| slot.key.clone()).collect() } else { changed };
+        let changed = if first { self.slots.all().iter().map(|slot| slot.key.clone()).collect() } else { changed };
         for key in &changed {
             self.take_in(key).await?;
         }
@@ -87,7 +87,7 @@ impl Tokens {
 
     /// Publishes what the store says of a grant that is in memory.
     async fn take_in(&self, key: &GrantKey) -> Result<(), StoreError> {
-        if let Some(slot) = self.held(&key.grant) {
+        if let Some(slot) = self.slots.get(&key.grant) {
             match self.parts.store.load(key).await? {
                 Some(grant) => slot.adopt(&grant),
                 None => slot.forget(),
@@ -125,7 +125,7 @@ impl Tokens {
 
     /// Begins one renewal. A grant that nobody uses here does not stay in memory for it.
     fn renew_one(self: &Arc<Self>, key: &GrantKey, version: u64, permit: OwnedSemaphorePermit) {
-        let held = self.held(&key.grant).is_some();
+        let held = self.slots.get(&key.grant).is_some();
         let Ok(slot) = self.slot(&key.grant) else { return };
         let used_at = slot.used_at();
         if let Boarding::Lead(pilot, mut landing) = slot.board(self.parts.clock.now(), false) {
@@ -135,7 +135,7 @@ impl Tokens {
                 let _ = landing.wait_for(Option::is_some).await;
                 drop(permit);
                 if !held && slot.used_at() == used_at {
-                    tokens.let_go(&slot);
+                    tokens.slots.let_go(&slot);
                 }
             });
         }
@@ -144,7 +144,7 @@ impl Tokens {
     /// Tells the store which grants are in use, now and then.
     async fn keep_uses(&self) -> Result<(), StoreError> {
         let every = (self.bank.renewal.idle / 4).clamp(KEEP_USE.1, KEEP_USE.0);
-        let slots = self.all_held();
+        let slots = self.slots.all();
         let uses: Vec<_> = slots.iter().filter_map(|slot| Some((slot, slot.use_to_keep(every)?))).collect();
         if uses.is_empty() {
             return Ok(());

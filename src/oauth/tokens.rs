@@ -88,7 +88,8 @@ pub struct Tokens {
     pub(super) wake: Arc<Notify>,
     /// How fast the bank is asked.
     pub(super) pace: Arc<Pace>,
-    slots: Arc<Slots>,
+    /// The grants that are in memory.
+    pub(super) slots: Arc<Slots>,
 }
 
 impl Tokens {
@@ -110,7 +111,7 @@ impl Tokens {
         let pace = if same_pace { Arc::clone(&self.pace) } else { Arc::new(Pace::new(bank.renewal.rate)) };
         let tokens = Self { bank, parts, holder, wake, pace, slots };
         tokens.slots.retain(|grant| tokens.is_known(grant));
-        tokens.all_held().iter().for_each(|slot| slot.try_anew());
+        tokens.slots.all().iter().for_each(|slot| slot.try_anew());
         tokens.with_given()
     }
 
@@ -276,26 +277,11 @@ impl Tokens {
 
     /// The grant's slot, made if need be.
     pub(super) fn slot(&self, grant: &GrantName) -> Result<Arc<Slot>, TokenError> {
-        match self.held(grant) {
+        match self.slots.get(grant) {
             Some(slot) => Ok(slot),
             None if self.is_known(grant) => Ok(self.slots.of(self.key(grant))),
             None => Err(TokenError::UnknownGrant),
         }
-    }
-
-    /// The grant's slot, if it is in memory.
-    pub(super) fn held(&self, grant: &GrantName) -> Option<Arc<Slot>> {
-        self.slots.get(grant)
-    }
-
-    /// All slots in memory.
-    pub(super) fn all_held(&self) -> Vec<Arc<Slot>> {
-        self.slots.all()
-    }
-
-    /// Takes a slot out of memory, unless somebody else holds it.
-    pub(super) fn let_go(&self, slot: &Arc<Slot>) {
-        self.slots.let_go(slot);
     }
 }
 
