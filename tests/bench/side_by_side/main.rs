@@ -5,12 +5,13 @@
 //! cargo bench --bench side_by_side -- --rounds 5 --seconds 3 --workers 1,2 --only peers,workers
 //! ```
 //!
-//! All do the same job: HTTP/1.1 from the app; to the bank mutual TLS, its name checked, `Authorization` set, connections
-//! kept. The bank is an nginx with throw-away certificates. Each proxy has a core to itself for each worker; bank and load
-//! share all others, so that neither waits while the other's cores rest; four cores are the least. They take turns, and the medians of the rounds are printed: on a busy machine
-//! ratios mean more than numbers, and processor time a request more than requests a second. Memory is what is resident
-//! (`VmRSS`); with nginx, what master and workers share counts for each. Where the bank or
-//! the load was busy all the time, it is they who set the pace, and more could be had. How cost grows with grants is tests/scale.rs'.
+//! All do the same job: HTTP/1.1 from the app; to the bank mutual TLS, its name checked, `Authorization` set,
+//! connections kept. The bank is an nginx with throw-away certificates. Each proxy has a core to itself for each
+//! worker; bank and load share all others, so that neither waits while the other's cores rest; four cores are the
+//! least. They take turns, and the medians of the rounds are printed: on a busy machine ratios mean more than numbers,
+//! and processor time a request more than requests a second. Memory is what is resident (`VmRSS`); with nginx, what
+//! master and workers share counts for each. Where the bank or the load was busy all the time, it is they who set the
+//! pace, and more could be had. How cost grows with grants is tests/scale.rs'.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
