@@ -15,7 +15,7 @@ use super::answer::{Message, admit_to_accounts, identified};
 
 /// The only card's id and masked number.
 const ID: &str = "9c2f4a10-7d3e-4b6a-8f1c-2a5b6c7d8e9f";
-const MASKED: &str = "516360XXXXXX4821";
+const MASKED: &str = "516360******4821";
 
 /// The account that the card draws on.
 fn card_account(bank: &BankState) -> Option<&Account> {

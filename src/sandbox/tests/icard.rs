@@ -258,7 +258,7 @@ async fn consents_cards_and_funds_answer_as_the_standard_says() {
         assert_eq!(answer.headers["x-request-id"], "99391c7e-ad88-49ec-a2ad-99ddcb1f7721");
     }
     let cards = client.get(&format!("{base}/v1/card-accounts"), &access).await;
-    assert_eq!(cards.text_at("/cardAccounts/0/maskedPan"), "516360XXXXXX4821");
+    assert_eq!(cards.text_at("/cardAccounts/0/maskedPan"), "516360******4821");
 
     let accounts = client.get(&format!("{base}/v1/accounts"), &access).await;
     let funds = |amount: &str| {
