@@ -13,6 +13,7 @@ use bankside::words::{Clock, Random};
 use support::http::get;
 use support::parts::have;
 use support::program::{Said, Sidecar, bankside, command, finish};
+use support::wait::until;
 use support::world::World;
 
 /// A configuration on its own, in a folder with the files that it names.
@@ -216,7 +217,7 @@ async fn an_expired_certificate_is_78_from_check_and_a_warning_in_run() {
     assert!(said.err.contains("expired at"), "{}", said.err);
 
     let sidecar = world.run();
-    assert!(sidecar.log().contains("expired at"), "{}", sidecar.log());
+    until("the log warns", || sidecar.log().contains("expired at")).await;
     let readiness = get(sidecar.address("admin"), "/readyz").await.with(503).json();
     assert!(readiness.to_string().contains("certificate"), "{readiness}");
     get(sidecar.address("admin"), "/livez").await.with(200);

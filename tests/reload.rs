@@ -15,7 +15,7 @@ use serde_json::Value;
 use support::http::{get, metric, send};
 use support::load::{Load, PHASE};
 use support::program::Sidecar;
-use support::wait::{until_found, until_queued};
+use support::wait::{until, until_found, until_queued};
 use support::world::{World, free_port};
 
 const ECHO: &str = "/_test/echo";
@@ -457,5 +457,5 @@ async fn the_next_identity_is_checked_beforehand_and_used_when_its_time_has_come
     assert_eq!(serial(&world, &sidecar).await, world.sandbox.qwac().serial());
     put(&world, "bankside.toml", before.replace(identity, &format!("{identity}{}", with_next(now() + 3))));
     until_serial(&world, &sidecar, next.serial()).await;
-    assert!(sidecar.log().contains("the next identity's time has come"), "{}", sidecar.log());
+    until("the log tells why", || sidecar.log().contains("the next identity's time has come")).await;
 }
