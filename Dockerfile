@@ -48,6 +48,7 @@ RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' | tee src/main.rs > bui
 # The sources keep the dates that they came with, which may be before those of the empty program: cargo goes by them.
 COPY build.rs ./
 COPY config config
+COPY layout layout
 COPY src src
 RUN touch build.rs src/main.rs src/lib.rs \
     && cargo build --locked --release --no-default-features --features "${FEATURES}" \

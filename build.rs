@@ -1,16 +1,22 @@
-//! Lists `config/banks/*.toml`, the built-in profiles, so that a bank is a file and no code names it.
+//! Lists `config/banks/*.toml`, the built-in profiles, so that a bank is a file and no code names it; and has the linker
+//! lay side by side what a life runs, so that less of the program is in memory.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=config/banks");
-    let root = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
-    let out = env::var("OUT_DIR").map_err(io::Error::other)?;
+    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    list_profiles(&root, &out)?;
+    order_functions(&root, &out)
+}
 
-    let mut files: Vec<PathBuf> = fs::read_dir(PathBuf::from(&root).join("config/banks"))?
+fn list_profiles(root: &Path, out: &Path) -> io::Result<()> {
+    println!("cargo::rerun-if-changed=config/banks");
+    let mut files: Vec<PathBuf> = fs::read_dir(root.join("config/banks"))?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<_>>()?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
@@ -23,5 +29,45 @@ fn main() -> io::Result<()> {
         writeln!(list, "    ({name:?}, include_str!({file:?})),").map_err(io::Error::other)?;
     }
     list.push_str("]\n");
-    fs::write(PathBuf::from(out).join("profiles.rs"), list)
+    fs::write(out.join("profiles.rs"), list)
+}
+
+/// Gives the linker `layout/order.ld`, of which `layout/make` says what it is for. Without it the program does the same.
+fn order_functions(root: &Path, out: &Path) -> io::Result<()> {
+    println!("cargo::rerun-if-changed=layout/order.ld");
+    let order = root.join("layout/order.ld");
+    if variable("PROFILE")? != "release" || variable("CARGO_CFG_TARGET_OS")? != "linux" || !order.exists() {
+        return Ok(());
+    }
+    let argument = format!("-Wl,-T,{}", order.to_str().ok_or(io::ErrorKind::InvalidData)?);
+    if links_with(&argument, out)? {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    } else {
+        println!("cargo::warning=the linker cannot order functions (GNU ld and lld can): more memory will be resident");
+    }
+    Ok(())
+}
+
+/// Whether an empty program can be linked so: there are linkers without scripts.
+fn links_with(argument: &str, out: &Path) -> io::Result<bool> {
+    let empty = out.join("empty.rs");
+    fs::write(&empty, "fn main() {}\n")?;
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let linker = env::var("RUSTC_LINKER").map(|linker| format!("-Clinker={linker}"));
+    let status = Command::new(variable("RUSTC")?)
+        .args(["--crate-type", "bin", "--target", &variable("TARGET")?])
+        .args(flags.split('\x1f').filter(|flag| !flag.is_empty()))
+        .args(linker.ok())
+        .arg(format!("-Clink-arg={argument}"))
+        .arg("-o")
+        .arg(out.join("empty"))
+        .arg(empty)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    Ok(status.success())
+}
+
+fn variable(name: &str) -> io::Result<String> {
+    env::var(name).map_err(|error| io::Error::other(format!("{name}: {error}")))
 }
