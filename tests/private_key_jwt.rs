@@ -193,6 +193,27 @@ async fn an_algorithm_that_the_key_cannot_do_is_told_before_anything_runs() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_set_for_the_key_is_warned_of_where_another_key_follows() {
+    let world = world().await;
+    let check = |next: &Qwac| {
+        world.write("next.pem", next.chain_pem());
+        world.write("next-key.pem", next.key_pem().expose());
+        says(&world, &["check"])
+    };
+    let (present, other) = (qwac(&world, QwacKey::P256), qwac(&world, QwacKey::P256));
+    wear(&world, &present);
+    let soon = bankside::words::Clock::system().now().plus(Duration::from_hours(1));
+    let next = format!("next = {{ from = \"{soon}\", certificate = \"next.pem\", private_key = \"next-key.pem\" }}");
+    world.in_table("identity", &next);
+    let warning = "app would still be told oauth.kid = \"qwac-2026\"";
+    assert!(!check(&other).contains("oauth.kid"), "a thumbprint follows its key");
+    world.in_table("banks.app.oauth", "kid = \"qwac-2026\"");
+    let said = check(&other);
+    assert!(said.contains(&format!("identity.next: its key is another one, and {warning}")), "{said}");
+    assert!(!check(&present).contains(warning), "the key stays what it is");
+}
+
 /// A world whose QWAC's key is in an HSM, which `module`, or its own, leads to. `None` where there is no SoftHSM.
 #[cfg(feature = "pkcs11")]
 fn in_an_hsm(world: &World, key: QwacKey, module: Option<&Path>) -> Option<SoftHsm> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Bank, Config, NextIdentity, Problem, Problems, Severity};
+use crate::config::{Bank, ClientAuth, Config, NextIdentity, Problem, Problems, Severity};
 use crate::upstream::TlsClient;
 use crate::words::Timestamp;
 
@@ -23,12 +23,14 @@ impl Checked {
         let (mut problems, mut warnings, mut tls) = (Vec::new(), config.warnings.clone(), Vec::new());
         for bank in &mut config.banks {
             take_due_identity(bank, now);
-            match TlsClient::build(bank, &mut warnings) {
-                Ok(client) => tls.push(Arc::new(client)),
-                Err(found) => problems.extend(found),
-            }
+            let client = TlsClient::build(bank, &mut warnings).map(Arc::new);
             if let Some(next) = next_identity(bank) {
-                check_next(bank, next, &mut warnings, &mut problems);
+                let found = check_next(bank, next, client.as_deref().ok(), &mut warnings);
+                problems.extend(found.err().into_iter().flatten());
+            }
+            match client {
+                Ok(client) => tls.push(client),
+                Err(found) => problems.extend(found),
             }
         }
         if !problems.is_empty() {
@@ -94,15 +96,30 @@ fn next_identity(bank: &Bank) -> Option<&NextIdentity> {
 }
 
 /// Whether it can be used, and will be valid when its time comes.
-fn check_next(bank: &Bank, next: &NextIdentity, warnings: &mut Vec<Problem>, problems: &mut Vec<Problem>) {
-    match TlsClient::new(&bank.tls, Some(&next.identity), warnings) {
-        Ok(client) => {
-            let then = client.identity().map(|identity| identity.problems_at(next.from)).unwrap_or_default();
-            problems.extend(errors(then));
-            problems.extend(client.assertion_problem(bank));
-        }
-        Err(found) => problems.extend(found),
+fn check_next(
+    bank: &Bank,
+    next: &NextIdentity,
+    present: Option<&TlsClient>,
+    warnings: &mut Vec<Problem>,
+) -> Result<(), Vec<Problem>> {
+    let client = TlsClient::new(&bank.tls, Some(&next.identity), warnings)?;
+    warnings.extend(present.and_then(|present| key_id_that_stays(bank, next, present, &client)));
+    let then = client.identity().map(|identity| identity.problems_at(next.from)).unwrap_or_default();
+    let problems: Vec<Problem> = errors(then).into_iter().chain(client.assertion_problem(bank)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// The name that is set for the present key, where the next one would go by it.
+fn key_id_that_stays(bank: &Bank, next: &NextIdentity, present: &TlsClient, then: &TlsClient) -> Option<Problem> {
+    let ClientAuth::PrivateKeyJwt(assertion) = &bank.grant_type.token_endpoint()?.client_auth else { return None };
+    let key_id = assertion.key_id.as_deref()?;
+    let key = |client: &TlsClient| client.identity().and_then(|identity| identity.facts().jwk_thumbprint());
+    if key(present) == key(then) {
+        return None;
     }
+    let reason = format!("its key is another one, and {} would still be told oauth.kid = {key_id:?}", bank.name);
+    let remedy = "leave oauth.kid out, so that the thumbprint names the key, or change it when this identity comes";
+    Some(Problem::warning(&next.identity.place, reason, remedy))
 }
 
 fn errors(problems: Vec<Problem>) -> Vec<Problem> {

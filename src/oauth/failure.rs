@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::time::Duration;
 
-use crate::words::Timestamp;
-
+use crate::config::ClientAuth;
 use crate::upstream::SendError;
+use crate::words::Timestamp;
 
 use super::answer::{self, Given, Refusal};
 use super::{AssertionError, CallAnswer, CallError};
@@ -20,17 +20,24 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// For this error code (RFC 6749, section 5.2), which the endpoint answers with this status.
-    pub(super) fn of_code(status: http::StatusCode, code: &str) -> Self {
-        let remedy = match code {
-            "invalid_client" => {
-                "Check client_id, client_secret and oauth.client_auth (with private_key_jwt: the key that the bank knows, \
-                 and the clocks): the bank does not take them"
+    /// For this error code (RFC 6749, section 5.2), which the endpoint answers with this status to a client that
+    /// authenticates so.
+    pub(super) fn of_code(status: http::StatusCode, code: &str, auth: &ClientAuth) -> Self {
+        let remedy = match (code, auth) {
+            ("invalid_client", ClientAuth::PrivateKeyJwt(_)) => {
+                "Check client_id, the key that the bank knows (`bankside check` names ours), oauth.issuer, and the clocks: \
+                 the bank does not take the assertion of private_key_jwt"
             }
-            "unauthorized_client" | "unsupported_grant_type" => {
+            ("invalid_client", ClientAuth::TlsClientAuth) => {
+                "Check client_id, and which certificate the bank knows: it does not take them"
+            }
+            ("invalid_client", _) => {
+                "Check client_id, client_secret and oauth.client_auth: the bank does not take them"
+            }
+            ("unauthorized_client" | "unsupported_grant_type", _) => {
                 "Check grant_type and client_id: this client may not have tokens in this way"
             }
-            "invalid_scope" => "Compare scopes with those that the app is registered for",
+            ("invalid_scope", _) => "Compare scopes with those that the app is registered for",
             _ => "Check the [oauth] table; the bank's documentation says what the code means",
         };
         Self { reason: format!("{}: {code}", status.as_u16()), remedy }
@@ -68,7 +75,12 @@ pub(super) enum Failure {
 }
 
 /// Tells the three kinds of failure apart.
-pub(super) fn judge(called: Result<CallAnswer, CallError>, by_refresh: bool, now: Timestamp) -> Result<Given, Failure> {
+pub(super) fn judge(
+    called: Result<CallAnswer, CallError>,
+    auth: &ClientAuth,
+    by_refresh: bool,
+    now: Timestamp,
+) -> Result<Given, Failure> {
     let later = |unanswered, retry_after, cause| Err(Failure::Later { unanswered, retry_after, cause });
     let refusal = match called.map(|answer| answer::read(&answer, now)) {
         Ok(Ok(given)) => return Ok(given),
@@ -81,7 +93,7 @@ pub(super) fn judge(called: Result<CallAnswer, CallError>, by_refresh: bool, now
     };
     match refusal {
         refusal if by_refresh && refusal.ends_a_grant() => Err(Failure::Over),
-        Refusal::Error { status, code } => later(false, None, Cause::of_code(status, &code)),
+        Refusal::Error { status, code } => later(false, None, Cause::of_code(status, &code, auth)),
         Refusal::NotNow { status, retry_after } => later(false, retry_after, Cause::of_status(status)),
         Refusal::Unreadable { status } => {
             let reason = format!("{status}, but no token response");
@@ -100,4 +112,20 @@ pub(super) fn chain(error: &dyn Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn what_to_do_about_a_client_that_is_not_taken_depends_on_how_it_proves_itself() {
+        let remedy = |auth| Cause::of_code(StatusCode::UNAUTHORIZED, "invalid_client", &auth).remedy;
+        let by_secret = remedy(ClientAuth::ClientSecretPost);
+        assert!(by_secret.contains("client_secret") && !by_secret.contains("private_key_jwt"), "{by_secret}");
+        let by_certificate = remedy(ClientAuth::TlsClientAuth);
+        assert!(by_certificate.contains("certificate") && !by_certificate.contains("secret"), "{by_certificate}");
+    }
 }

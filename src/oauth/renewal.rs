@@ -138,7 +138,7 @@ impl Tokens {
             called = self.ask_for_token(prepared.endpoint, &prepared.client, &exchange) => called,
             () = self.hold_lease(slot, version) => return Err(TokenError::unavailable(STORE_WAIT)),
         };
-        match judge(called, by_refresh, self.parts.clock.now()) {
+        match judge(called, &prepared.endpoint.client_auth, by_refresh, self.parts.clock.now()) {
             Ok(given) => {
                 let refreshable = !by_refresh || given.refresh.is_some() || grant.refresh.is_some();
                 let tokens = self.new_tokens(given, started, refreshable);

@@ -69,10 +69,10 @@ impl Trial {
         let answer = self.call.call(&code.token.url, request, self.limit()).await?;
         match answer::read(&answer, self.clock.now()) {
             Ok(_) => Ok("a token, for a code that it never gave".into()),
-            Err(Refusal::Error { status, code }) if is_about_client(&code) => {
-                Err(TrialError::Refused(Cause::of_code(status, &code)))
+            Err(Refusal::Error { status, code: error }) if is_about_client(&error) => {
+                Err(TrialError::Refused(Cause::of_code(status, &error, &code.token.client_auth)))
             }
-            Err(Refusal::Error { code, .. }) => Ok(code),
+            Err(Refusal::Error { code: error, .. }) => Ok(error),
             Err(Refusal::NotNow { status, .. } | Refusal::Unreadable { status }) => {
                 Err(TrialError::Refused(Cause::of_status(status)))
             }
@@ -85,7 +85,7 @@ impl Trial {
         let exchange = Exchange::ClientCredentials(self.bank.scopes(grant));
         let request = token_request(endpoint, &client, &exchange, &self.means()).await?;
         let called = self.call.call(&endpoint.url, request, self.limit()).await;
-        match judge(called, false, self.clock.now()) {
+        match judge(called, &endpoint.client_auth, false, self.clock.now()) {
             Ok(_) | Err(Failure::Over) => Ok(()),
             Err(Failure::Later { cause, .. }) => Err(TrialError::Refused(cause)),
         }
