@@ -35,6 +35,7 @@ fn list_profiles(root: &Path, out: &Path) -> io::Result<()> {
 /// Gives the linker `layout/order.ld`, of which `layout/make` says what it is for. Without it the program does the same.
 fn order_functions(root: &Path, out: &Path) -> io::Result<()> {
     println!("cargo::rerun-if-changed=layout/order.ld");
+    println!("cargo::rerun-if-env-changed=RUSTFLAGS");
     let order = root.join("layout/order.ld");
     if variable("PROFILE")? != "release" || variable("CARGO_CFG_TARGET_OS")? != "linux" || !order.exists() {
         return Ok(());
