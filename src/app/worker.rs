@@ -84,6 +84,8 @@ impl Worker {
         let (ended, end) = oneshot::channel();
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             runtime.block_on(self.run());
+            // What was cut is told in the log as it goes. Calls that block are not waited for.
+            runtime.shutdown_background();
             // Nobody listens only where the whole program is ending.
             let _ = ended.send(());
         })?;

@@ -55,7 +55,8 @@ pub(super) async fn end(running: Running, signal: &'static str, signals: &mut En
     tracing::info!(signal, "ending: requests under way are finished");
     running.drain();
     tokio::select! {
-        () = running.ended() => {}
+        // The last of what it has goes with its threads, of which an HSM's session is one.
+        () = running.ended() => running.stop(),
         signal = signals.next() => tracing::warn!(signal, "ending at once: requests under way are cut"),
     }
 }

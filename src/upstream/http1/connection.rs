@@ -7,7 +7,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{BufMut, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::task::coop::unconstrained;
 
 use crate::upstream::connect::BankStream;
 use crate::upstream::deadline::Deadline;
@@ -53,9 +54,9 @@ impl Connection {
     /// Whether an idle connection can carry a request: it has not closed, and says nothing unasked. Session tickets are
     /// taken in on the way.
     pub(in crate::upstream) fn is_fit(&mut self) -> bool {
-        let mut unasked = [0];
-        let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.stream).poll_read(&mut cx, &mut ReadBuf::new(&mut unasked)).is_pending()
+        let (mut unasked, mut cx) = ([0], Context::from_waker(Waker::noop()));
+        // A task that has done much in this turn would be told that nothing has come, whatever has.
+        pin!(unconstrained(self.stream.read(&mut unasked))).poll(&mut cx).is_pending()
     }
 
     /// Whether it has carried a request before.

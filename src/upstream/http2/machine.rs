@@ -218,14 +218,14 @@ impl Machine {
     /// Whether the answer is complete and all of its content has been read.
     pub(super) fn is_read(&self, id: u32) -> bool {
         self.streams.get(&id).is_none_or(|stream| {
-            stream.is_received && stream.failure.is_none() && stream.content.len() == 0 && stream.trailers.is_none()
+            stream.is_received && stream.failure.is_none() && stream.content.is_empty() && stream.trailers.is_none()
         })
     }
 
     /// Whether the request is complete, and the answer but for the word that it is.
     pub(super) fn lacks_only_the_end(&self, id: u32) -> bool {
         self.streams.get(&id).is_some_and(|stream| {
-            stream.is_sent && !stream.is_received && stream.has_all_content() && stream.content.len() == 0
+            stream.is_sent && !stream.is_received && stream.has_all_content() && stream.content.is_empty()
         })
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Method;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -47,8 +47,12 @@ pub(super) struct Stream {
 /// Content that has come and was not read yet. Mostly it is one piece.
 #[derive(Default)]
 pub(super) struct Content {
+    /// Nothing follows where this is not.
     first: Option<Bytes>,
     more: VecDeque<Bytes>,
+    /// Small pieces behind the others, as one: what is kept grows with its bytes, however few a frame has.
+    last: BytesMut,
+    bytes: usize,
 }
 
 impl Stream {
@@ -143,26 +147,49 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 }
 
 impl Content {
+    /// Adds a piece without copying it.
     pub(super) fn push(&mut self, piece: Bytes) {
+        self.bytes += piece.len();
         if self.first.is_none() {
             self.first = Some(piece);
+            return;
+        }
+        let last = self.take_last();
+        self.more.extend(last);
+        self.more.push_back(piece);
+    }
+
+    /// Adds a copy of a small piece.
+    pub(super) fn push_copy(&mut self, piece: &[u8]) {
+        self.bytes += piece.len();
+        if self.first.is_none() {
+            self.first = Some(Bytes::copy_from_slice(piece));
         } else {
-            self.more.push_back(piece);
+            self.last.extend_from_slice(piece);
         }
     }
 
     pub(super) fn pop(&mut self) -> Option<Bytes> {
-        let piece = self.first.take();
-        self.first = self.more.pop_front();
-        piece
+        let piece = self.first.take()?;
+        self.bytes -= piece.len();
+        self.first = self.more.pop_front().or_else(|| self.take_last());
+        Some(piece)
+    }
+
+    fn take_last(&mut self) -> Option<Bytes> {
+        (!self.last.is_empty()).then(|| std::mem::take(&mut self.last).freeze())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
     }
 
     /// Whether there is more than one piece.
     pub(super) fn is_in_pieces(&self) -> bool {
-        !self.more.is_empty()
+        !self.more.is_empty() || !self.last.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.first.iter().chain(&self.more).map(Bytes::len).sum()
+        self.bytes
     }
 }

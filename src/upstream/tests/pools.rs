@@ -195,6 +195,48 @@ async fn a_connection_that_the_bank_has_closed_is_replaced_without_a_word() {
     }
 }
 
+/// Each that is looked at costs the task a unit of what it may do in one turn: after 128, nothing seems to have happened.
+#[tokio::test]
+async fn however_many_connections_have_died_a_payment_goes_out_on_one_that_lives() {
+    const MANY: usize = 200;
+    let bank = Bank::http1().await;
+    let client = Arc::new(bank.client(limited(MANY)));
+    let script = tokio::spawn(async move {
+        let mut peers = Vec::new();
+        for _ in 0..MANY {
+            let mut peer = bank.accept().await;
+            peer.head().await;
+            peers.push(peer);
+        }
+        for peer in &mut peers {
+            peer.say(OK).await;
+        }
+        (bank, peers)
+    });
+    let sent = (0..MANY).map(|_| {
+        let client = Arc::clone(&client);
+        tokio::spawn(async move { whole(&client, get("/")).await })
+    });
+    for sent in sent.collect::<Vec<_>>() {
+        sent.await.unwrap();
+    }
+    let (bank, peers) = script.await.unwrap();
+    assert_eq!(client.pool.connections(), (MANY, 0));
+    for peer in peers {
+        peer.close().await;
+    }
+    // The runtime hears of it in a turn without other work.
+    for _ in 0..MANY {
+        tokio::task::yield_now().await;
+    }
+    let paying = Arc::clone(&client);
+    let paid = tokio::spawn(async move { paying.send(post(Body::full("abc")), LONG).await });
+    let script = tokio::spawn(async move { bank.accept().await.answer(OK).await });
+    paid.await.unwrap().unwrap();
+    assert!(script.await.unwrap().starts_with("POST /p "));
+    assert_eq!(client.pool.connections(), (1, 0));
+}
+
 #[tokio::test]
 async fn a_connection_that_dies_under_the_first_write_is_replaced_and_the_body_sent_once() {
     let bank = Bank::http1().await;

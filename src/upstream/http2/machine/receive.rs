@@ -117,10 +117,10 @@ impl Machine {
             return Ok(());
         }
         if length > 0 {
-            stream.content.push(match shared {
-                Some(shared) => shared.slice(start..start + length),
-                None => Bytes::copy_from_slice(&payload[start..start + length]),
-            });
+            match shared {
+                Some(shared) => stream.content.push(shared.slice(start..start + length)),
+                None => stream.content.push_copy(&payload[start..start + length]),
+            }
         }
         stream.wake();
         self.release(head.stream, head.length - length);

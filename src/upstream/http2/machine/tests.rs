@@ -109,22 +109,28 @@ fn left(machine: &mut Machine) -> Vec<(FrameHead, Vec<u8>)> {
 
 /// A stream's answer as far as it has come: status, content, and how it ends.
 fn answer(machine: &mut Machine, id: u32) -> (Option<u16>, Vec<u8>, Result<bool, Failure>) {
-    let (head, mut content) = match machine.poll_answer(id, &cx()) {
+    let head = match machine.poll_answer(id, &cx()) {
         Poll::Pending => return (None, Vec::new(), Ok(false)),
         Poll::Ready(Err(failure)) => return (None, Vec::new(), Err(failure)),
         Poll::Ready(Ok(Answered::Whole(head, content))) => {
             return (Some(head.status.as_u16()), content.unwrap_or_default().to_vec(), Ok(true));
         }
-        Poll::Ready(Ok(Answered::Head(head))) => (head, Vec::new()),
+        Poll::Ready(Ok(Answered::Head(head))) => head,
     };
-    let status = Some(head.status.as_u16());
+    let (content, end) = rest(machine, id);
+    (Some(head.status.as_u16()), content, end)
+}
+
+/// What there is to read of a stream's content, and how it ends.
+fn rest(machine: &mut Machine, id: u32) -> (Vec<u8>, Result<bool, Failure>) {
+    let mut content = Vec::new();
     loop {
         match machine.poll_part(id, &cx()) {
             Poll::Ready(Ok(Part::Content(part))) => content.extend_from_slice(&part),
             Poll::Ready(Ok(Part::Trailers(_))) => {}
-            Poll::Ready(Ok(Part::End)) => return (status, content, Ok(true)),
-            Poll::Ready(Err(failure)) => return (status, content, Err(failure)),
-            Poll::Pending => return (status, content, Ok(false)),
+            Poll::Ready(Ok(Part::End)) => return (content, Ok(true)),
+            Poll::Ready(Err(failure)) => return (content, Err(failure)),
+            Poll::Pending => return (content, Ok(false)),
         }
     }
 }

@@ -104,3 +104,45 @@ fn where_a_bank_does_not_read_for_long_no_more_is_begun() {
     assert!(machine.takes_no_more() && begun > 100, "{begun}");
     assert!(machine.out.waiting().len() < MOST_WAITING + 16 * 1024, "{}", machine.out.waiting().len());
 }
+
+/// A window full of content is as much of it in one frame as in half a million.
+#[test]
+fn an_answer_in_many_small_frames_is_read_as_one_in_few() {
+    const SMALL: usize = 100_000;
+    let content: Vec<u8> = (0..SMALL).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    let mut says = Says::settings(&[]).head(1, false, &[]);
+    for byte in &content {
+        says = says.data(1, false, std::slice::from_ref(byte));
+    }
+    let mut machine = machine(1);
+    receive(&mut machine, &says.data(1, true, b"")).unwrap();
+    assert!(matches!(machine.poll_answer(1, &cx()), Poll::Ready(Ok(Answered::Head(_)))));
+    let (mut read, mut parts) = (Vec::new(), 0);
+    while let Poll::Ready(Ok(Part::Content(part))) = machine.poll_part(1, &cx()) {
+        read.extend_from_slice(&part);
+        parts += 1;
+        assert_eq!(machine.is_read(1), read.len() == SMALL);
+    }
+    assert!(read == content && parts <= 2, "{parts} parts");
+}
+
+/// Small pieces and large ones, read in between, come in their order.
+#[test]
+fn pieces_of_all_sizes_keep_their_order() {
+    proptest!(|(sizes in proptest::collection::vec(prop_oneof![0..10_usize, 4_000..5_000_usize], 1..40), reads: [bool; 40])| {
+        let (mut machine, mut sent, mut got) = (machine(1), Vec::new(), Vec::new());
+        receive(&mut machine, &Says::settings(&[]).head(1, false, &[])).unwrap();
+        assert!(matches!(machine.poll_answer(1, &cx()), Poll::Ready(Ok(Answered::Head(_)))));
+        for (at, size) in sizes.iter().enumerate() {
+            let piece = vec![u8::try_from(at).unwrap(); *size];
+            receive(&mut machine, &Says::default().data(1, at + 1 == sizes.len(), &piece)).unwrap();
+            sent.extend(piece);
+            if reads[at] && let Poll::Ready(Ok(Part::Content(part))) = machine.poll_part(1, &cx()) {
+                got.extend_from_slice(&part);
+            }
+        }
+        let (left, end) = rest(&mut machine, 1);
+        got.extend(left);
+        prop_assert!(got == sent && end.unwrap());
+    });
+}
