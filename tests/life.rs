@@ -108,6 +108,25 @@ async fn a_second_signal_cuts() {
 }
 
 #[tokio::test]
+async fn what_is_cut_because_it_takes_too_long_is_in_the_log() {
+    let world = world().await;
+    for bank in ["icard", "cnb", "cnb-sandbox"] {
+        world.append(&format!("[banks.{bank}.timeouts]\nresponse = \"1s\""));
+    }
+    let sidecar = world.run();
+    let bank = sidecar.address("icard");
+    let mut app = tokio::net::TcpStream::connect(bank).await.expect("somebody listens");
+    let head = format!("POST {ECHO} HTTP/1.1\r\nHost: {bank}\r\nContent-Length: 100\r\n\r\n");
+    tokio::io::AsyncWriteExt::write_all(&mut app, head.as_bytes()).await.expect("it is taken");
+    get(bank, ECHO).await.with(200);
+    sidecar.service.signal(Signal::SIGTERM);
+    let log = sidecar.service.last_words();
+    assert!(log.contains("they took too long"), "{log}");
+    let event = log.lines().find(|line| line.contains("\"POST\""));
+    assert!(event.is_some_and(|event| event.contains("\"complete\":false")), "{log}");
+}
+
+#[tokio::test]
 async fn a_start_that_fails_leaves_nothing_behind() {
     let world = World::start().await;
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -199,6 +199,12 @@ impl Service {
         self.child.wait().expect("it ends").code()
     }
 
+    /// Waits until it has ended by itself; all that it logged.
+    pub fn last_words(mut self) -> String {
+        self.child.wait().expect("it ends");
+        self.log()
+    }
+
     /// A memory figure of `/proc/PID/status`, in bytes: `VmRSS` is what is resident, `VmHWM` the most that ever was.
     pub fn memory(&self, figure: &str) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
