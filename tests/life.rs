@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bankside::sandbox::{Fault, Plan, Target};
 use hyper::Version;
 use nix::sys::signal::Signal;
-use support::http::{get, get_unix};
+use support::http::{get, get_unix, metric};
 use support::load::Load;
 use support::program::{PROGRAM, Sidecar, command, finish};
 use support::wait::{HANG, time_passes, until, until_found};
@@ -109,21 +109,27 @@ async fn a_second_signal_cuts() {
 
 #[tokio::test]
 async fn what_is_cut_because_it_takes_too_long_is_in_the_log() {
+    const UPLOADS: u64 = 30;
     let world = world().await;
     for bank in ["icard", "cnb", "cnb-sandbox"] {
         world.append(&format!("[banks.{bank}.timeouts]\nresponse = \"1s\""));
     }
     let sidecar = world.run();
-    let bank = sidecar.address("icard");
-    let mut app = tokio::net::TcpStream::connect(bank).await.expect("somebody listens");
+    let (bank, admin) = (sidecar.address("icard"), sidecar.address("admin"));
     let head = format!("POST {ECHO} HTTP/1.1\r\nHost: {bank}\r\nContent-Length: 100\r\n\r\n");
-    tokio::io::AsyncWriteExt::write_all(&mut app, head.as_bytes()).await.expect("it is taken");
-    get(bank, ECHO).await.with(200);
+    let mut apps = Vec::new();
+    for _ in 0..UPLOADS {
+        let mut app = tokio::net::TcpStream::connect(bank).await.expect("somebody listens");
+        tokio::io::AsyncWriteExt::write_all(&mut app, head.as_bytes()).await.expect("it is taken");
+        apps.push(app);
+    }
+    let under_way = async || metric(admin, "bankside_requests_in_flight{bank=\"icard\"}").await == Some(UPLOADS);
+    until_found("all are under way", async || under_way().await.then_some(())).await;
     sidecar.service.signal(Signal::SIGTERM);
     let log = sidecar.service.last_words();
     assert!(log.contains("they took too long"), "{log}");
-    let event = log.lines().find(|line| line.contains("\"POST\""));
-    assert!(event.is_some_and(|event| event.contains("\"complete\":false")), "{log}");
+    let is_cut = |line: &&str| line.contains("\"POST\"") && line.contains("\"complete\":false");
+    assert_eq!(log.lines().filter(is_cut).count() as u64, UPLOADS, "{log}");
 }
 
 #[tokio::test]

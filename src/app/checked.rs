@@ -25,8 +25,7 @@ impl Checked {
             take_due_identity(bank, now);
             let client = TlsClient::build(bank, &mut warnings).map(Arc::new);
             if let Some(next) = next_identity(bank) {
-                let found = check_next(bank, next, client.as_deref().ok(), &mut warnings);
-                problems.extend(found.err().into_iter().flatten());
+                problems.extend(check_next(bank, next, client.as_deref().ok(), &mut warnings));
             }
             match client {
                 Ok(client) => tls.push(client),
@@ -95,18 +94,20 @@ fn next_identity(bank: &Bank) -> Option<&NextIdentity> {
     bank.identity.as_ref().filter(|_| bank.tls.client_certificate)?.next.as_deref()
 }
 
-/// Whether it can be used, and will be valid when its time comes.
+/// Why it cannot be used, or will not be valid when its time comes.
 fn check_next(
     bank: &Bank,
     next: &NextIdentity,
     present: Option<&TlsClient>,
     warnings: &mut Vec<Problem>,
-) -> Result<(), Vec<Problem>> {
-    let client = TlsClient::new(&bank.tls, Some(&next.identity), warnings)?;
+) -> Vec<Problem> {
+    let client = match TlsClient::new(&bank.tls, Some(&next.identity), warnings) {
+        Ok(client) => client,
+        Err(problems) => return problems,
+    };
     warnings.extend(present.and_then(|present| key_id_that_stays(bank, next, present, &client)));
     let then = client.identity().map(|identity| identity.problems_at(next.from)).unwrap_or_default();
-    let problems: Vec<Problem> = errors(then).into_iter().chain(client.assertion_problem(bank)).collect();
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
+    errors(then).into_iter().chain(client.assertion_problem(bank)).collect()
 }
 
 /// The name that is set for the present key, where the next one would go by it.
