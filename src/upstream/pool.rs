@@ -109,12 +109,20 @@ impl Pool {
         if state.handed_on.is_multiple_of(HANDED_ON) && self.others_wait(&state) {
             return;
         }
-        // What has come unasked is no answer to the next request (RFC 9112, section 6.3). Idle ones are looked at when
-        // they are lent.
-        if !state.waiting.is_empty() && !connection.is_fit() {
-            return;
+        self.lend_if_fit(&mut state, connection);
+    }
+
+    /// Takes an HTTP/1.1 connection that was lent and not used.
+    fn put_back(self: &Arc<Self>, connection: Box<http1::Connection>) {
+        self.lend_if_fit(&mut self.state(), connection);
+    }
+
+    /// What has come unasked is no answer to the next request (RFC 9112, section 6.3). Idle connections are looked at
+    /// when they are lent.
+    fn lend_if_fit(self: &Arc<Self>, state: &mut State, mut connection: Box<http1::Connection>) {
+        if state.waiting.is_empty() || connection.is_fit() {
+            self.lend(state, connection);
         }
-        self.lend(&mut state, connection);
     }
 
     /// Gives an HTTP/1.1 connection to whoever waits longest, or puts it aside.
@@ -149,9 +157,7 @@ impl Pool {
             return;
         }
         state.lend_streams();
-        if state.wants_dial() {
-            state.wake_one();
-        }
+        state.wake_one();
         let unused = if waiting > 0 { state.take_unused() } else { None };
         drop(state);
         drop(unused);
@@ -164,7 +170,7 @@ impl Pool {
         if let Some(failure) = failure {
             drop(state);
             self.not_connected(failure);
-        } else if state.wants_dial() {
+        } else {
             state.wake_one();
         }
     }
@@ -227,8 +233,11 @@ impl State {
         None
     }
 
-    /// Lets the one who has waited longest, and does not bring a connection, look again.
+    /// Lets the one who has waited longest, and does not bring a connection, look again, if there should be one more.
     fn wake_one(&mut self) {
+        if !self.wants_dial() {
+            return;
+        }
         let mut at = 0;
         while at < self.waiting.len() {
             // As long as connections are being made, those who bring them are busy.

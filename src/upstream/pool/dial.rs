@@ -43,9 +43,7 @@ impl Drop for Dial {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         state.dials -= 1;
-        if state.wants_dial() {
-            state.wake_one();
-        }
+        state.wake_one();
     }
 }
 

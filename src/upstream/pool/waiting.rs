@@ -19,7 +19,26 @@ enum Joined {
     /// There was one after all.
     AtHand(Lease),
     /// In the queue, and perhaps with the duty to bring a connection, at once or beside one that is full.
-    Queue(oneshot::Receiver<News>, Option<(Dial, bool)>),
+    Queue(Place, Option<(Dial, bool)>),
+}
+
+/// A place in the queue. What its owner was told and did not hear any more, because the app has hung up, is for those
+/// who wait still: else nobody might make the connection that they wait for.
+struct Place {
+    told: oneshot::Receiver<News>,
+    pool: Arc<Pool>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.told.close();
+        match self.told.try_recv() {
+            Ok(News::Lease(Lease::Http1(connection))) => self.pool.put_back(connection),
+            Ok(News::LookAgain) => self.pool.state().wake_one(),
+            // A stream gives itself back, and of a failure each is told.
+            Ok(News::Lease(Lease::Http2(_)) | News::Failed(_)) | Err(_) => {}
+        }
+    }
 }
 
 impl Pool {
@@ -38,10 +57,10 @@ impl Pool {
         loop {
             let news = match self.join(is_first) {
                 Joined::AtHand(lease) => return Ok(lease),
-                Joined::Queue(mut told, None) => self.wait(&mut told, deadline).await?,
-                Joined::Queue(mut told, Some((dial, is_beside))) => {
+                Joined::Queue(mut place, None) => self.wait(&mut place.told, deadline).await?,
+                Joined::Queue(mut place, Some((dial, is_beside))) => {
                     let at = if is_beside { start + FOR_A_STREAM } else { start };
-                    self.dial_and_wait(dial, at, &mut told, deadline).await?
+                    self.dial_and_wait(dial, at, &mut place.told, deadline).await?
                 }
             };
             match news {
@@ -67,7 +86,7 @@ impl Pool {
             state.waiting.push_back(waiter);
         }
         let dial = brings.then(|| (Dial::new(self, &mut state), !state.multiplexed.is_empty()));
-        Joined::Queue(told, dial)
+        Joined::Queue(Place { told, pool: Arc::clone(self) }, dial)
     }
 
     async fn dial_and_wait(

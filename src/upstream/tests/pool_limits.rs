@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::bank::*;
 use super::pools::{OK, limited, serve};
+use crate::config::Alpn;
 use crate::upstream::{Client, ClientSettings, Failure, Progress};
 
 #[tokio::test]
@@ -103,6 +104,37 @@ async fn a_request_whose_leader_hung_up_is_served_all_the_same() {
     drop(leader);
     follower.await.unwrap();
     assert_eq!(connections.load(Relaxed), 1);
+}
+
+/// 32 of them were given the connections, and 32 told to make more: what they do not hear is for the one who is left.
+#[tokio::test]
+async fn a_request_is_served_though_all_that_came_before_it_have_hung_up() {
+    for hang_up_before_connecting in [true, false] {
+        let bank = Bank::http1().await;
+        let client = bank.client_with(settings(), vec![Alpn::Http11]);
+        let mut sending: Vec<_> = (0..65).map(|_| Box::pin(client.send(get("/"), LONG))).collect();
+        for sending in &mut sending {
+            poll_once(sending).await;
+        }
+        assert_eq!(client.pool.dials(), 32);
+        let mut last = sending.pop().unwrap();
+        let connections = serve(bank);
+        let mut under_way = Vec::new();
+        if hang_up_before_connecting {
+            sending.clear();
+        }
+        until(|| client.pool.dials() == 0).await;
+        if !hang_up_before_connecting {
+            // Those that have a connection keep it: only a further one serves the last request.
+            for mut holder in sending.drain(..32) {
+                poll_once(&mut holder).await;
+                under_way.push(holder);
+            }
+            sending.clear();
+        }
+        assert_eq!((&mut last).await.unwrap().status, 200);
+        assert!(connections.load(Relaxed) <= 33);
+    }
 }
 
 #[tokio::test]
