@@ -147,6 +147,10 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs {
+            // The system takes a single piece with less ado.
+            return self.poll_write(cx, only);
+        }
         self.life.check()?;
         let outcome = Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs);
         self.written.add(&outcome);
