@@ -56,6 +56,8 @@ struct State {
     waiting: VecDeque<Waiter>,
     /// How many requests or tasks are about to bring a connection.
     dials: usize,
+    /// Those of them that have their permit: a handshake waits for none.
+    permitted: usize,
     handed_on: u32,
     /// Counts sweeps.
     now: u32,
@@ -146,7 +148,7 @@ impl Pool {
     /// Whether somebody waits for a permit who does not wait here.
     fn others_wait(&self, state: &State) -> bool {
         // Whoever of us waits for one is about to bring a connection.
-        self.settings.connections.waiting() > state.dials
+        self.settings.connections.waiting() > state.dials - state.permitted
     }
 
     /// An HTTP/2 connection has room for a stream more, or has learnt how much it has.

@@ -166,12 +166,12 @@ impl Connection {
         (self.is_left.load(Relaxed) || self.is_over.load(Relaxed)) && self.active.load(Relaxed) == 0
     }
 
-    /// An answer waits for its app, or does not any more.
+    /// An answer waits for its app, or does not any more. Neither the machine nor the pool may be locked.
     pub(super) fn hold(&self, is_held: bool) {
         if is_held {
             self.held.fetch_add(1, Relaxed);
-        } else {
-            self.held.fetch_sub(1, Relaxed);
+        } else if self.held.fetch_sub(1, Relaxed) == MOST_HELD {
+            self.tell_pool(|pool| pool.has_room());
         }
     }
 

@@ -11,17 +11,20 @@ use crate::upstream::{Failure, http1, http2};
 /// The duty to bring a connection. If it is dropped undone, the next in the queue takes it over.
 pub(super) struct Dial {
     pool: Arc<Pool>,
+    has_permit: bool,
 }
 
 impl Dial {
     /// Takes the duty on. `state` is that of `pool`.
     pub(super) fn new(pool: &Arc<Pool>, state: &mut State) -> Self {
         state.dials += 1;
-        Self { pool: Arc::clone(pool) }
+        Self { pool: Arc::clone(pool), has_permit: false }
     }
 
     /// Connects, and hands the outcome to those who wait.
-    pub(super) fn start(self, permit: Permit) {
+    pub(super) fn start(mut self, permit: Permit) {
+        self.pool.state().permitted += 1;
+        self.has_permit = true;
         tokio::spawn(async move {
             let pool = &self.pool;
             let connected = connect(&pool.endpoint, &pool.tls, pool.settings.connect).await;
@@ -43,6 +46,7 @@ impl Drop for Dial {
     fn drop(&mut self) {
         let mut state = self.pool.state();
         state.dials -= 1;
+        state.permitted -= usize::from(self.has_permit);
         state.wake_one();
     }
 }

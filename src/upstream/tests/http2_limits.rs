@@ -207,3 +207,31 @@ async fn who_waits_for_a_stream_is_known_to_the_limit() {
     drop(sending);
     assert!(!connections.is_waited_for(), "who has given up does not wait");
 }
+
+#[tokio::test]
+async fn who_waits_because_of_slow_apps_goes_on_when_they_have_read() {
+    let bank = Bank::http2().await;
+    let client = bank.client(limited(1));
+    tokio::spawn(async move {
+        let stream = bank.accept().await.into_stream();
+        let mut server = h2::server::handshake(stream).await.unwrap();
+        let mut open = Vec::new();
+        while let Some(Ok((request, mut respond))) = server.accept().await {
+            let mut stream = respond.send_response(Response::new(()), false).unwrap();
+            // Those of `/events` go on and on.
+            stream.send_data(Bytes::from_static(b"some"), request.uri().path() != "/events").unwrap();
+            open.push(stream);
+        }
+    });
+    let mut events = Vec::new();
+    for _ in 0..32 {
+        events.push(client.send(get("/events"), LONG).await.unwrap());
+    }
+    let mut waits = Box::pin(client.send(get("/"), LONG));
+    poll_once(&mut waits).await;
+    for answer in &mut events {
+        assert!(answer.body.frame().await.unwrap().is_ok());
+        poll_once(&mut Box::pin(answer.body.frame())).await;
+    }
+    assert_eq!(waits.await.unwrap().status, 200);
+}

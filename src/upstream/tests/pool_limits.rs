@@ -106,6 +106,48 @@ async fn a_request_whose_leader_hung_up_is_served_all_the_same() {
     assert_eq!(connections.load(Relaxed), 1);
 }
 
+#[tokio::test]
+async fn a_connection_whose_request_hung_up_is_for_another_worker() {
+    for alpn in [vec![Alpn::Http11], vec![Alpn::H2, Alpn::Http11]] {
+        let bank = Bank::http1().await;
+        let settings = limited(1);
+        let [one, other] = [(); 2].map(|()| bank.client_with(settings.clone(), alpn.clone()));
+        let mut given_up = Box::pin(one.send(get("/"), LONG));
+        poll_once(&mut given_up).await;
+        let mut waits = Box::pin(other.send(get("/"), LONG));
+        poll_once(&mut waits).await;
+        drop(given_up);
+        serve(bank);
+        assert_eq!(waits.await.unwrap().status, 200);
+        assert_eq!(one.pool.connections(), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_not_needed_after_all_is_for_another_worker() {
+    let bank = Bank::http1().await;
+    let settings = limited(2);
+    let [one, other] = [(); 2].map(|()| bank.client_with(settings.clone(), vec![Alpn::Http11]));
+    let mut first = Box::pin(one.send(get("/"), LONG));
+    let mut peer = tokio::select! {
+        _ = &mut first => panic!("nobody answers"),
+        peer = async { let mut peer = bank.accept().await; peer.head().await; peer } => peer,
+    };
+    // It makes a connection, which the bank does not take yet, and is served by the one that comes back.
+    let mut second = Box::pin(one.send(get("/"), LONG));
+    poll_once(&mut second).await;
+    let mut waits = Box::pin(other.send(get("/"), LONG));
+    poll_once(&mut waits).await;
+    peer.say(OK).await;
+    first.await.unwrap();
+    let (answer, _) = tokio::join!(second, peer.answer(OK));
+    answer.unwrap();
+    assert_eq!(one.pool.dials(), 1);
+    tokio::spawn(peer.rest());
+    serve(bank);
+    assert_eq!(waits.await.unwrap().status, 200);
+}
+
 /// 32 of them were given the connections, and 32 told to make more: what they do not hear is for the one who is left.
 #[tokio::test]
 async fn a_request_is_served_though_all_that_came_before_it_have_hung_up() {
