@@ -30,6 +30,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinError;
+
 use crate::config::{self, StoreUrl};
 use crate::words::{BankName, Clock, Random, Timestamp};
 
@@ -135,7 +137,7 @@ pub async fn open(settings: &config::Store, clock: Clock, random: &Random) -> Re
         StoreUrl::Sqlite(_) => {
             let (settings, random) = (settings.clone(), random.clone());
             let opening = tokio::task::spawn_blocking(move || Sqlite::open(&settings, clock, &random));
-            Ok(opening.await.map_err(|_| StoreError::Closing)??)
+            Ok(opening.await??)
         }
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(Postgres::open(url, &settings.key).await?),
@@ -203,7 +205,17 @@ pub enum StoreError {
         /// Which column.
         what: &'static str,
     },
+    /// A fault of this program.
+    #[error("what the store was asked for panicked")]
+    Panicked,
     /// The program is ending.
     #[error("the store is closing")]
     Closing,
+}
+
+impl From<JoinError> for StoreError {
+    fn from(error: JoinError) -> Self {
+        // What is kept on trying until the end must not take a panic for it.
+        if error.is_panic() { Self::Panicked } else { Self::Closing }
+    }
 }

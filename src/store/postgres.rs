@@ -77,7 +77,7 @@ impl Postgres {
         };
         Box::pin(async move {
             let task = self.runtime.spawn(timeout(LIMIT, work));
-            task.await.map_err(|_| StoreError::Closing)?.map_err(|_| StoreError::Late { limit: LIMIT })?
+            task.await?.map_err(|_| StoreError::Late { limit: LIMIT })?
         })
     }
 }

@@ -69,7 +69,7 @@ impl Sqlite {
                 work.transaction.commit()?;
                 Ok(answer)
             };
-            tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closing)?
+            tokio::task::spawn_blocking(work).await?
         })
     }
 
