@@ -132,9 +132,15 @@ impl Tokens {
         self.show(grant).await
     }
 
-    /// Revokes the grant at the bank where the bank can do that (unless `local`), and forgets it.
+    /// Revokes the grant at the bank where the bank can do that (unless `local`), and forgets it. What has begun ends, even
+    /// if this future is dropped.
     pub async fn remove(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
         self.changeable(grant)?;
+        let (tokens, grant) = (Arc::clone(self), grant.clone());
+        self.parts.on_control(async move { tokens.revoke_and_forget(&grant, local).await }).await
+    }
+
+    async fn revoke_and_forget(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
         let stored = self.stored(grant).await?;
         // What the bank has ended needs no revoking.
         if !local && stored.facts.standing == Standing::Active {

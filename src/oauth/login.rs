@@ -84,7 +84,7 @@ impl Tokens {
     /// Begins a login: the session step where the bank has one, and an attempt in the store.
     pub async fn begin_login(self: &Arc<Self>, grant: &GrantName) -> Result<Authorization, LoginError> {
         let (tokens, grant) = (Arc::clone(self), grant.clone());
-        self.on_control(async move { tokens.begin(grant).await }).await
+        self.parts.on_control(async move { tokens.begin(grant).await }).await
     }
 
     /// Ends a login with the address that the browser came back to, or its query alone: the grant's name.
@@ -93,20 +93,12 @@ impl Tokens {
     pub async fn finish_login(self: &Arc<Self>, callback: &str) -> Result<GrantName, LoginError> {
         let callback = Callback::parse(callback).map_err(LoginError::NotACallback)?;
         let tokens = Arc::clone(self);
-        self.on_control(async move { tokens.finish(callback).await }).await
+        self.parts.on_control(async move { tokens.finish(callback).await }).await
     }
 
     /// The bank of the login that a callback belongs to, whichever of the store's banks that is. Nothing is used up.
     pub async fn bank_of_callback(&self, callback: &str) -> Result<BankName, LoginError> {
         bank_of_callback(&*self.parts.store, callback).await
-    }
-
-    /// Runs it in a task of the control thread, which its connections belong to and no hang-up cuts.
-    async fn on_control<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, LoginError>> + Send + 'static,
-    ) -> Result<T, LoginError> {
-        self.parts.control.spawn(self.parts.under_way.track_future(work)).await.map_err(|_| StoreError::Closing)?
     }
 
     fn by_code(&self) -> Result<&AuthorizationCode, LoginError> {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Bank, GrantType};
-use crate::store::{GrantKey, Store};
+use crate::store::{GrantKey, Store, StoreError};
 use crate::telemetry::BankMetrics;
 use crate::upstream::Identity;
 use crate::words::{Clock, GrantName, Random, Token};
@@ -44,7 +44,7 @@ pub struct Parts {
     pub random: Random,
     /// The control thread, which renewals run on.
     pub control: Handle,
-    /// What must not be cut: renewals and the ends of logins. Whoever ends the control thread waits for it before.
+    /// What must not be cut: renewals, the ends of logins, removals. Whoever ends the control thread waits for it before.
     pub under_way: TaskTracker,
     /// The fingerprint of the certificate that the bank is shown: kept beside the tokens issued under it.
     pub certificate: Option<String>,
@@ -52,6 +52,20 @@ pub struct Parts {
     pub identity: Option<Identity>,
     /// What is counted.
     pub metrics: BankMetrics,
+}
+
+impl Parts {
+    /// Runs it in a task of the control thread, which its connections belong to and no hang-up cuts.
+    pub(super) async fn on_control<T, E>(
+        &self,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.control.spawn(self.under_way.track_future(work)).await.map_err(StoreError::from)?
+    }
 }
 
 /// What an attempt is for.

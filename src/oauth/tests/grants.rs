@@ -130,3 +130,17 @@ async fn fixed_tokens_are_listed_and_cannot_be_changed() {
     sleep(Duration::from_secs(1)).await;
     assert_eq!(text(&bench.tokens.reveal(&grant).await.unwrap().access_token.unwrap()), "token-aisp");
 }
+
+/// As the operator's API does when its caller hangs up.
+#[tokio::test(start_paused = true)]
+async fn h1audit_a_grant_that_was_revoked_is_removed_whoever_hangs_up() {
+    let bench = revocable(Revocation::Rfc7009(url("/revoke")));
+    bench.import(300).await;
+    bench.script.then(Reply::After(Duration::from_secs(2), Box::new(Reply::Say(200, &[], ""))));
+    let default = default();
+    let removal = bench.tokens.remove(&default, false);
+    assert!(tokio::time::timeout(Duration::from_secs(1), removal).await.is_err());
+    assert_eq!(bench.script.calls(), 1, "the bank revokes it");
+    sleep(Duration::from_secs(5)).await;
+    assert!(matches!(bench.tokens.show(&default).await, Err(GrantError::Missing)), "{}", bench.state().await);
+}
