@@ -43,6 +43,37 @@ async fn a_foreign_callback_at_the_loopback_listener_does_not_end_the_login() {
 }
 
 #[tokio::test]
+async fn a_login_that_the_customer_denies_ends_by_itself_and_exits_1() {
+    let port = free_port();
+    let world = World::with(|options| options.icard.redirect_uri = format!("http://127.0.0.1:{port}/callback")).await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    let (_, state) = callback.split_once("state=").expect("a state");
+    let state = state.split('&').next().expect("its value");
+    let address = ([127, 0, 0, 1], port).into();
+    // Without the state it is anybody's word.
+    get(address, "/callback?error=access_denied").await.with(400);
+    get(address, "/callback?error=access_denied&state=not-ours").await.with(400);
+    let page = get(address, &format!("/callback?error=access_denied&state={state}")).await.with(400);
+    assert!(String::from_utf8_lossy(&page.body).contains("access_denied"), "{:?}", page.body);
+    let said = login.wait().with(1);
+    assert!(said.err.contains("the bank says: access_denied"), "{}", said.err);
+    assert_eq!((world.state("icard", "default"), token_calls(&world)), (None, 0));
+}
+
+#[tokio::test]
+async fn a_login_whose_redirect_leads_to_a_port_that_is_taken_ends_with_a_paste() {
+    let port = free_port();
+    let world = World::with(|options| options.icard.redirect_uri = format!("http://127.0.0.1:{port}/callback")).await;
+    let taken = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    login.paste(&callback).with(0);
+    assert_eq!(world.state("icard", "default").as_deref(), Some("active"));
+    drop(taken);
+}
+
+#[tokio::test]
 async fn a_login_ends_with_the_address_that_is_pasted() {
     let world = World::start().await;
     let login = Login::begin(&world.config, "icard", "default");

@@ -27,7 +27,7 @@ pub struct LoopbackCallback {
 /// What each callback is finished with.
 struct Desk {
     tokens: Arc<Tokens>,
-    finished: mpsc::Sender<GrantName>,
+    finished: mpsc::Sender<Result<GrantName, LoginError>>,
 }
 
 impl LoopbackCallback {
@@ -39,8 +39,8 @@ impl LoopbackCallback {
         Ok(Some(Self { listener: TcpListener::bind(address).await?, path }))
     }
 
-    /// Serves until a callback finishes a login: the grant's name. One that does not, such as a callback of another
-    /// login, is told so in its browser, and the right one is waited for.
+    /// Serves until a callback ends the login, well (the grant's name) or not. One that uses up nothing, since it is not of
+    /// a login that was begun, is told so in its browser, and the right one is waited for.
     pub async fn finish(self, tokens: Arc<Tokens>) -> Result<GrantName, LoginError> {
         let (finished, mut finish) = mpsc::channel(1);
         let stop = CancellationToken::new();
@@ -49,11 +49,11 @@ impl LoopbackCallback {
         let server = axum::serve(self.listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let mut server = tokio::spawn(server.into_future());
         tokio::select! {
-            Some(grant) = finish.recv() => {
+            Some(outcome) = finish.recv() => {
                 // The browser gets its page before the listener goes.
                 stop.cancel();
                 let _ = server.await;
-                Ok(grant)
+                outcome
             }
             _ = &mut server => Err(LoginError::NotACallback("the callback's listener ended")),
         }
@@ -61,14 +61,16 @@ impl LoopbackCallback {
 }
 
 async fn callback(State(desk): State<Arc<Desk>>, RawQuery(query): RawQuery) -> Response {
-    match desk.tokens.finish_login(&query.unwrap_or_default()).await {
-        Ok(grant) => {
-            // Nobody waits any more only if another callback was first.
-            let _ = desk.finished.try_send(grant);
-            page(StatusCode::OK, "Access is authorized", "You can close this window.")
-        }
+    let outcome = desk.tokens.finish_login(&query.unwrap_or_default()).await;
+    let page = match &outcome {
+        Ok(_) => page(StatusCode::OK, "Access is authorized", "You can close this window."),
         Err(error) => page(StatusCode::BAD_REQUEST, "Access is not authorized", &error.to_string()),
+    };
+    if !outcome.as_ref().is_err_and(LoginError::leaves_attempt) {
+        // Nobody waits any more only if another callback was first.
+        let _ = desk.finished.try_send(outcome);
     }
+    page
 }
 
 /// A page for the person in the browser of a login's own listener. Nothing of the request is in it.

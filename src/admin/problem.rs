@@ -80,11 +80,13 @@ impl From<LoginError> for Problem {
                 let remedy = "Begin again; if it stays so, check oauth.issuer of the bank";
                 own(StatusCode::BAD_REQUEST, "wrong-issuer", "Somebody else than the bank answers", remedy)
             }
-            LoginError::Denied { error: code } if code == "invalid_scope" => {
+            LoginError::Denied { error: code } | LoginError::DeniedWithoutState { error: code }
+                if code == "invalid_scope" =>
+            {
                 let remedy = "Compare scopes of the bank with those that the app is registered for, and begin again";
                 own(StatusCode::BAD_REQUEST, "denied", "The bank does not give these scopes", remedy)
             }
-            LoginError::Denied { .. } => {
+            LoginError::Denied { .. } | LoginError::DeniedWithoutState { .. } => {
                 let remedy = "Begin again, and let the account's owner approve the access at the bank";
                 own(StatusCode::BAD_REQUEST, "denied", "The access was not approved", remedy)
             }

@@ -1,7 +1,7 @@
 //! `bankside login`: the account's owner authorizes the access. It ends in one of three ways: by itself where the
 //! redirect URI is a loopback address, with an address pasted to standard input, or with one given to a second call.
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -46,8 +46,8 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
 async fn authorize(office: &Office, args: &Args) -> anyhow::Result<GrantName> {
     let BankDesk { bank, tokens, .. } = office.bank(&args.bank)?;
     // The port is taken before the login begins: a browser that comes back must not find nobody.
-    let listener = match redirect_uri(bank).map(LoopbackCallback::bind) {
-        Some(bound) => bound.await.context("the redirect URI's port cannot be listened on")?,
+    let listener = match redirect_uri(bank) {
+        Some(uri) => listen(uri).await?,
         None => None,
     };
     let authorization = tokens.begin_login(&args.grant).await?;
@@ -68,11 +68,25 @@ async fn authorize(office: &Office, args: &Args) -> anyhow::Result<GrantName> {
     }
 }
 
+/// Listens for the browser where the redirect URI leads here.
+async fn listen(redirect_uri: &str) -> anyhow::Result<Option<LoopbackCallback>> {
+    match LoopbackCallback::bind(redirect_uri).await {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            output::complain(
+                "Another program listens where the redirect URI leads. If it is the running sidecar's admin listener, the \
+                 login ends there: look at its page, and stop here with Ctrl-C.",
+            );
+            Ok(None)
+        }
+        bound => bound.context("the redirect URI's port cannot be listened on"),
+    }
+}
+
 async fn finish_pasted(tokens: &Arc<Tokens>, args: &Args, minutes: u64) -> anyhow::Result<GrantName> {
     output::complain(&format!(
         "Open this address in a browser within {minutes} minutes. Then paste the address that the browser ended on:"
     ));
-    let line = std::io::stdin().lock().lines().next().transpose().context("standard input cannot be read")?;
+    let line = io::stdin().lock().lines().next().transpose().context("standard input cannot be read")?;
     match line.as_deref().map(str::trim) {
         Some(url) if !url.is_empty() => Ok(tokens.finish_login(url).await?),
         _ => Err(anyhow!(

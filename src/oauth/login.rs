@@ -59,6 +59,12 @@ pub enum LoginError {
         /// The error code (RFC 6749, section 4.1.2.1).
         error: String,
     },
+    /// The bank said no, and not to which attempt.
+    #[error("the bank says: {error}")]
+    DeniedWithoutState {
+        /// The error code (RFC 6749, section 4.1.2.1).
+        error: String,
+    },
     /// The attempt is unknown, was used, or is too old.
     #[error("this login was not begun here, was finished before, or is too old; begin again")]
     UnknownState,
@@ -71,6 +77,16 @@ pub enum LoginError {
     /// The store failed.
     #[error("the store of grants failed")]
     Store(#[from] StoreError),
+}
+
+impl LoginError {
+    /// Whether the attempt that was begun is still there for the right callback to end.
+    pub fn leaves_attempt(&self) -> bool {
+        matches!(
+            self,
+            Self::NotByPersons | Self::NotACallback(_) | Self::DeniedWithoutState { .. } | Self::UnknownState
+        )
+    }
 }
 
 /// The bank that a callback belongs to, by its `state` alone. Nothing is used up.
@@ -138,7 +154,7 @@ impl Tokens {
     async fn finish(&self, callback: Callback) -> Result<GrantName, LoginError> {
         let code = self.by_code()?;
         let attempt = match (&callback.state, &callback.outcome) {
-            (None, Err(error)) => return Err(LoginError::Denied { error: error.clone() }),
+            (None, Err(error)) => return Err(LoginError::DeniedWithoutState { error: error.clone() }),
             (None, Ok(_)) => return Err(LoginError::UnknownState),
             (Some(state), _) => self.parts.store.take_attempt(&self.bank.name, &hash(state)).await?,
         };
