@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use bankside::sandbox::{Endpoint, Fault, Plan, Protocols, Qwac, QwacOptions, Rec
 use hyper::Version;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::http::{get, metric, send};
+use support::http::{get, get_unix, metric, send};
 use support::load::{Load, PHASE};
 use support::program::Sidecar;
 use support::wait::{until, until_found, until_queued};
@@ -323,6 +324,30 @@ async fn an_address_that_is_taken_fails_the_reload_as_a_whole() {
     put(&world, "bankside.toml", text);
     until_failed(&sidecar, &format!("cannot listen on {address}")).await;
     get(sidecar.address("icard"), ECHO).await.with(200);
+}
+
+/// Users who were told apart may be connected when the rule goes: nobody would look at them any more.
+#[tokio::test]
+async fn a_socket_is_open_to_all_users_as_long_as_they_are_told_apart_and_stays_with_that_rule() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    world.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", "profile = \"icard\"\nlisten = \"unix:icard.sock\"");
+    let sidecar = world.run();
+    let socket = world.config.with_file_name("icard.sock");
+    let mode = || fs::symlink_metadata(&socket).expect("a socket").permissions().mode() & 0o777;
+    assert_eq!(mode(), 0o600);
+    let own = nix::unistd::getuid().as_raw();
+    let rule = |uid: u32| format!("[banks.icard.access]\nuids = [{uid}]\n");
+    world.append(&rule(own));
+    until_reloads(&sidecar, "ok", 1).await;
+    assert_eq!(mode(), 0o666);
+    get_unix(&socket, ECHO).await.with(200);
+    world.replace(&rule(own), &rule(own + 1));
+    until_reloads(&sidecar, "ok", 2).await;
+    get_unix(&socket, ECHO).await.problem("caller-refused", 403);
+    world.replace(&rule(own + 1), "");
+    until_failed(&sidecar, "only a restart takes that rule away").await;
+    get_unix(&socket, ECHO).await.problem("caller-refused", 403);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Listen};
 use crate::inbound::Inherited;
-use crate::inbound::listen::{ListenError, Listener, bind};
+use crate::inbound::listen::{ListenError, Listener, bind, open_to_all};
 use crate::inbound::spread::{Spread, accept};
 use crate::words::BankName;
 
@@ -30,14 +30,35 @@ pub(super) struct Bound {
     listener: Listener,
     /// Where it really listens.
     address: Listen,
+    users: Users,
 }
 
 /// A listener that is served.
 struct Open {
     listen: Listen,
     address: Listen,
+    users: Users,
     door: Door,
     stop: CancellationToken,
+}
+
+/// Who may connect, as far as the mode of a unix socket says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Users {
+    /// It is not ours to say: TCP, or a service manager's socket.
+    Any,
+    /// The one that the sidecar runs as, and whom a `chmod` lets in.
+    Own,
+    /// All: the bank's `access.uids` tells them apart.
+    All,
+}
+
+/// An address that a bank is to have.
+struct Wanted {
+    bank: BankName,
+    listen: Listen,
+    /// Whether the bank looks at each caller's user.
+    has_uids: bool,
 }
 
 /// All of them.
@@ -51,7 +72,7 @@ pub(super) struct Doors {
 /// How the doors are to be: made without changing anything.
 pub(super) struct Plan {
     /// Which of the open ones stay, and for whom.
-    kept: Vec<(usize, BankName)>,
+    kept: Vec<(usize, Wanted)>,
     bound: Vec<Bound>,
 }
 
@@ -72,21 +93,21 @@ impl Doors {
         let mut kept: Vec<Option<usize>> = vec![None; wanted.len()];
         // A bank keeps its own address before another takes it over: two may have port 0.
         for only_own in [true, false] {
-            for (place, (bank, listen)) in wanted.iter().enumerate() {
+            for (place, wanted) in wanted.iter().enumerate() {
                 if kept[place].is_none() {
                     kept[place] = (0..self.open.len()).find(|&index| {
                         let open = &self.open[index];
-                        let is_own = open.door.load().bank == *bank;
-                        open.listen == *listen && (is_own || !only_own) && !kept.contains(&Some(index))
+                        let is_own = open.door.load().bank == wanted.bank;
+                        open.listen == wanted.listen && (is_own || !only_own) && !kept.contains(&Some(index))
                     });
                 }
             }
         }
         let mut plan = Plan { kept: Vec::new(), bound: Vec::new() };
-        for ((bank, listen), kept) in wanted.into_iter().zip(kept) {
+        for (wanted, kept) in wanted.into_iter().zip(kept) {
             match kept {
-                Some(index) => plan.kept.push((index, bank)),
-                None => plan.bound.push(Bound::new(bank, listen, inherited)?),
+                Some(index) => plan.kept.push((index, self.open[index].remain_for(wanted)?)),
+                None => plan.bound.push(Bound::new(wanted, inherited)?),
             }
         }
         Ok(plan)
@@ -95,9 +116,10 @@ impl Doors {
     /// Opens, leads and closes as planned. The banks are there by now.
     pub(super) fn rearrange(&mut self, plan: Plan) {
         let mut former: Vec<Option<Open>> = std::mem::take(&mut self.open).into_iter().map(Some).collect();
-        for (index, bank) in plan.kept {
-            if let Some(open) = former.get_mut(index).and_then(Option::take) {
-                self.lead(&open, bank);
+        for (index, wanted) in plan.kept {
+            if let Some(mut open) = former.get_mut(index).and_then(Option::take) {
+                open.widen(wanted.has_uids);
+                self.lead(&open, wanted.bank);
                 self.open.push(open);
             }
         }
@@ -126,11 +148,11 @@ impl Doors {
     }
 
     fn serve(&mut self, bound: Bound) {
-        let Bound { bank, listen, listener, address } = bound;
+        let Bound { bank, listen, listener, address, users } = bound;
         tracing::info!(name = %bank, %address, "listening");
         let (drain, stop) = (self.drain.child_token(), self.drain.child_token());
         let door = Arc::new(ArcSwap::from_pointee(LeadsTo { bank, drain }));
-        self.open.push(Open { listen, address, door: Arc::clone(&door), stop: stop.clone() });
+        self.open.push(Open { listen, address, users, door: Arc::clone(&door), stop: stop.clone() });
         let spread = self.spread.clone();
         self.tasks.spawn(async move {
             if let Err(error) = accept(listener, door, spread, stop).await {
@@ -141,11 +163,47 @@ impl Doors {
 }
 
 impl Bound {
-    fn new(bank: BankName, listen: Listen, inherited: &mut Inherited) -> Result<Self, Unbound> {
-        let bound = bind_or_take(&listen, inherited);
+    fn new(wanted: Wanted, inherited: &mut Inherited) -> Result<Self, Unbound> {
+        let Wanted { bank, listen, has_uids } = wanted;
+        let bound = bind_or_take(&listen, inherited).and_then(|(listener, address)| {
+            let users = match (&listen, &listener) {
+                (Listen::Unix(path), Listener::Unix(_, Some(_))) if has_uids => {
+                    open_to_all(path).map_err(|source| ListenError::Bind { address: listen.to_string(), source })?;
+                    Users::All
+                }
+                (_, Listener::Unix(_, Some(_))) => Users::Own,
+                _ => Users::Any,
+            };
+            Ok((listener, address, users))
+        });
         match bound {
-            Ok((listener, address)) => Ok(Self { bank, listen, listener, address }),
+            Ok((listener, address, users)) => Ok(Self { bank, listen, listener, address, users }),
             Err(error) => Err(Unbound { bank, error }),
+        }
+    }
+}
+
+impl Open {
+    /// Whether it can be as it is wanted. Users who were told apart must not become callers whom nobody looks at: they may
+    /// be connected by now.
+    fn remain_for(&self, wanted: Wanted) -> Result<Wanted, Unbound> {
+        match &self.listen {
+            Listen::Unix(path) if self.users == Users::All && !wanted.has_uids => {
+                Err(Unbound { bank: wanted.bank, error: ListenError::OpenToAll(path.clone()) })
+            }
+            _ => Ok(wanted),
+        }
+    }
+
+    /// Lets all users connect, if the bank, which is there by now, tells them apart.
+    fn widen(&mut self, has_uids: bool) {
+        let Listen::Unix(path) = &self.listen else { return };
+        if !has_uids || self.users != Users::Own {
+            return;
+        }
+        match open_to_all(path) {
+            Ok(()) => self.users = Users::All,
+            Err(error) => tracing::error!(%error, address = %self.listen, "the socket's mode cannot be changed"),
         }
     }
 }
@@ -159,7 +217,12 @@ pub(super) fn bind_or_take(listen: &Listen, inherited: &mut Inherited) -> Result
 }
 
 /// Every address of every bank.
-fn wanted(config: &Config) -> Vec<(BankName, Listen)> {
-    let banks = config.banks.iter();
-    banks.flat_map(|bank| bank.listen.iter().map(|listen| (bank.name.clone(), listen.clone()))).collect()
+fn wanted(config: &Config) -> Vec<Wanted> {
+    let addresses = config.banks.iter().flat_map(|bank| bank.listen.iter().map(move |listen| (bank, listen)));
+    let wanted = addresses.map(|(bank, listen)| Wanted {
+        bank: bank.name.clone(),
+        listen: listen.clone(),
+        has_uids: bank.access.uids.is_some(),
+    });
+    wanted.collect()
 }

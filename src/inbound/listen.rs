@@ -16,6 +16,8 @@ use crate::config::Listen;
 const BACKLOG: i32 = 1024;
 /// Only the user that the sidecar runs as may connect; others get in by a group of the directory's and a `chmod`.
 const SOCKET_MODE: u32 = 0o600;
+/// Every user may connect whom the directory lets in.
+const OPEN_SOCKET_MODE: u32 = 0o666;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,9 @@ pub enum ListenError {
     /// Something other than a socket has that name, and is not ours to remove.
     #[error("{} is not a socket", .0.display())]
     NotASocket(PathBuf),
+    /// Who is connected already was to be told apart by the user.
+    #[error("every user may connect to {}, as `access.uids` told them apart: only a restart takes that rule away", .0.display())]
+    OpenToAll(PathBuf),
 }
 
 /// A bound listener that does not block. It can be made a listener of whatever runtime serves it.
@@ -79,6 +84,11 @@ impl Listener {
             }
         }
     }
+}
+
+/// Lets every user connect to a unix socket: for where each caller's user is looked at (`access.uids`).
+pub fn open_to_all(path: &Path) -> io::Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(OPEN_SOCKET_MODE))
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
