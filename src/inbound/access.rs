@@ -42,7 +42,7 @@ pub fn check(access: &Access, request: &Request, caller: &Caller) -> Result<(), 
     check_uid(access, caller)?;
     check_own_fields(&request.fields)?;
     let host = host_of(request)?;
-    check_target(request, host.as_ref())?;
+    check_target(access, request, host.as_ref(), caller)?;
     check_host(access, host.as_ref(), caller)?;
     check_no_web_page(&request.fields)?;
     check_key(access, &request.fields)
@@ -105,8 +105,13 @@ fn host_of(request: &Request) -> Result<Option<Host<'_>>, AccessRefusal> {
     }
 }
 
-/// Origin-form, `*` with OPTIONS, or absolute-form with the authority that `Host` says too.
-fn check_target(request: &Request, host: Option<&Host<'_>>) -> Result<(), AccessRefusal> {
+/// Origin-form, `*` with OPTIONS, or absolute-form with an authority that is ours, and that `Host` says too.
+fn check_target(
+    access: &Access,
+    request: &Request,
+    host: Option<&Host<'_>>,
+    caller: &Caller,
+) -> Result<(), AccessRefusal> {
     // Methods mind case (RFC 9110, section 9.1), but the bank may not.
     let is = |method: &str| request.method.as_str().eq_ignore_ascii_case(method);
     if is("CONNECT") {
@@ -121,7 +126,7 @@ fn check_target(request: &Request, host: Option<&Host<'_>>) -> Result<(), Access
     }
     let authority = authority(&request.target).and_then(Host::parse);
     match (authority, host) {
-        (Some(authority), Some(host)) if authority == *host => Ok(()),
+        (Some(authority), Some(host)) if authority == *host && is_ours(access, host, caller) => Ok(()),
         (Some(_), _) => Err(AccessRefusal::BadRequest("the absolute target is for another authority")),
         (None, _) => Err(AccessRefusal::BadRequest("the target is not a path")),
     }
@@ -129,11 +134,18 @@ fn check_target(request: &Request, host: Option<&Host<'_>>) -> Result<(), Access
 
 /// Over a unix socket no web page comes, so any `Host` does. (HTTP/1.0 without one does too: browsers send it.)
 fn check_host(access: &Access, host: Option<&Host<'_>>, caller: &Caller) -> Result<(), AccessRefusal> {
-    let (Caller::Tcp { local, .. }, Some(host)) = (caller, host) else { return Ok(()) };
-    let is_known = host.is_loopback()
-        || host.is_address(local.ip())
-        || access.hosts.iter().any(|name| Host::parse(name.as_bytes()).is_some_and(|known| known.same_name(host)));
-    if is_known { Ok(()) } else { Err(AccessRefusal::WrongHost) }
+    match (caller, host) {
+        (Caller::Tcp { .. }, Some(host)) if !is_ours(access, host, caller) => Err(AccessRefusal::WrongHost),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is a name or an address of the sidecar.
+fn is_ours(access: &Access, host: &Host<'_>, caller: &Caller) -> bool {
+    let is_known = |name: &String| Host::parse(name.as_bytes()).is_some_and(|known| known.same_name(host));
+    host.is_loopback()
+        || matches!(caller, Caller::Tcp { local, .. } if host.is_address(local.ip()))
+        || access.hosts.iter().any(is_known)
 }
 
 /// What only browsers send, and cannot leave out: `Origin` (RFC 6454) with whatever could change something or be read,

@@ -117,6 +117,17 @@ fn host_is_there_exactly_once() {
 }
 
 #[test]
+fn a_target_of_another_authority_is_malformed_even_if_host_says_the_same() {
+    let access = Access { hosts: vec!["bank.internal".to_owned()], ..Access::default() };
+    for caller in [tcp(), Caller::Unix { uid: None }] {
+        let judged = |target, host| judge(&access, &caller, Method::GET, target, &[("Host", host)]);
+        assert_eq!(judged("http://evil.example/a", "evil.example"), "bad");
+        assert_eq!(judged("http://bank.internal/a", "bank.internal"), "ok");
+        assert_eq!(judged("http://localhost:1/a", "localhost:1"), "ok");
+    }
+}
+
+#[test]
 fn a_target_is_a_path_of_ours() {
     let table = [
         (Method::GET, "/", "ok"),
