@@ -88,6 +88,28 @@ async fn with_routes_what_matches_none_is_refused() {
 }
 
 #[tokio::test]
+async fn a_path_that_reads_in_two_ways_passes_where_the_first_route_is_for_all_paths() {
+    let for_all = "[[banks.icard.routes]]\npath = \"/**\"\nmethods = [\"GET\"]\n";
+    let behind_another = format!("[[banks.icard.routes]]\npath = \"/other\"\ndeny = true\n{for_all}");
+    for (routes, passes) in [(for_all, true), (&behind_another, false)] {
+        let world = World::start().await;
+        world.append(routes);
+        world.login("icard", "default").await;
+        let sidecar = world.run();
+        let icard = sidecar.address("icard");
+        for path in ["/v1/x%2Dy", "/v1/a%2Fb", "/v1//x", "/v1/x;a=b"] {
+            let answer = get(icard, path).await;
+            if passes {
+                assert_eq!((answer.status, last_request(world.sandbox.icard()).target.as_str()), (404, path));
+            } else {
+                answer.problem("route-refused", 403);
+            }
+        }
+        send(icard, "POST", "/v1//x", &[], "").await.problem("route-refused", 403);
+    }
+}
+
+#[tokio::test]
 async fn a_denied_route_and_another_method_than_the_routes_are_refused() {
     let world = World::start().await;
     world.append(

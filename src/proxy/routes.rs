@@ -65,11 +65,13 @@ impl Routes {
         if self.bank.routes.is_empty() {
             return Ok(Passage::default());
         }
-        if path::is_ambiguous(path) {
-            return Err(RouteRefusal::Ambiguous);
-        }
-        let route =
-            self.bank.routes.iter().find(|route| route_matches(route, method, path)).ok_or(RouteRefusal::NoMatch)?;
+        let mut routes = self.bank.routes.iter().filter(|route| is_for_method(route, method));
+        let route = if path::is_ambiguous(path) {
+            // Whatever the bank takes the path for, a first route that is for all paths decides.
+            routes.next().filter(|route| is_for_all_paths(route, path)).ok_or(RouteRefusal::Ambiguous)?
+        } else {
+            routes.find(|route| is_for_path(route, path)).ok_or(RouteRefusal::NoMatch)?
+        };
         match &route.action {
             RouteAction::Deny => Err(RouteRefusal::Denied),
             RouteAction::Allow { grant, timeout, replay } => {
@@ -79,11 +81,22 @@ impl Routes {
     }
 }
 
-fn route_matches(route: &Route, method: &Method, path: &[u8]) -> bool {
-    let is_denial = matches!(route.action, RouteAction::Deny);
-    let is_method = |own: &Method| own == method || (is_denial && same_word(own, method));
+fn is_denial(route: &Route) -> bool {
+    matches!(route.action, RouteAction::Deny)
+}
+
+fn is_for_method(route: &Route, method: &Method) -> bool {
+    let is_method = |own: &Method| own == method || (is_denial(route) && same_word(own, method));
     route.methods.as_ref().is_none_or(|methods| methods.iter().any(is_method))
-        && if is_denial { denial_matches(&route.path, path) } else { pattern_matches(&route.path, path, same) }
+}
+
+fn is_for_path(route: &Route, path: &[u8]) -> bool {
+    if is_denial(route) { denial_matches(&route.path, path) } else { pattern_matches(&route.path, path, same) }
+}
+
+/// Whether it is `/**`. What is no path at all, such as `*`, is not meant.
+fn is_for_all_paths(route: &Route, path: &[u8]) -> bool {
+    route.path.rest && route.path.segments.is_empty() && path.starts_with(b"/")
 }
 
 /// Methods mind case (RFC 9110, section 9.1), but the bank may not.
@@ -195,10 +208,10 @@ mod tests {
         let of =
             |action| Route { place: place.clone(), path: pattern("/x"), methods: Some(vec![Method::POST]), action };
         let post = Method::from_bytes(b"pOsT").expect("a method");
-        assert!(route_matches(&of(RouteAction::Deny), &post, b"/x"));
-        assert!(!route_matches(&of(RouteAction::Deny), &Method::GET, b"/x"));
+        assert!(is_for_method(&of(RouteAction::Deny), &post));
+        assert!(!is_for_method(&of(RouteAction::Deny), &Method::GET));
         let allow = RouteAction::Allow { grant: None, timeout: None, replay: false };
-        assert!(!route_matches(&of(allow), &post, b"/x"));
+        assert!(!is_for_method(&of(allow), &post));
     }
 
     proptest! {
