@@ -486,6 +486,8 @@ async fn the_log_has_one_event_a_request_with_the_keys_of_the_contract() {
     }
     assert!(first["duration_ms"].is_u64(), "{first}");
     assert_eq!((&events[1]["kind"], &events[1]["status"]), (&"needs-authorization".into(), &503.into()));
+    let made = events[1]["request_id"].as_str().expect("an id of the log alone");
+    assert_eq!(made.len(), first["request_id"].as_str().expect("an id").len(), "{made}");
     assert!(!sidecar.log().contains("SECRETQUERY"));
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::Bank;
 use crate::inbound::{Caller, Malformed, Service, access};
-use crate::message::{Body, Request, Response};
+use crate::message::{Body, Fields, Request, Response};
 use crate::oauth::Tokens;
 use crate::telemetry::BankMetrics;
 use crate::upstream::{Client, Progress, SendError};
@@ -80,7 +80,11 @@ impl Service for Proxy {
         let mut event = Event::begin(&parts.shared.bank.name, &parts.shared.metrics, &request);
         match Parts::pass(Arc::clone(&parts), request, caller, &self.0, &mut event).await {
             Ok((answer, place)) => event.until_end_of(answer, place),
-            Err(error) => parts.tell(&error, event),
+            Err(error) => {
+                // It may have ended before it had the id that the bank gets.
+                event.identify(&Fields::new(), &parts.shared.random);
+                parts.tell(&error, event)
+            }
         }
     }
 
@@ -108,6 +112,7 @@ impl Parts {
     ) -> Result<(Response, Option<OwnedSemaphorePermit>), ProxyError> {
         let mut verdict = parts.judge(&request, caller, event)?;
         if hops::ends_here(&mut request) {
+            event.identify(&request.fields, &parts.shared.random);
             return Ok((hops::answer(), None));
         }
         let place = parts.shared.in_flight.enter(&mut request, &parts.shared.metrics).await?;
@@ -142,11 +147,11 @@ impl Parts {
         let target = access::origin_form(&request.target).ok_or(ProxyError::NoPath)?;
         self.routes.check_overrides(&request.fields, &target)?;
         let passage = self.routes.find(&request.method, path::path_only(&target))?;
-        let grant = grant_of(request, &passage)?;
-        event.grant = Some(grant.clone());
         if event.is_wanted() {
             passage.route.clone_into(&mut event.route);
         }
+        let grant = grant_of(request, &passage)?;
+        event.grant = Some(grant.clone());
         let (timeout, replay) = (passage.timeout, passage.replay);
         let target = (*target != *request.target).then(|| target.into_owned().into());
         Ok(Verdict { target, grant, timeout, replay })
