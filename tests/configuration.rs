@@ -218,6 +218,11 @@ async fn an_expired_certificate_is_78_from_check_and_a_warning_in_run() {
 
     let sidecar = world.run();
     until("the log warns", || sidecar.log().contains("expired at")).await;
+    let log = sidecar.log();
+    let (whole_lines, _) = log.rsplit_once('\n').expect("lines");
+    for line in whole_lines.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "no event: {line}");
+    }
     let readiness = get(sidecar.address("admin"), "/readyz").await.with(503).json();
     assert!(readiness.to_string().contains("certificate"), "{readiness}");
     get(sidecar.address("admin"), "/livez").await.with(200);

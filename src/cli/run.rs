@@ -25,9 +25,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     // While there is no other thread: it changes the environment.
     let sockets = Inherited::from_environment().context("the service manager's sockets cannot be used")?;
-    let app = configured.app()?.with_sockets(sockets).reloading(configured.reader()).observed(supervisor::tell);
+    let app = configured.checked()?.with_sockets(sockets).reloading(configured.reader()).observed(supervisor::tell);
     let _log = telemetry::log::start(&app.config().log)?;
     let _spans = telemetry::spans::start()?;
+    for warning in app.findings() {
+        tracing::warn!(%warning, "configuration");
+    }
     super::block_on(async {
         let mut signals = EndSignals::listen()?;
         let mut reload_signals = ReloadSignals::listen()?;
