@@ -22,7 +22,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row(
         "an absolute target for another authority",
         "GET http://evil.example/row HTTP/1.1¶Host: evil.example¶¶",
-        Refused(421),
+        Refused(400),
     ),
     Row(
         "an absolute target that differs from Host",
