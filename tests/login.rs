@@ -62,15 +62,28 @@ async fn a_login_that_the_customer_denies_ends_by_itself_and_exits_1() {
 }
 
 #[tokio::test]
-async fn a_login_whose_redirect_leads_to_a_port_that_is_taken_ends_with_a_paste() {
+async fn a_login_whose_redirect_leads_to_the_running_sidecar_ends_there() {
     let port = free_port();
-    let world = World::with(|options| options.icard.redirect_uri = format!("http://127.0.0.1:{port}/callback")).await;
-    let taken = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
+    let redirect_uri = format!("http://127.0.0.1:{port}/callback");
+    let world = World::with(|options| options.icard.redirect_uri.clone_from(&redirect_uri)).await;
+    world.replace("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"127.0.0.1:{port}\""));
+    let sidecar = world.run();
     let login = Login::begin(&world.config, "icard", "default");
     let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
-    login.paste(&callback).with(0);
+    let path = callback.strip_prefix(&format!("http://127.0.0.1:{port}")).expect("it leads to the sidecar");
+    get(sidecar.address("admin"), path).await;
     assert_eq!(world.state("icard", "default").as_deref(), Some("active"));
-    drop(taken);
+    login.paste(&callback).with(1);
+}
+
+#[tokio::test]
+async fn a_login_does_not_begin_where_another_program_would_get_the_code() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let redirect_uri = format!("http://{}/callback", taken.local_addr().expect("an address"));
+    let world = World::with(|options| options.icard.redirect_uri = redirect_uri).await;
+    let said = bankside(&["login", "icard", "-c", world.config_arg()], "").with(1);
+    assert!(said.err.contains("the redirect URI's port cannot be listened on"), "{}", said.err);
+    assert_eq!(said.out, "");
 }
 
 #[tokio::test]

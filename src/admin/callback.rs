@@ -13,10 +13,12 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Listen;
 use crate::oauth::{LoginError, Tokens};
 use crate::words::GrantName;
 
 use super::html::Html;
+use super::server::CALLBACK;
 
 /// Listens for one login's callback where the redirect URI is `http` on a loopback address (RFC 8252, section 7.3).
 pub struct LoopbackCallback {
@@ -89,8 +91,15 @@ fn page(status: StatusCode, title: &str, text: &str) -> Response {
     (status, headers, axum::response::Html(html.into_string())).into_response()
 }
 
+/// Whether a redirect URI leads to the callback of an operator's listener at this address.
+pub fn leads_to(redirect_uri: &str, listen: &Listen) -> bool {
+    let (Some((address, path)), Listen::Tcp(own)) = (loopback(redirect_uri), listen) else { return false };
+    let is_heard = own.ip().is_unspecified() || own.ip() == address.ip();
+    is_heard && own.port() == address.port() && path == CALLBACK
+}
+
 /// The address and path of a redirect URI that leads to this machine.
-pub(super) fn loopback(redirect_uri: &str) -> Option<(SocketAddr, String)> {
+fn loopback(redirect_uri: &str) -> Option<(SocketAddr, String)> {
     let uri: http::Uri = redirect_uri.parse().ok()?;
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
     let address = match host {

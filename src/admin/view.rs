@@ -10,7 +10,7 @@ use crate::telemetry::{Reach, Standing};
 use crate::words::{BankName, GrantName, Timestamp};
 
 use super::problem::chain;
-use super::server::{AdminBank, AdminState, CALLBACK};
+use super::server::{AdminBank, AdminState};
 use super::{callback, health};
 
 /// One bank.
@@ -135,11 +135,7 @@ fn grant_type(bank: &Bank) -> &'static str {
 }
 
 fn ends_here(bank: &Bank, listen: &Listen) -> bool {
-    let (GrantType::AuthorizationCode(code), Listen::Tcp(own)) = (&bank.grant_type, listen) else { return false };
-    callback::loopback(&code.redirect_uri).is_some_and(|(address, path)| {
-        let is_heard = own.ip().is_unspecified() || own.ip() == address.ip();
-        is_heard && own.port() == address.port() && path == CALLBACK
-    })
+    matches!(&bank.grant_type, GrantType::AuthorizationCode(code) if callback::leads_to(&code.redirect_uri, listen))
 }
 
 fn certificate(admin: &AdminBank, now: Timestamp) -> Option<CertificateView> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use clap::Parser;
 
-use crate::admin::LoopbackCallback;
+use crate::admin::{LoopbackCallback, leads_to};
 use crate::app::{BankDesk, Office};
-use crate::config::{Bank, GrantType};
+use crate::config::{Bank, GrantType, Listen};
 use crate::oauth::Tokens;
 use crate::words::GrantName;
 
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
         let office = app.open().await?;
         let grant = match &args.callback_url {
             Some(url) => office.bank(&args.bank)?.tokens.finish_login(url).await?,
-            None => authorize(&office, args).await?,
+            None => authorize(&office, args, app.config().admin.as_ref()).await?,
         };
         office.settle().await;
         output::complain(&format!("Done: the grant {grant} of {} is in the store.", args.bank));
@@ -43,11 +43,11 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
 }
 
 /// Begins a login, prints where the browser has to go, and waits for what comes back.
-async fn authorize(office: &Office, args: &Args) -> anyhow::Result<GrantName> {
+async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyhow::Result<GrantName> {
     let BankDesk { bank, tokens, .. } = office.bank(&args.bank)?;
     // The port is taken before the login begins: a browser that comes back must not find nobody.
     let listener = match redirect_uri(bank) {
-        Some(uri) => listen(uri).await?,
+        Some(uri) => listen(uri, admin).await?,
         None => None,
     };
     let authorization = tokens.begin_login(&args.grant).await?;
@@ -68,13 +68,16 @@ async fn authorize(office: &Office, args: &Args) -> anyhow::Result<GrantName> {
     }
 }
 
-/// Listens for the browser where the redirect URI leads here.
-async fn listen(redirect_uri: &str) -> anyhow::Result<Option<LoopbackCallback>> {
+/// Listens for the browser where the redirect URI leads here, unless the running sidecar does. Another program there would
+/// be sent the code and the state.
+async fn listen(redirect_uri: &str, admin: Option<&Listen>) -> anyhow::Result<Option<LoopbackCallback>> {
     match LoopbackCallback::bind(redirect_uri).await {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+        Err(error)
+            if error.kind() == io::ErrorKind::AddrInUse && admin.is_some_and(|admin| leads_to(redirect_uri, admin)) =>
+        {
             output::complain(
-                "Another program listens where the redirect URI leads. If it is the running sidecar's admin listener, the \
-                 login ends there: look at its page, and stop here with Ctrl-C.",
+                "The redirect URI leads to the running sidecar, where the login ends by itself: look at its page then, and \
+                 stop here with Ctrl-C.",
             );
             Ok(None)
         }
