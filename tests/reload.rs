@@ -347,6 +347,9 @@ async fn a_socket_is_open_to_all_users_as_long_as_they_are_told_apart_and_stays_
     get_unix(&socket, ECHO).await.problem("caller-refused", 403);
     world.replace(&rule(own + 1), "");
     until_failed(&sidecar, "only a restart takes that rule away").await;
+    // Nor with another address: who is connected could ask once more.
+    world.replace("listen = \"unix:icard.sock\"", "listen = \"unix:other.sock\"");
+    until_reloads(&sidecar, "failed", 2).await;
     get_unix(&socket, ECHO).await.problem("caller-refused", 403);
 }
 

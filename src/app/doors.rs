@@ -89,6 +89,7 @@ impl Doors {
 
     /// Binds what the configuration names and is not open.
     pub(super) fn plan(&self, config: &Config, inherited: &mut Inherited) -> Result<Plan, Unbound> {
+        self.open.iter().try_for_each(|open| open.keep_rule(config))?;
         let wanted = wanted(config);
         let mut kept: Vec<Option<usize>> = vec![None; wanted.len()];
         // A bank keeps its own address before another takes it over: two may have port 0.
@@ -184,14 +185,25 @@ impl Bound {
 }
 
 impl Open {
-    /// Whether it can be as it is wanted. Users who were told apart must not become callers whom nobody looks at: they may
-    /// be connected by now.
+    /// Whether the bank goes on to tell users apart, if it does now, wherever it listens then. Those who are connected must
+    /// not become callers whom nobody looks at.
+    fn keep_rule(&self, config: &Config) -> Result<(), Unbound> {
+        let leads_to = self.door.load();
+        let bank = config.banks.iter().find(|bank| bank.name == leads_to.bank);
+        bank.map_or(Ok(()), |bank| self.check_users(&bank.name, bank.access.uids.is_some()))
+    }
+
+    /// Whether it can be as it is wanted.
     fn remain_for(&self, wanted: Wanted) -> Result<Wanted, Unbound> {
+        self.check_users(&wanted.bank, wanted.has_uids).map(|()| wanted)
+    }
+
+    fn check_users(&self, bank: &BankName, has_uids: bool) -> Result<(), Unbound> {
         match &self.listen {
-            Listen::Unix(path) if self.users == Users::All && !wanted.has_uids => {
-                Err(Unbound { bank: wanted.bank, error: ListenError::OpenToAll(path.clone()) })
+            Listen::Unix(path) if self.users == Users::All && !has_uids => {
+                Err(Unbound { bank: bank.clone(), error: ListenError::OpenToAll(path.clone()) })
             }
-            _ => Ok(wanted),
+            _ => Ok(()),
         }
     }
 
