@@ -14,11 +14,17 @@ fn token_calls(world: &World) -> u64 {
     world.sandbox.icard().control().counters().requests(Endpoint::Token)
 }
 
-#[tokio::test]
-async fn a_login_with_a_loopback_redirect_ends_by_itself_when_the_browser_comes_back() {
+/// A login whose browser comes back to a port of this machine.
+async fn begun_on_loopback() -> (World, u16, Login) {
     let port = free_port();
     let world = World::with(|options| options.icard.redirect_uri = format!("http://127.0.0.1:{port}/callback")).await;
     let login = Login::begin(&world.config, "icard", "default");
+    (world, port, login)
+}
+
+#[tokio::test]
+async fn a_login_with_a_loopback_redirect_ends_by_itself_when_the_browser_comes_back() {
+    let (world, port, login) = begun_on_loopback().await;
     let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
     let path = callback.strip_prefix(&format!("http://127.0.0.1:{port}")).expect("it leads to the login's listener");
     let page = get(([127, 0, 0, 1], port).into(), path).await.with(200);
@@ -30,9 +36,7 @@ async fn a_login_with_a_loopback_redirect_ends_by_itself_when_the_browser_comes_
 
 #[tokio::test]
 async fn a_foreign_callback_at_the_loopback_listener_does_not_end_the_login() {
-    let port = free_port();
-    let world = World::with(|options| options.icard.redirect_uri = format!("http://127.0.0.1:{port}/callback")).await;
-    let login = Login::begin(&world.config, "icard", "default");
+    let (world, port, login) = begun_on_loopback().await;
     let address = ([127, 0, 0, 1], port).into();
     get(address, "/callback?code=stolen&state=not-ours").await.with(400);
     assert_eq!(token_calls(&world), 0);
@@ -44,9 +48,7 @@ async fn a_foreign_callback_at_the_loopback_listener_does_not_end_the_login() {
 
 #[tokio::test]
 async fn a_login_that_the_customer_denies_ends_by_itself_and_exits_1() {
-    let port = free_port();
-    let world = World::with(|options| options.icard.redirect_uri = format!("http://127.0.0.1:{port}/callback")).await;
-    let login = Login::begin(&world.config, "icard", "default");
+    let (world, port, login) = begun_on_loopback().await;
     let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
     let (_, state) = callback.split_once("state=").expect("a state");
     let state = state.split('&').next().expect("its value");

@@ -133,7 +133,7 @@ async fn fixed_tokens_are_listed_and_cannot_be_changed() {
 
 /// As the operator's API does when its caller hangs up.
 #[tokio::test(start_paused = true)]
-async fn h1audit_a_grant_that_was_revoked_is_removed_whoever_hangs_up() {
+async fn a_grant_that_was_revoked_is_removed_whoever_hangs_up() {
     let bench = revocable(Revocation::Rfc7009(url("/revoke")));
     bench.import(300).await;
     bench.script.then(Reply::After(Duration::from_secs(2), Box::new(Reply::Say(200, &[], ""))));
