@@ -165,6 +165,8 @@ fn a_wrong_or_missing_key_is_one_clear_problem_at_the_start() {
         assert_eq!(said.matches("store.key").count(), 1, "{said}");
         assert!(said.contains("sealed under the key"), "{said}");
     }
+    let said = desk.says(78, &["check"]);
+    assert!(said.contains("store.key: the store was sealed under the key"), "{said}");
     desk.0.replace(NEXT, "key = []");
     assert!(desk.says(78, &["grant", "list"]).contains("store.key"));
     desk.0.replace("key = []", BOTH);

@@ -8,7 +8,7 @@ use clap::Parser;
 
 use crate::app::App;
 use crate::certificate::Facts;
-use crate::config::{Bank, ClientAuth, GrantType};
+use crate::config::{Bank, ClientAuth, GrantType, Severity};
 use crate::upstream::TlsClient;
 use crate::words::GrantName;
 
@@ -28,7 +28,11 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     if !app.is_sound() {
         return Err(Failed::Config);
     }
-    tell(&machine::problems(&app));
+    let of_machine = machine::problems(&app);
+    tell(&of_machine);
+    if of_machine.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(Failed::Config);
+    }
     output::print(&summary(&app))?;
     if args.online { online::run(&app) } else { Ok(()) }
 }

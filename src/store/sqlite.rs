@@ -6,6 +6,7 @@
 mod grants;
 mod kept;
 mod keys;
+mod look;
 mod open;
 mod renewal;
 mod rows;
@@ -50,6 +51,12 @@ impl Sqlite {
     pub fn open(settings: &config::Store, clock: Clock, random: &Random) -> Result<Arc<Self>, StoreError> {
         let (connection, sealer) = open::open(settings, random)?;
         Ok(Arc::new(Self { connection: Arc::new(Mutex::new(connection)), sealer: Arc::new(sealer), clock }))
+    }
+
+    /// Whether the configured keys open what stands in the store, if it is there: without opening it for use, so nothing
+    /// is made or changed. It blocks.
+    pub fn look(settings: &config::Store) -> Result<(), StoreError> {
+        look::look(settings)
     }
 
     /// Runs a job in a transaction of its own, which is committed if the job succeeds.

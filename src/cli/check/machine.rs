@@ -1,4 +1,4 @@
-//! What the sidecar needs of this machine: addresses that are free, and a store that can be written.
+//! What the sidecar needs of this machine: addresses that are free, a store that can be written, and the key to it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -9,18 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::config::{Listen, Place, Problem, StoreUrl};
+use crate::config::{Listen, Place, Problem, Store, StoreUrl};
+use crate::store::{Sqlite, StoreError};
 
 use super::super::health;
+use super::online::chain;
 
 /// How long a sidecar that may run here has for its answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What would keep a sidecar from starting here. Whoever runs this may be another user than the sidecar's, and a sidecar
-/// may be running that these addresses are in use by: these are warnings.
+/// may be running that these addresses are in use by: these are warnings. A store that the key does not open is an error.
 pub(super) fn problems(app: &App) -> Vec<Problem> {
     let config = app.config();
-    let mut problems: Vec<Problem> = store(&config.store.url, &config.store.place).into_iter().collect();
+    let of_store = written(&config.store).or_else(|| opened(&config.store));
+    let mut problems: Vec<Problem> = of_store.into_iter().collect();
     if !config.admin.as_ref().is_some_and(is_running) {
         let banks = config.banks.iter().flat_map(|bank| bank.listen.iter().map(move |listen| (listen, &bank.place)));
         problems.extend(banks.filter_map(|(listen, place)| address(listen, &place.child("listen"))));
@@ -63,12 +66,27 @@ fn socket(path: &Path) -> io::Result<()> {
 }
 
 /// Why the store's file could not be written.
-fn store(url: &StoreUrl, place: &Place) -> Option<Problem> {
-    let StoreUrl::Sqlite(path) = url else { return None };
+fn written(store: &Store) -> Option<Problem> {
+    let StoreUrl::Sqlite(path) = &store.url else { return None };
     let error = can_write(path).err()?;
     let reason = format!("the store {} cannot be written by this user: {error}", path.display());
     let remedy = "let the sidecar's user write the file and its folder, and run this command as that user";
-    Some(Problem::warning(&place.child("url"), reason, remedy))
+    Some(Problem::warning(&store.place.child("url"), reason, remedy))
+}
+
+/// Why the store, if there is one, could not be opened with its key.
+fn opened(store: &Store) -> Option<Problem> {
+    const ANOTHER: &str = "or name another file in `store.url`: each grant then needs a new login";
+    let error = Sqlite::look(store).err()?;
+    let key = match error {
+        StoreError::WrongKey { .. } => "key",
+        StoreError::NewerSchema { .. } => "url",
+        error => {
+            let reason = format!("the store could not be looked into: {}", chain(&error));
+            return Some(Problem::warning(&store.place.child("url"), reason, "see that it is a store, and whole"));
+        }
+    };
+    Some(Problem::error(&store.place.child(key), error.to_string(), ANOTHER))
 }
 
 /// `SQLite` puts files beside its database: its folder must be writable, too.

@@ -1,7 +1,7 @@
 //! The keys that seal: each under which a value stands has a check value beside it, so that a missing one shows when
 //! the store is opened, and never as a row that does not open.
 
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::store::seal::{Bound, Sealer};
 use crate::store::{GrantKey, KeysInUse, Resealed, StoreError};
@@ -17,8 +17,8 @@ const VALUES: &str = "SELECT lower(hex(substr(access, 2, 8))) AS id FROM grants 
      SELECT lower(hex(substr(value, 2, 8))) FROM kept WHERE kind <> 'key'";
 
 /// The ids of the keys under which the store was sealed, with the value that each must open.
-pub(super) fn checks(transaction: &Transaction<'_>) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
-    let mut select = transaction.prepare("SELECT name, value FROM kept WHERE kind = 'key' ORDER BY name")?;
+pub(super) fn checks(connection: &Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+    let mut select = connection.prepare("SELECT name, value FROM kept WHERE kind = 'key' ORDER BY name")?;
     let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -54,14 +54,18 @@ CREATE INDEX grants_consent ON grants (bank, consent_at) WHERE consent_at IS NOT
 /// Brings the database up to this release's version. Of several processes, the first one does it.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let Some(pending) = usize::try_from(found).ok().and_then(|done| MIGRATIONS.get(done..)) else {
-        return Err(StoreError::NewerSchema { found, known });
-    };
+    let pending = &MIGRATIONS[version(&transaction)?..];
     if !pending.is_empty() {
         pending.iter().try_for_each(|step| transaction.execute_batch(step))?;
-        transaction.pragma_update(None, "user_version", known)?;
+        transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
     }
     Ok(transaction.commit()?)
+}
+
+/// How many of the migrations the database has gone through; an error where it knows of later ones.
+pub(super) fn version(connection: &Connection) -> Result<usize, StoreError> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = MIGRATIONS.len();
+    let newer = StoreError::NewerSchema { found, known: i64::try_from(known).unwrap_or(i64::MAX) };
+    usize::try_from(found).ok().filter(|version| *version <= known).ok_or(newer)
 }

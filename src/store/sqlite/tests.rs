@@ -39,10 +39,13 @@ impl File {
         self.directory.path().join("bankside.db")
     }
 
-    fn open_with(&self, key: StoreKey) -> Result<Arc<Sqlite>, StoreError> {
+    fn settings(&self, key: StoreKey) -> config::Store {
         let place = Place { file: Arc::new("bankside.toml".into()), line: 1, key: "store".into() };
-        let settings = config::Store { place, url: StoreUrl::Sqlite(self.path()), key };
-        Sqlite::open(&settings, self.clock.clone(), &Random::system())
+        config::Store { place, url: StoreUrl::Sqlite(self.path()), key }
+    }
+
+    fn open_with(&self, key: StoreKey) -> Result<Arc<Sqlite>, StoreError> {
+        Sqlite::open(&self.settings(key), self.clock.clone(), &Random::system())
     }
 
     fn open(&self) -> Arc<Sqlite> {

@@ -74,3 +74,33 @@ fn a_database_of_a_later_release_or_none_at_all_is_refused() {
     fs::remove_dir(nowhere.directory.path()).unwrap();
     assert!(matches!(nowhere.open_with(given(&[7])), Err(StoreError::File { .. })));
 }
+
+#[test]
+fn a_look_finds_a_key_that_does_not_fit_and_makes_and_changes_nothing() {
+    let file = File::new();
+    let names = || {
+        let names = fs::read_dir(file.directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.collect::<std::collections::BTreeSet<_>>()
+    };
+    let look = |keys: &[u8]| Sqlite::look(&file.settings(given(keys)));
+    look(&[7]).expect("there is no store yet");
+    assert!(names().is_empty());
+    let fits = |others: usize| {
+        let before = names();
+        assert_eq!(before.len(), 1 + others);
+        look(&[7]).unwrap();
+        look(&[8, 7]).unwrap();
+        assert!(matches!(look(&[8]), Err(StoreError::WrongKey { .. })));
+        let lost = StoreKey::Make(file.directory.path().join("bankside.key"));
+        assert!(matches!(Sqlite::look(&file.settings(lost)), Err(StoreError::WrongKey { .. })));
+        assert_eq!(names(), before);
+    };
+    let store = file.open();
+    fits(2);
+    drop(store);
+    fits(0);
+    Connection::open(file.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(look(&[7]), Err(StoreError::NewerSchema { found: 99, .. })));
+    fs::write(file.path(), "this is no database, and it is long enough to be seen as none").unwrap();
+    assert!(matches!(look(&[7]), Err(StoreError::Database(_))));
+}
