@@ -124,6 +124,18 @@ async fn a_denied_route_and_another_method_than_the_routes_are_refused() {
     get(icard, "/V1/Consents/1").await.problem("route-refused", 403);
     send(icard, "POST", "/v1/payments/sepa-credit-transfers", &[], "{}").await.problem("route-refused", 403);
     assert!(world.sandbox.icard().control().payments().is_empty());
+    let events: Vec<Value> = until_found("the events are written", async || {
+        let log = sidecar.log();
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let refused: Vec<Value> = events.filter(|event| event["kind"] == "route-refused").collect();
+        (refused.len() == 3).then_some(refused)
+    })
+    .await;
+    let routes = events.iter().map(|event| (event["method"].as_str(), event["route"].as_str()));
+    let mut routes: Vec<_> = routes.map(|(method, route)| (method.unwrap_or_default(), route)).collect();
+    routes.sort_unstable();
+    let denied = ("GET", Some("/v1/consents/**"));
+    assert_eq!(routes, [denied, denied, ("POST", None)], "the log names the route that denied");
 }
 
 #[tokio::test]

@@ -115,6 +115,18 @@ async fn a_request_is_a_span_between_the_apps_and_the_banks() {
 }
 
 #[tokio::test]
+async fn a_span_names_the_route_also_where_no_request_is_logged() {
+    let (world, collector) = (World::start().await, Collector::start());
+    world.append("[log]\nlevel = \"warn\"\n[[banks.icard.routes]]\npath = \"/v1/accounts/**\"\n[[banks.icard.routes]]\npath = \"/v1/*\"\n");
+    world.login("icard", "default").await;
+    let sidecar = Sidecar::run_prepared(collector.command(), &world.config);
+    get(sidecar.address("icard"), "/v1/accounts").await.with(200);
+    let [_, trace, _, _] = seen_by_bank(&world);
+    let export = collector.export_with(&hex(&trace)).await;
+    assert!(has(&export, b"http.route") && has(&export, b"GET /v1/*"));
+}
+
+#[tokio::test]
 async fn a_request_without_a_trace_begins_one_and_a_problem_is_an_error() {
     let (world, collector) = (World::start().await, Collector::start());
     world.login("icard", "default").await;

@@ -1,6 +1,7 @@
 //! Routes: which requests may pass, and with which grant.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -45,7 +46,7 @@ pub enum RouteAction {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     /// The pattern as written: what logs call the route.
-    pub text: String,
+    pub text: Arc<str>,
     /// The segments between slashes, without a closing `**`: `/` is one that is empty.
     pub segments: Vec<Segment>,
     /// Whether `**` ends it.
@@ -84,7 +85,7 @@ impl FromStr for PathPattern {
             part => Ok(Segment::Literal(part.to_owned())),
         };
         let segments = parts.into_iter().enumerate().map(segment).collect::<Result<_, _>>()?;
-        Ok(Self { text: text.to_owned(), segments, rest })
+        Ok(Self { text: text.into(), segments, rest })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::message::{Body, Request, Response};
 use crate::words::{Random, Secret, Timestamp, Token};
 
 use super::outgoing::Rewrite;
+use super::routes::Passage;
 use super::{Routes, incoming, path};
 
 /// What makes requests ready for a bank, each with the same token.
@@ -65,5 +66,5 @@ pub fn rewrite_answer(answer: &mut Response, base: &BaseUrl, host: &[u8]) {
 
 /// Whether the routes let this through.
 pub fn passes(routes: &Routes, method: &Method, target: &[u8]) -> bool {
-    routes.find(method, path::path_only(target)).is_ok()
+    routes.find(method, path::path_only(target)).and_then(Passage::through).is_ok()
 }

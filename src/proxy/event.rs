@@ -28,7 +28,8 @@ pub(super) struct Event {
     request: Option<RequestLine>,
     pub(super) span: Span,
     pub(super) grant: Option<GrantName>,
-    pub(super) route: String,
+    /// The pattern of the route that decided.
+    pub(super) route: Option<Arc<str>>,
     pub(super) retried: u32,
     pub(super) kind: Option<Kind>,
     status: Option<StatusCode>,
@@ -66,18 +67,13 @@ impl Event {
             request: wanted.then(line),
             span: Span::none(),
             grant: None,
-            route: String::new(),
+            route: None,
             retried: 0,
             kind: None,
             status: None,
             bytes: 0,
             complete: false,
         }
-    }
-
-    /// Whether anybody will read it.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.request.is_some()
     }
 
     /// Takes over the id that the bank gets, or makes one, where the app sent none: bank and log speak of the same.
@@ -117,7 +113,7 @@ impl Event {
 impl Drop for Event {
     fn drop(&mut self) {
         self.metrics.ended(self.started, self.bytes);
-        let (route, status, kind) = (self.route.as_str(), self.status, self.kind.map(Kind::name));
+        let (route, status, kind) = (self.route.as_deref(), self.status, self.kind.map(Kind::name));
         self.span.end(Ending { route, status, kind, retried: self.retried });
         let Some(request) = &self.request else {
             return;
@@ -126,7 +122,7 @@ impl Drop for Event {
             target: "bankside::access",
             bank = self.bank.as_str(),
             grant = self.grant.as_ref().map(GrantName::as_str),
-            route = unless_empty(&self.route),
+            route,
             method = request.method.as_ref().map(Method::as_str),
             path = unless_empty(&request.path),
             status = self.status.map(|status| status.as_u16()),

@@ -23,8 +23,6 @@ pub struct Routes {
 /// What a request that may pass is given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Passage<'a> {
-    /// The route's pattern, for the log; empty where the bank has no routes.
-    pub(super) route: &'a str,
     /// The route's grant, which `Bankside-Grant` cannot override.
     pub(super) grant: Option<&'a GrantName>,
     /// The route's response timeout.
@@ -60,22 +58,32 @@ impl Routes {
         if is_overridden { Err(RouteRefusal::Overridden) } else { Ok(()) }
     }
 
-    /// What a request with this method and path (without query) is given.
-    pub(super) fn find(&self, method: &Method, path: &[u8]) -> Result<Passage<'_>, RouteRefusal> {
+    /// The route that decides on a request with this method and path (without query); `None` where the bank has no routes.
+    pub(super) fn find(&self, method: &Method, path: &[u8]) -> Result<Option<&Route>, RouteRefusal> {
         if self.bank.routes.is_empty() {
-            return Ok(Passage::default());
+            return Ok(None);
         }
         let mut routes = self.bank.routes.iter().filter(|route| is_for_method(route, method));
-        let route = if path::is_ambiguous(path) {
+        if path::is_ambiguous(path) {
             // Whatever the bank takes the path for, a first route that is for all paths decides.
-            routes.next().filter(|route| is_for_all_paths(route, path)).ok_or(RouteRefusal::Ambiguous)?
-        } else {
-            routes.find(|route| is_for_path(route, path)).ok_or(RouteRefusal::NoMatch)?
-        };
-        match &route.action {
-            RouteAction::Deny => Err(RouteRefusal::Denied),
-            RouteAction::Allow { grant, timeout, replay } => {
-                Ok(Passage { route: &route.path.text, grant: grant.as_ref(), timeout: *timeout, replay: *replay })
+            return routes
+                .next()
+                .filter(|route| is_for_all_paths(route, path))
+                .map(Some)
+                .ok_or(RouteRefusal::Ambiguous);
+        }
+        routes.find(|route| is_for_path(route, path)).map(Some).ok_or(RouteRefusal::NoMatch)
+    }
+}
+
+impl<'a> Passage<'a> {
+    /// What the route that decides gives, if it lets the request pass.
+    pub(super) fn through(route: Option<&'a Route>) -> Result<Self, RouteRefusal> {
+        match route.map(|route| &route.action) {
+            None => Ok(Self::default()),
+            Some(RouteAction::Deny) => Err(RouteRefusal::Denied),
+            Some(RouteAction::Allow { grant, timeout, replay }) => {
+                Ok(Self { grant: grant.as_ref(), timeout: *timeout, replay: *replay })
             }
         }
     }
@@ -144,7 +152,7 @@ mod tests {
             segments.pop();
         }
         let segment = |text: &&str| if *text == "*" { Segment::Any } else { Segment::Literal((*text).to_owned()) };
-        PathPattern { text: text.to_owned(), segments: segments.iter().map(segment).collect(), rest }
+        PathPattern { text: text.into(), segments: segments.iter().map(segment).collect(), rest }
     }
 
     fn allows(text: &str, path: &str) -> bool {

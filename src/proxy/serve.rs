@@ -146,10 +146,9 @@ impl Parts {
         access::check(&self.shared.bank.access, request, caller)?;
         let target = access::origin_form(&request.target).ok_or(ProxyError::NoPath)?;
         self.routes.check_overrides(&request.fields, &target)?;
-        let passage = self.routes.find(&request.method, path::path_only(&target))?;
-        if event.is_wanted() {
-            passage.route.clone_into(&mut event.route);
-        }
+        let route = self.routes.find(&request.method, path::path_only(&target))?;
+        event.route = route.map(|route| Arc::clone(&route.path.text));
+        let passage = Passage::through(route)?;
         let grant = grant_of(request, &passage)?;
         event.grant = Some(grant.clone());
         let (timeout, replay) = (passage.timeout, passage.replay);

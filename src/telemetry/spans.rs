@@ -20,8 +20,8 @@ use http::StatusCode;
 /// What a span says of a request when it is over. No query, field, body or grant is in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending<'a> {
-    /// The `path` of the route that matched; empty where none did.
-    pub route: &'a str,
+    /// The `path` of the route that decided, if one did.
+    pub route: Option<&'a str>,
     /// What the app got; `None` if it hung up before.
     pub status: Option<StatusCode>,
     /// The kind of problem, where the answer is the sidecar's own.

@@ -125,9 +125,9 @@ impl Span {
     pub fn end(&mut self, ending: Ending<'_>) {
         let Some(open) = self.0.take() else { return };
         let span = open.context.span();
-        if !ending.route.is_empty() {
-            span.update_name(format!("{} {}", open.method, ending.route));
-            span.set_attribute(KeyValue::new("http.route", ending.route.to_owned()));
+        if let Some(route) = ending.route {
+            span.update_name(format!("{} {route}", open.method));
+            span.set_attribute(KeyValue::new("http.route", route.to_owned()));
         }
         if let Some(status) = ending.status {
             span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status.as_u16())));
