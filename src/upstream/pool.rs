@@ -12,6 +12,7 @@ mod waiting;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -27,6 +28,8 @@ const MOST_MULTIPLEXED: usize = 16;
 /// While others wait for a permit, every so many returned connections one is closed for them, even if somebody waits
 /// here: handing connections on within one worker for ever would starve the others.
 const HANDED_ON: u32 = 8;
+/// While others wait for a permit, an HTTP/2 connection that has been open for so long takes no more streams.
+const HELD_ON: Duration = Duration::from_millis(100);
 
 /// A connection for one request.
 #[derive(Debug)]
@@ -161,8 +164,10 @@ impl Pool {
         state.lend_streams();
         state.wake_one();
         let unused = if waiting > 0 { state.take_unused() } else { None };
+        // A worker that always has a stream open would never have an unused one for the others.
+        let given_up = unused.or_else(|| if self.others_wait(&state) { state.take_oldest() } else { None });
         drop(state);
-        drop(unused);
+        drop(given_up);
     }
 
     /// An HTTP/2 connection is not to be used any more; `failure` if it never was of use.
@@ -263,6 +268,14 @@ impl State {
         self.dials == 0
             && self.multiplexed.len() < MOST_MULTIPLEXED
             && self.multiplexed.iter().all(http2::Handle::is_settled)
+    }
+
+    /// Takes out the HTTP/2 connection that has been open longest, if it has had its time: its streams go on to their
+    /// ends, and it closes.
+    fn take_oldest(&mut self) -> Option<http2::Handle> {
+        let ages = self.multiplexed.iter().map(http2::Handle::age).enumerate();
+        let (oldest, age) = ages.max_by_key(|(_, age)| *age)?;
+        (age >= HELD_ON).then(|| self.multiplexed.swap_remove(oldest))
     }
 
     /// Takes out an HTTP/2 connection without streams.

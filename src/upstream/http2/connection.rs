@@ -3,6 +3,9 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::upstream::Failure;
 use crate::upstream::connect::BankStream;
@@ -28,6 +31,7 @@ pub(in crate::upstream) struct Connection {
     pool: Weak<Pool>,
     machine: Mutex<Machine>,
     written: Written,
+    opened: Instant,
     /// Streams that are lent.
     active: AtomicUsize,
     /// How many there may be.
@@ -60,6 +64,7 @@ pub(in crate::upstream) fn open(stream: BankStream, permit: Permit, pool: &Arc<P
         pool: Arc::downgrade(pool),
         machine: Mutex::new(Machine::new()),
         written: stream.get_ref().0.written().clone(),
+        opened: Instant::now(),
         active: AtomicUsize::new(0),
         // Until the bank's SETTINGS are there, one request is all that it is sure to take.
         most: AtomicUsize::new(1),
@@ -96,6 +101,11 @@ impl Handle {
     /// Whether no stream is lent.
     pub(in crate::upstream) fn is_unused(&self) -> bool {
         self.0.active.load(Relaxed) == 0
+    }
+
+    /// How long it has been open.
+    pub(in crate::upstream) fn age(&self) -> Duration {
+        self.0.opened.elapsed()
     }
 
     pub(in crate::upstream) fn is(&self, connection: &Connection) -> bool {

@@ -161,6 +161,31 @@ async fn an_idle_connection_of_one_worker_is_closed_for_another() {
 }
 
 #[tokio::test]
+async fn a_busy_worker_does_not_starve_another() {
+    let bank = Bank::http2().await;
+    let settings = limited(1);
+    let (busy, other) = (Arc::new(bank.client(settings.clone())), bank.client(settings));
+    serve(bank, 250, false);
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let busy = Arc::clone(&busy);
+            tokio::spawn(async move {
+                loop {
+                    whole(&busy, get("/")).await;
+                }
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        whole(&other, get("/")).await;
+    }
+    for task in load {
+        assert!(!task.is_finished(), "none of the busy worker's requests failed");
+        task.abort();
+    }
+}
+
+#[tokio::test]
 async fn a_cap_that_stays_full_ends_in_saturation() {
     let bank = Bank::http2().await;
     let client = bank.client(ClientSettings { queue: 2 * SHORT, ..limited(1) });
