@@ -14,5 +14,5 @@ mod scrape;
 mod server;
 mod view;
 
-pub use callback::{LoopbackCallback, leads_to};
+pub use callback::{Finish, LoopbackCallback, leads_to};
 pub use server::{AdminBank, AdminState, ReloadReport, View, serve};

@@ -18,6 +18,7 @@ mod foretell;
 pub mod fuzzing;
 mod grants;
 mod jws;
+mod keep;
 mod login;
 mod pace;
 mod registration;

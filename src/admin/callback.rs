@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Listen;
-use crate::oauth::{LoginError, Tokens};
+use crate::oauth::LoginError;
+use crate::store::BoxFuture;
 use crate::words::GrantName;
 
 use super::html::Html;
@@ -26,9 +27,12 @@ pub struct LoopbackCallback {
     path: String,
 }
 
+/// What ends a login with the query of its callback.
+pub type Finish = Box<dyn Fn(String) -> BoxFuture<'static, Result<GrantName, LoginError>> + Send + Sync>;
+
 /// What each callback is finished with.
 struct Desk {
-    tokens: Arc<Tokens>,
+    finish: Finish,
     finished: mpsc::Sender<Result<GrantName, LoginError>>,
 }
 
@@ -43,15 +47,15 @@ impl LoopbackCallback {
 
     /// Serves until a callback ends the login, well (the grant's name) or not. One that uses up nothing, since it is not of
     /// a login that was begun, is told so in its browser, and the right one is waited for.
-    pub async fn finish(self, tokens: Arc<Tokens>) -> Result<GrantName, LoginError> {
-        let (finished, mut finish) = mpsc::channel(1);
+    pub async fn serve(self, finish: Finish) -> Result<GrantName, LoginError> {
+        let (finished, mut outcome) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let desk = Arc::new(Desk { tokens, finished });
+        let desk = Arc::new(Desk { finish, finished });
         let routes = Router::new().route(&self.path, get(callback)).with_state(desk);
         let server = axum::serve(self.listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let mut server = tokio::spawn(server.into_future());
         tokio::select! {
-            Some(outcome) = finish.recv() => {
+            Some(outcome) = outcome.recv() => {
                 // The browser gets its page before the listener goes.
                 stop.cancel();
                 let _ = server.await;
@@ -63,7 +67,7 @@ impl LoopbackCallback {
 }
 
 async fn callback(State(desk): State<Arc<Desk>>, RawQuery(query): RawQuery) -> Response {
-    let outcome = desk.tokens.finish_login(&query.unwrap_or_default()).await;
+    let outcome = (desk.finish)(query.unwrap_or_default()).await;
     let page = match &outcome {
         Ok(_) => page(StatusCode::OK, "Access is authorized", "You can close this window."),
         Err(error) => page(StatusCode::BAD_REQUEST, "Access is not authorized", &error.to_string()),

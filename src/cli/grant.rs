@@ -16,7 +16,7 @@ use super::{Outcome, output};
 
 /// No bank answers with more.
 const MOST_STDIN: u64 = 1 << 20;
-/// After so long a person is told what is waited for.
+/// After so long somebody is told what is waited for.
 const AT_LENGTH: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Subcommand)]
@@ -157,12 +157,8 @@ async fn remove(app: &App, bank: &str, grant: &GrantName, local: bool) -> Outcom
 
 /// Waits for a renewal that goes on after its command: its answer exists in this process only until the store takes it.
 async fn settle(office: &Office) {
-    let settled = office.settle();
-    tokio::pin!(settled);
-    if tokio::time::timeout(AT_LENGTH, &mut settled).await.is_err() {
-        output::complain("Waiting until the store takes the bank's answer: interrupting this may cost the grant.");
-        settled.await;
-    }
+    let word = "Waiting until the store takes the bank's answer: interrupting this may cost the grant.";
+    output::tell_after(AT_LENGTH, word, office.settle()).await;
 }
 
 fn as_row(report: &GrantReport) -> Vec<String> {

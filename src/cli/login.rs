@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
@@ -10,11 +11,14 @@ use clap::Parser;
 use crate::admin::{LoopbackCallback, leads_to};
 use crate::app::{BankDesk, Office};
 use crate::config::{Bank, GrantType, Listen};
-use crate::oauth::Tokens;
+use crate::oauth::{LoginError, Tokens};
 use crate::words::GrantName;
 
 use super::configured::Configured;
 use super::{Outcome, output};
+
+/// After so long somebody is told what is waited for.
+const AT_LENGTH: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
@@ -33,7 +37,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     super::block_on(async {
         let office = app.open().await?;
         let grant = match &args.callback_url {
-            Some(url) => office.bank(&args.bank)?.tokens.finish_login(url).await?,
+            Some(url) => finish(&office.bank(&args.bank)?.tokens, url).await?,
             None => authorize(&office, args, app.config().admin.as_ref()).await?,
         };
         office.settle().await;
@@ -58,7 +62,11 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
             output::complain(&format!(
                 "Open this address in a browser within {minutes} minutes; the rest happens by itself."
             ));
-            let finished = listener.finish(Arc::clone(tokens));
+            let tokens = Arc::clone(tokens);
+            let finished = listener.serve(Box::new(move |callback| {
+                let tokens = Arc::clone(&tokens);
+                Box::pin(async move { finish(&tokens, &callback).await })
+            }));
             tokio::time::timeout(authorization.expires_in, finished)
                 .await
                 .map_err(|_| anyhow!("nobody came back from the bank in time"))?
@@ -89,15 +97,23 @@ async fn finish_pasted(tokens: &Arc<Tokens>, args: &Args, minutes: u64) -> anyho
     output::complain(&format!(
         "Open this address in a browser within {minutes} minutes. Then paste the address that the browser ended on:"
     ));
-    let line = io::stdin().lock().lines().next().transpose().context("standard input cannot be read")?;
+    // A person takes long, and the connection to a database server wants to be looked after.
+    let read = tokio::task::spawn_blocking(|| io::stdin().lock().lines().next().transpose());
+    let line = read.await?.context("standard input cannot be read")?;
     match line.as_deref().map(str::trim) {
-        Some(url) if !url.is_empty() => Ok(tokens.finish_login(url).await?),
+        Some(url) if !url.is_empty() => Ok(finish(tokens, url).await?),
         _ => Err(anyhow!(
             "no address was pasted. The login stays open: finish it with `bankside login {} {} --callback-url URL`",
             args.bank,
             args.grant
         )),
     }
+}
+
+/// Ends a login. What the bank gives then exists in this process only until the store takes it.
+async fn finish(tokens: &Arc<Tokens>, callback: &str) -> Result<GrantName, LoginError> {
+    let word = "Waiting for the bank, and until the store takes its answer: interrupting this may cost the grant.";
+    output::tell_after(AT_LENGTH, word, tokens.finish_login(callback)).await
 }
 
 fn redirect_uri(bank: &Bank) -> Option<&str> {

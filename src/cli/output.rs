@@ -1,6 +1,8 @@
 //! Standard output is for machines and standard error for people; a reader who has gone is no failure.
 
 use std::io::{self, ErrorKind, Write};
+use std::pin::pin;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -20,6 +22,16 @@ pub(super) fn print_json(value: &impl Serialize) -> io::Result<()> {
 /// Prints a line to standard error; if that is closed, there is nobody to tell.
 pub(super) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Does it; if that takes long, somebody who waits for it is told why.
+pub(super) async fn tell_after<T>(long: Duration, word: &str, task: impl Future<Output = T>) -> T {
+    let mut task = pin!(task);
+    if let Ok(done) = tokio::time::timeout(long, &mut task).await {
+        return done;
+    }
+    complain(word);
+    task.await
 }
 
 /// Whether the error is only that whoever read our output stopped reading.

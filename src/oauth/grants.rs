@@ -113,7 +113,9 @@ impl Tokens {
         self.changeable(grant)?;
         let mut given = answer::given(response).map_err(GrantError::Import)?;
         given.scopes = given.scopes.or_else(|| Some(self.bank.scopes(grant).to_vec()));
-        self.keep_new(grant, given, self.parts.clock.now()).await?;
+        let refreshable = given.refresh.is_some();
+        let tokens = self.new_tokens(given, self.parts.clock.now(), refreshable);
+        self.publish_new(&self.parts.store.put(&self.key(grant), tokens).await?);
         info!(bank = %self.bank.name, %grant, outcome = "imported", "token");
         self.show(grant).await
     }

@@ -12,19 +12,20 @@ use tracing::{info, warn};
 
 use crate::config::{AuthorizationCode, GrantType, Session};
 use crate::message::Fields;
-use crate::store::{Attempt, Store, StoreError};
-use crate::words::{BankName, GrantName, Secret, Timestamp};
+use crate::store::{Attempt, Grant, Store, StoreError};
+use crate::words::{BankName, GrantName, Secret};
 
-use super::answer::{self, Given, Refusal};
+use super::answer::{self, Refusal};
 use super::callback::{Callback, hash};
 use super::client::{self, Client};
 use super::failure::chain;
+use super::keep::keep;
 use super::request::{Exchange, Form, post};
 use super::{BankCall, Tokens};
 
 /// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
 const ATTEMPT_LIFE: Duration = Duration::from_mins(30);
-/// How often a code is sent whose request did not leave, and how often its answer is offered to the store.
+/// How often a code is sent whose request did not leave.
 const TRIES: u32 = 4;
 /// Between such tries.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -159,13 +160,12 @@ impl Tokens {
             (Some(state), _) => self.parts.store.take_attempt(&self.bank.name, &hash(state)).await?,
         };
         let attempt = attempt.ok_or(LoginError::UnknownState)?;
-        if code.issuer.as_ref().zip(callback.iss.as_ref()).is_some_and(|(expected, iss)| expected != iss) {
-            return Err(LoginError::WrongIssuer);
-        }
-        let given = callback.outcome.map_err(|error| LoginError::Denied { error });
-        let result = match given {
+        let is_mixed_up =
+            code.issuer.as_ref().zip(callback.iss.as_ref()).is_some_and(|(expected, iss)| expected != iss);
+        let result = match callback.outcome {
+            _ if is_mixed_up => Err(LoginError::WrongIssuer),
             Ok(authorization) => self.exchange(code, &attempt, &authorization).await,
-            Err(error) => Err(error),
+            Err(error) => Err(LoginError::Denied { error }),
         };
         let (bank, grant) = (&self.bank.name, &attempt.grant);
         self.parts.metrics.login(result.is_ok());
@@ -196,29 +196,21 @@ impl Tokens {
         let answer = called.map_err(|error| LoginError::Exchange(chain(&error)))?;
         let mut given = answer::read(&answer, self.parts.clock.now()).map_err(refused)?;
         given.scopes = given.scopes.or_else(|| Some(attempt.scopes.clone()));
-        self.keep_new(&attempt.grant, given, started).await?;
+        let refreshable = given.refresh.is_some();
+        let (key, tokens) = (self.key(&attempt.grant), self.new_tokens(given, started, refreshable));
+        let (bank, grant) = (&self.bank.name, &attempt.grant);
+        let failed = |error: &StoreError| warn!(%bank, %grant, outcome = "store", reason = chain(error), "token");
+        let kept = keep(|| self.parts.store.put(&key, tokens.clone()), failed).await?;
+        self.publish_new(&kept);
         Ok(())
     }
 
-    /// Keeps tokens that a person gave, and publishes them.
-    pub(super) async fn keep_new(&self, grant: &GrantName, given: Given, started: Timestamp) -> Result<(), StoreError> {
-        let refreshable = given.refresh.is_some();
-        let tokens = self.new_tokens(given, started, refreshable);
-        let mut tried = 1;
-        let kept = loop {
-            match self.parts.store.put(&self.key(grant), tokens.clone()).await {
-                Err(_) if tried < TRIES => {
-                    tried += 1;
-                    sleep(AGAIN).await;
-                }
-                kept => break kept?,
-            }
-        };
-        if let Some(slot) = self.slots.get(grant) {
-            slot.adopt(&kept);
+    /// Gives a grant out that a person gave, and that is in the store by now.
+    pub(super) fn publish_new(&self, grant: &Grant) {
+        if let Some(slot) = self.slots.get(&grant.facts.key.grant) {
+            slot.adopt(grant);
         }
         self.wake.notify_one();
-        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use super::answer::Given;
 use super::backoff;
 use super::client;
 use super::failure::{Cause, Failure, chain, judge};
+use super::keep::keep;
 use super::request::Exchange;
 use super::slot::Slot;
 use super::tokens::{Aim, Errand};
@@ -35,9 +36,6 @@ const LONGEST_TURN: Duration = Duration::from_secs(5);
 const STORE_WAIT: Duration = Duration::from_secs(1);
 /// After an answer without a token that can be used.
 const USELESS_WAIT: Duration = Duration::from_secs(5);
-/// Between tries to keep an answer, at first and at most: when the store is well again, the answer must be in it before
-/// another process looks for what is due.
-const KEEP_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 impl Tokens {
     /// Sees to it that the slot has a valid token of a version above `older_than`.
@@ -194,17 +192,12 @@ impl Tokens {
         if let GrantType::ClientCredentials(_) = self.bank.grant_type {
             tokens.scopes = tokens.scopes.or_else(|| Some(self.bank.scopes(&slot.key.grant).to_vec()));
         }
-        let mut again = KEEP_AGAIN.0;
-        let settled = loop {
-            match self.parts.store.complete(&slot.key, version, tokens.clone()).await {
-                Ok(settled) => break settled,
-                Err(StoreError::Closing) => return Err(TokenError::Store { retry_after: STORE_WAIT }),
-                Err(error) => self.store_failed(slot, &error),
-            };
+        let put = || self.parts.store.complete(&slot.key, version, tokens.clone());
+        let settled = keep(put, |error| {
+            self.store_failed(slot, error);
             slot.set_unstored();
-            sleep(again).await;
-            again = (again * 2).min(KEEP_AGAIN.1);
-        };
+        });
+        let settled = settled.await.map_err(|_| TokenError::Store { retry_after: STORE_WAIT })?;
         self.publish(slot, settled, "renewed")
     }
 

@@ -141,6 +141,7 @@ async fn an_answer_of_another_issuer_is_refused_without_a_call() {
     let wrong = callback(&begin(&bench).await) + "&iss=https%3A%2F%2Fevil.example";
     assert!(matches!(bench.tokens.finish_login(&wrong).await, Err(LoginError::WrongIssuer)));
     assert_eq!(bench.script.calls(), 0);
+    assert!(matches!(bench.tokens.finish_login(&wrong).await, Err(LoginError::UnknownState)), "it is used up");
     bench.script.always(|| Reply::Tokens(300));
     let right = callback(&begin(&bench).await) + "&iss=https%3A%2F%2Fbank.example";
     bench.tokens.finish_login(&right).await.unwrap();
@@ -172,6 +173,21 @@ async fn a_caller_that_hangs_up_does_not_lose_the_grant() {
     assert!(tokio::time::timeout(Duration::from_secs(1), finish).await.is_err());
     sleep(Duration::from_secs(2)).await;
     assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_the_store_does_not_take_are_kept_until_it_does() {
+    let bench = bench(|_| ());
+    let callback = callback(&begin(&bench).await);
+    bench.execute("CREATE TRIGGER full BEFORE INSERT ON grants BEGIN SELECT raise(ABORT, 'disk full'); END");
+    bench.script.then(Reply::Tokens(300));
+    let finish = bench.tokens.finish_login(&callback);
+    let mut finish = std::pin::pin!(finish);
+    assert!(tokio::time::timeout(Duration::from_mins(1), &mut finish).await.is_err(), "the code is spent");
+    bench.execute("DROP TRIGGER full");
+    assert_eq!(finish.await.unwrap(), default());
+    assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-1");
+    assert_eq!((bench.refresh_token().await.as_str(), bench.script.calls()), ("refresh-1", 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -137,7 +137,7 @@ async fn what_cannot_be_read_from_the_store_is_not_asked_of_the_bank() {
     let bench = Bench::new();
     bench.import(1).await;
     sleep(Duration::from_secs(2)).await;
-    rusqlite_execute(&bench, "UPDATE grants SET version = version + 1");
+    bench.execute("UPDATE grants SET version = version + 1");
     let error = bench.tokens.get(&default()).await.unwrap_err();
     assert!(matches!(error, TokenError::Store { .. }), "{error:?}");
     assert_eq!(bench.script.calls(), 0);
@@ -145,21 +145,12 @@ async fn what_cannot_be_read_from_the_store_is_not_asked_of_the_bank() {
     assert!(matches!(loaded, Err(StoreError::Damaged { .. })));
 }
 
-/// Changes the file behind everybody's back.
-pub(super) fn rusqlite_execute(bench: &Bench, sql: &str) {
-    let connection = rusqlite::Connection::open(bench.directory.path().join("bankside.db")).unwrap();
-    connection.execute_batch(sql).unwrap();
-}
-
 #[tokio::test(start_paused = true)]
 async fn without_a_durable_intent_the_refresh_token_is_not_spent() {
     let bench = Bench::new();
     bench.import(1).await;
     sleep(Duration::from_secs(2)).await;
-    rusqlite_execute(
-        &bench,
-        "CREATE TRIGGER full BEFORE UPDATE OF sent_at ON grants BEGIN SELECT raise(ABORT, 'disk full'); END",
-    );
+    bench.execute("CREATE TRIGGER full BEFORE UPDATE OF sent_at ON grants BEGIN SELECT raise(ABORT, 'disk full'); END");
     let error = bench.tokens.get(&default()).await.unwrap_err();
     assert!(matches!(error, TokenError::Store { .. }), "{error:?}");
     assert_eq!(bench.script.calls(), 0);
@@ -170,14 +161,14 @@ async fn an_answer_that_the_store_does_not_take_is_kept_until_it_does_and_not_us
     let bench = Bench::new();
     bench.import(1).await;
     sleep(Duration::from_secs(2)).await;
-    rusqlite_execute(&bench, "CREATE TRIGGER full BEFORE INSERT ON grants BEGIN SELECT raise(ABORT, 'disk full'); END");
+    bench.execute("CREATE TRIGGER full BEFORE INSERT ON grants BEGIN SELECT raise(ABORT, 'disk full'); END");
     bench.script.then(Reply::Tokens(300));
     let error = bench.tokens.get(&default()).await.unwrap_err();
     assert!(matches!(error, TokenError::Store { .. } | TokenError::Unavailable { .. }), "{error:?}");
     sleep(Duration::from_mins(1)).await;
     let error = bench.tokens.get(&default()).await.unwrap_err();
     assert!(matches!(error, TokenError::Store { .. }), "nobody waits for a store that fails: {error:?}");
-    rusqlite_execute(&bench, "DROP TRIGGER full");
+    bench.execute("DROP TRIGGER full");
     sleep(Duration::from_secs(3)).await;
     assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-1");
     assert_eq!((bench.refresh_token().await.as_str(), bench.script.calls()), ("refresh-1", 1));

@@ -276,6 +276,12 @@ impl Bench {
         self.tokens.import(&default(), response.as_bytes()).await.unwrap();
     }
 
+    /// Changes the store's file behind everybody's back.
+    pub(in crate::oauth) fn execute(&self, sql: &str) {
+        let connection = rusqlite::Connection::open(self.directory.path().join("bankside.db")).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
     pub(in crate::oauth) async fn state(&self) -> String {
         self.tokens.show(&default()).await.unwrap().state.to_string()
     }
