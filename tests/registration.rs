@@ -143,6 +143,20 @@ fn a_registration_whose_answer_was_lost_is_told_and_found() {
 }
 
 #[test]
+fn a_deletion_that_the_store_does_not_take_in_is_told_as_done_at_the_bank() {
+    let desk = without_client("cnb");
+    let id = register(&desk, &["cnb"]);
+    let store = rusqlite::Connection::open(desk.0.config.with_file_name("bankside.db")).expect("the store");
+    let full = "CREATE TRIGGER full BEFORE DELETE ON kept WHEN old.kind = 'client' \
+                BEGIN SELECT raise(ABORT, 'disk full'); END";
+    store.execute_batch(full).expect("it can be changed");
+    for arguments in [&["--delete"][..], &["--local", "--delete"]] {
+        let said = desk.says(1, &[&["register", "cnb"], arguments, &[&*id]].concat());
+        assert_eq!(said.contains("the bank has done it"), !arguments.contains(&"--local"), "{said}");
+    }
+}
+
+#[test]
 fn what_the_bank_refuses_is_told_with_its_words_and_nothing_is_stored() {
     let desk = without_client("icard");
     desk.0.in_table("banks.icard.registration", "fields = { redirect_uris = [] }");

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use http::Method;
-use tokio::time::sleep;
 
 use crate::config::{GrantType, HttpsUrl, Registration};
 use crate::message::Request;
@@ -14,13 +13,12 @@ use crate::store::{Attempt, RegisteredClient, Standing, StoreError};
 use crate::words::{GrantName, Secret};
 
 use super::failure::chain;
+use super::keep::keep;
 use super::registration_outcome::{RegistrationError, RegistrationReport};
 use super::registration_wire::{Said, applications, filled, refusal, registration_request, said};
 use super::request::{add_headers, bare};
 use super::{CallAnswer, Tokens};
 
-/// Between tries to keep a secret.
-const AGAIN: Duration = Duration::from_millis(500);
 /// How long the row lasts that shows whether the store takes one.
 const PROBE_LIFE: Duration = Duration::from_secs(1);
 
@@ -116,7 +114,8 @@ impl Tokens {
                 Err(error) => return Err(error),
             }
         }
-        was_there |= self.parts.store.remove_client(&self.bank.name, client_id).await?;
+        let removed = self.parts.store.remove_client(&self.bank.name, client_id).await;
+        was_there |= removed.map_err(if local { RegistrationError::Store } else { RegistrationError::NotKept })?;
         if !was_there {
             return Err(RegistrationError::Missing);
         }
@@ -226,26 +225,26 @@ impl Tokens {
     }
 
     /// Keeps a client, however long the store takes: its secret exists nowhere else.
-    async fn keep_client(&self, client_id: &str, secret: Option<Secret>, tell: Tell<'_>) -> Result<(), StoreError> {
+    async fn keep_client(
+        &self,
+        client_id: &str,
+        secret: Option<Secret>,
+        tell: Tell<'_>,
+    ) -> Result<(), RegistrationError> {
         let registered_at = self.parts.clock.now();
         let client = RegisteredClient { client_id: client_id.to_owned(), client_secret: secret, registered_at };
         let mut told = false;
-        loop {
-            match self.parts.store.put_client(&self.bank.name, client.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(StoreError::Closing) => return Err(StoreError::Closing),
-                Err(error) if !told => {
-                    tell(&format!(
-                        "the store does not take the credentials of {client_id} ({}). They are lost if this is \
-                         interrupted: mend the store, it is tried again until it works",
-                        chain(&error)
-                    ));
-                    told = true;
-                }
-                Err(_) => {}
+        let put = || self.parts.store.put_client(&self.bank.name, client.clone());
+        let kept = keep(put, |error| {
+            if !std::mem::replace(&mut told, true) {
+                tell(&format!(
+                    "the store does not take the credentials of {client_id} ({}). They are lost if this is \
+                     interrupted: mend the store, it is tried again until it works",
+                    chain(error)
+                ));
             }
-            sleep(AGAIN).await;
-        }
+        });
+        kept.await.map_err(RegistrationError::NotKept)
     }
 }
 

@@ -66,4 +66,7 @@ pub enum RegistrationError {
     /// The store failed; the bank was not asked.
     #[error("the store of grants failed, so the bank was not asked")]
     Store(#[from] StoreError),
+    /// The store failed after the bank had answered.
+    #[error("the bank has done it, but the store of grants failed")]
+    NotKept(#[source] StoreError),
 }
