@@ -34,7 +34,7 @@ pub struct Config {
 pub struct Log {
     /// In which form.
     pub format: LogFormat,
-    /// A level, or directives as `tracing_subscriber`'s `EnvFilter` reads them.
+    /// A level, or directives as `tracing_subscriber`'s `Targets` reads them.
     pub level: String,
 }
 

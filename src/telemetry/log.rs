@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{fmt, registry};
 
 use crate::config::{Log, LogFormat};
 
@@ -17,6 +18,9 @@ use super::queue::{Machine, Queue};
 
 /// At the end, so long is waited for the writing of what waits.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// The targets of our own events begin with it.
+const OURS: &str = "bankside";
 
 /// The queue of the process's one log, where it has been started.
 static QUEUE: OnceLock<Arc<Queue>> = OnceLock::new();
@@ -61,16 +65,14 @@ pub enum LogError {
 
 /// Starts the process's log on standard error. It never blocks: events that come too fast are dropped and counted.
 pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
-    let filter = EnvFilter::builder().parse(directives(&settings.level))?;
+    let subscriber = registry().with(targets(&settings.level)?);
     let queue = Arc::new(Queue::default());
     let on_terminal = io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Arc::clone(&queue));
+    let layer = fmt::layer().with_writer(Arc::clone(&queue));
     match settings.format {
-        LogFormat::Auto if on_terminal => builder.compact().finish().try_init()?,
-        LogFormat::Text => builder.with_ansi(on_terminal).compact().finish().try_init()?,
-        LogFormat::Auto | LogFormat::Json => {
-            builder.event_format(Json).finish().try_init()?;
-        }
+        LogFormat::Auto if on_terminal => subscriber.with(layer.compact()).try_init()?,
+        LogFormat::Text => subscriber.with(layer.with_ansi(on_terminal).compact()).try_init()?,
+        LogFormat::Auto | LogFormat::Json => subscriber.with(layer.event_format(Json)).try_init()?,
     }
     // A process has one log only: whoever comes second has failed above.
     let _ = QUEUE.set(Arc::clone(&queue));
@@ -84,31 +86,56 @@ pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
     Ok(LogGuard { queue, written })
 }
 
-/// Libraries below us may print fields of messages, and so secrets, when they are asked for details: they are never
-/// asked. A plain level is that of our own events.
-fn directives(level: &str) -> String {
-    const LIBRARIES: &str = "h2=info,hyper=info,hyper_util=info,rustls=info,tokio_rustls=info,axum=info";
-    match level.parse::<LevelFilter>() {
-        Ok(own) => format!("{},bankside={own}", own.min(LevelFilter::WARN)),
-        Err(_) => format!("{level},{LIBRARIES}"),
-    }
+/// What is logged. A plain level is that of our own events. Libraries below us may print fields of messages, and so
+/// secrets, when they are asked for details: however it is set, they are never asked.
+fn targets(level: &str) -> Result<Targets, ParseError> {
+    let given: Targets = level.parse()?;
+    let plain = given.default_level().unwrap_or(LevelFilter::OFF);
+    let allowed = |(target, level): (&str, LevelFilter)| {
+        let is_ours = target == OURS || target.strip_prefix(OURS).is_some_and(|inner| inner.starts_with("::"));
+        (target.to_owned(), if is_ours { level } else { level.min(LevelFilter::INFO) })
+    };
+    let targets = Targets::new().with_default(plain.min(LevelFilter::WARN)).with_target(OURS, plain);
+    Ok(targets.with_targets(given.iter().map(allowed)))
 }
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     #[test]
     fn a_plain_level_is_for_our_own_events_only() {
-        assert_eq!(directives("debug"), "warn,bankside=debug");
-        assert_eq!(directives("error"), "error,bankside=error");
-        assert_eq!(directives("off"), "off,bankside=off");
+        for (level, own, others) in [
+            ("debug", Some(Level::DEBUG), Some(Level::WARN)),
+            ("error", Some(Level::ERROR), Some(Level::ERROR)),
+            ("off", None, None),
+        ] {
+            let targets = targets(level).expect("a level");
+            let most = |target| {
+                [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR]
+                    .into_iter()
+                    .find(|level| targets.would_enable(target, level))
+            };
+            assert_eq!((most("bankside::proxy"), most("h2::codec"), most("rustls")), (own, others, others), "{level}");
+        }
     }
 
     #[test]
-    fn directives_cannot_make_a_library_print_what_it_carries() {
-        let given = directives("info,h2=trace");
-        let filter = EnvFilter::builder().parse(&given).expect("they are understood").to_string();
-        assert!(filter.contains("h2=info") && !filter.contains("h2=trace"), "{filter}");
+    fn a_target_has_a_level_of_its_own() {
+        let targets = targets("warn,bankside::access=info").expect("they are understood");
+        assert!(targets.would_enable("bankside::access", &Level::INFO));
+        assert!(!targets.would_enable("bankside::proxy", &Level::INFO));
+    }
+
+    #[test]
+    fn no_target_makes_a_library_print_what_it_carries() {
+        let targets = targets("trace,h2=trace,h2::codec=trace,tokio_postgres::connection=debug,x=info")
+            .expect("they are understood");
+        for library in ["h2", "h2::codec", "h2::codec::framed_read", "tokio_postgres::connection", "x", "rustls"] {
+            assert!(!targets.would_enable(library, &Level::DEBUG), "{library}");
+        }
+        assert!(targets.would_enable("h2::codec", &Level::INFO) && targets.would_enable("bankside", &Level::TRACE));
     }
 }
