@@ -8,9 +8,9 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value as Json, json};
 use zeroize::Zeroizing;
 
-use super::reader::{Field, Read, Reader};
+use super::reader::{Field, Located, Read, Reader};
 use super::table::table;
-use super::tree::Node;
+use super::tree::{Node, Value};
 use super::{FileContent, Place, Severity};
 use crate::words::Secret;
 
@@ -20,13 +20,17 @@ const LARGEST: u64 = 4 << 20;
 impl Reader<'_> {
     /// Reads a file that is named at `place`.
     pub(super) fn file(&mut self, place: &Place, path: PathBuf) -> Option<FileContent> {
+        let shown = path.display().to_string();
+        self.file_shown_as(&shown, place, path)
+    }
+
+    fn file_shown_as(&mut self, shown: &str, place: &Place, path: PathBuf) -> Option<FileContent> {
         let content = read_bounded(&path);
         self.files.insert(path.clone());
         match content {
             Ok(bytes) => Some(FileContent { place: place.clone(), path, bytes: Arc::new(bytes) }),
             Err(error) => {
-                let reason = format!("{} cannot be read: {error}", path.display());
-                self.error(place, reason, "name a file that this user may read");
+                self.error(place, format!("{shown} cannot be read: {error}"), "name a file that this user may read");
                 None
             }
         }
@@ -110,6 +114,24 @@ impl Read for FilePath {
     }
 }
 
+/// Where a secret is, and how that is written: with its variables replaced it may be the secret itself, by mistake.
+pub(super) struct Written<T> {
+    pub(super) value: T,
+    text: String,
+}
+
+impl<T: Read> Read for Written<T> {
+    fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let value = T::read(node, reader)?;
+        let Value::Text(text) = &node.value else { return None };
+        Some(Self { value, text: text.to_string() })
+    }
+
+    fn schema(definitions: &mut Map<String, Json>) -> Json {
+        T::schema(definitions)
+    }
+}
+
 /// The value of a secret as it is written.
 pub(super) struct Plain(Secret);
 
@@ -132,9 +154,9 @@ table! {
     /// A secret: exactly one of a file, an environment variable, and the value itself.
     RawSecret {
         /// A file; a newline at its end is not part of the secret.
-        file: FilePath,
+        file: Written<FilePath>,
         /// The name of an environment variable.
-        env: String,
+        env: Written<String>,
         /// The secret itself: for public test tokens.
         value: Plain,
     }
@@ -149,11 +171,17 @@ impl RawSecret {
             return None;
         }
         let secret = match self {
-            Self { file: Field::Given(file), .. } => from_file(&file.place, file.value.0, reader)?,
+            Self { file: Field::Given(file), .. } => from_file(file, reader)?,
             Self { env: Field::Given(name), .. } => {
-                let Some(value) = reader.environment.variable(&name.value) else {
-                    let reason = format!("the environment variable `{}` is not set", name.value);
-                    reader.error(&name.place, reason, "set it, or name another one");
+                let Located { place, value: Written { value: name, text } } = name;
+                let Some(value) = reader.environment.variable(&name) else {
+                    let (reason, remedy) = if text == name {
+                        (format!("the environment variable `{name}` is not set"), "set it, or name another one")
+                    } else {
+                        let reason = format!("the environment variable that {text:?} names is not set");
+                        (reason, "`env` is the name itself: write it without `${}`")
+                    };
+                    reader.error(&place, reason, remedy);
                     return None;
                 };
                 Secret::new(value)
@@ -169,8 +197,10 @@ impl RawSecret {
     }
 }
 
-fn from_file(place: &Place, path: PathBuf, reader: &mut Reader<'_>) -> Option<Secret> {
-    let file = reader.file(place, path)?;
+fn from_file(file: Located<Written<FilePath>>, reader: &mut Reader<'_>) -> Option<Secret> {
+    let Located { place, value: Written { value: FilePath(path), text } } = file;
+    let shown = if text.contains("${") { text } else { path.display().to_string() };
+    let file = reader.file_shown_as(&shown, &place, path)?;
     warn_if_open_to_all(&file, reader);
     let bytes = file.bytes.strip_suffix(b"\n").unwrap_or(&file.bytes);
     Some(Secret::new(bytes.strip_suffix(b"\r").unwrap_or(bytes)))
@@ -178,18 +208,22 @@ fn from_file(place: &Place, path: PathBuf, reader: &mut Reader<'_>) -> Option<Se
 
 /// Warns of a file with a secret in it that every user of the machine can read.
 pub(super) fn warn_if_open_to_all(file: &FileContent, reader: &mut Reader<'_>) {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let mode = std::fs::metadata(&file.path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o004 != 0 {
+    if mode_of(&file.path) & 0o004 != 0 {
         let reason = format!("every user of this machine may read {}", file.path.display());
         reader.warn(&file.place, reason, "take the right away: chmod o= FILE");
     }
 }
 
+/// A file's mode; nothing where it cannot be told.
+pub(super) fn mode_of(path: &std::path::Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode())
+}
+
 impl Read for Secret {
     fn read(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        if !matches!(node.value, super::tree::Value::Table(_)) {
+        if !matches!(node.value, Value::Table(_)) {
             let remedy = "write { file = \"…\" } or { env = \"…\" } ({ value = \"…\" } for public test tokens)";
             reader.wrong_type(node, "a secret", remedy);
             return None;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 use zeroize::Zeroizing;
 
-use super::file::read_bounded;
+use super::file::{mode_of, read_bounded};
 use super::profile::lay_over_profile;
 use super::raw::RawConfig;
 use super::reader::{Read, Reader};
@@ -63,6 +63,7 @@ impl Config {
         let source = Arc::new(Source { file: Arc::new(file.to_owned()), base: base.to_owned(), built_in: false });
         let mut reader = Reader::new(environment);
         reader.files.insert(file.to_owned());
+        warn_if_others_may_write(file, &source, &mut reader);
         let valid = source.parse(text, &mut reader.problems).and_then(|mut tree| {
             let without_profile = lay_profiles(&mut tree, &mut reader);
             let raw = RawConfig::read(&tree, &mut reader)?;
@@ -85,6 +86,14 @@ impl Config {
             _ => Err(Problems(problems.into_iter().filter(|one| one.severity == Severity::Error).collect())),
         };
         Reading { outcome, files }
+    }
+}
+
+/// Whoever writes the configuration decides where tokens go.
+fn warn_if_others_may_write(file: &Path, source: &Source, reader: &mut Reader<'_>) {
+    if mode_of(file) & 0o002 != 0 {
+        let reason = "every user of this machine may write it, and so decide where tokens go";
+        reader.warn(&source.place(), reason, "take the right away: chmod o-w FILE");
     }
 }
 

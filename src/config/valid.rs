@@ -112,7 +112,7 @@ fn store_key(raw: Located<RawStoreKey>, is_sqlite: bool, reader: &mut Reader<'_>
     }
     let mut secrets = Vec::new();
     for Located { place, value } in keys {
-        let file = value.file.get().map(|path| path.0.clone());
+        let file = value.file.get().map(|path| path.value.0.clone());
         let alone = value.env.is_absent() && value.value.is_absent();
         // Looked at only: whoever opens the store makes it.
         if let Some(path) = file.filter(|path| alone && is_sqlite && !is_list && !path.exists()) {

@@ -120,11 +120,15 @@ fn access(raw: RawAccess, listen: &[Located<Listen>], reader: &mut Reader<'_>) -
         let remedy = "take one without line ends, other control characters, and spaces around it";
         reader.error(&key.place, "the secret cannot be sent in a field", remedy);
     }
-    if let Some(place) = raw.uids.place()
-        && !listen.iter().any(|listen| matches!(listen.value, Listen::Unix(_)))
-    {
-        let remedy = "listen on a unix socket, or leave it out";
-        reader.warn(place, "keeps nobody out: it is for unix sockets, and there is none", remedy);
+    let is_socket = |listen: &Located<Listen>| matches!(listen.value, Listen::Unix(_));
+    if let Some(place) = raw.uids.place() {
+        if !listen.iter().any(is_socket) {
+            let remedy = "listen on a unix socket, or leave it out";
+            reader.warn(place, "keeps nobody out: it is for unix sockets, and there is none", remedy);
+        } else if raw.key.is_absent() && !listen.iter().all(is_socket) {
+            let remedy = "listen on unix sockets only, or set access.key";
+            reader.warn(place, "keeps nobody out who comes over TCP: it is for unix sockets", remedy);
+        }
     }
     Access {
         hosts: raw.hosts.value.into_iter().map(|host| host.value.0).collect(),

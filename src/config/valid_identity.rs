@@ -71,7 +71,6 @@ fn any_source(
 fn source(keys: SourceKeys, place: &Place, reader: &mut Reader<'_>) -> Option<IdentitySource> {
     let SourceKeys { certificate, private_key, passphrase, pkcs12 } = keys;
     let has_no_pem = certificate.is_absent() && private_key.is_absent();
-    let no_passphrase = passphrase.is_absent();
     if has_no_pem && pkcs12.is_absent() {
         reader.error(place, "the identity names no certificate", REMEDY);
         return None;
@@ -86,14 +85,23 @@ fn source(keys: SourceKeys, place: &Place, reader: &mut Reader<'_>) -> Option<Id
     }
     let passphrase = passphrase.take();
     if has_no_pem {
-        return pkcs12.take().map(|file| IdentitySource::Pkcs12 { file, passphrase });
+        let file = pkcs12.take()?;
+        warn_of_weak(&file, passphrase.as_ref(), reader);
+        return Some(IdentitySource::Pkcs12 { file, passphrase });
     }
     let certificate = reader.need(certificate, place, "certificate", REMEDY);
     let private_key = reader.need(private_key, place, "private_key", REMEDY);
-    if let Some(key) = private_key.as_ref().filter(|_| no_passphrase) {
-        warn_if_open_to_all(key, reader);
+    if let Some(key) = &private_key {
+        warn_of_weak(key, passphrase.as_ref(), reader);
     }
     Some(IdentitySource::Pem { certificate: certificate?, private_key: private_key?, passphrase })
+}
+
+/// Without a passphrase, the file's mode is all that protects the key.
+fn warn_of_weak(file: &FileContent, passphrase: Option<&Secret>, reader: &mut Reader<'_>) {
+    if passphrase.is_none() {
+        warn_if_open_to_all(file, reader);
+    }
 }
 
 fn pkcs11(table: Located<RawPkcs11>, reader: &mut Reader<'_>) -> Option<Pkcs11> {

@@ -52,6 +52,18 @@ timeouts.connect = 5
     assert!(shown.contains("did you mean `client_secret`?"), "{shown}");
 }
 
+/// `${NAME}` is for what stands elsewhere in a string; in a secret's table it is the secret already.
+#[test]
+fn a_secret_that_stands_where_its_name_belongs_is_not_told() {
+    let environment = |name: &str| (name == "APP_SECRET").then(|| "hunter2".to_owned());
+    for (place, told) in [("env", "variable that \"${APP_SECRET}\" names"), ("file", "${APP_SECRET} cannot be read")] {
+        let text = BANK.replace("file = \"secret\"", &format!("{place} = \"${{APP_SECRET}}\""));
+        let outcome = Config::parse(&text, Path::new("bankside.toml"), directory().path(), &environment);
+        let shown = outcome.expect_err("it is wrong").to_string();
+        assert!(shown.contains(told) && !shown.contains("hunter2"), "{shown}");
+    }
+}
+
 /// Each line, put behind a valid bank, is wrong at the key that it sets.
 #[test]
 fn each_rule_of_a_bank_is_kept() {
