@@ -18,8 +18,8 @@ pub(super) struct Rewrite {
     authority: String,
     base_path: Vec<u8>,
     rules: HeaderRules,
-    /// The rules' `remove`, for trailers.
-    removed: Arc<[String]>,
+    /// The names of the rules' `set` and `remove`: no trailer says them again.
+    ruled: Arc<[String]>,
     random: Random,
 }
 
@@ -42,7 +42,7 @@ impl Rewrite {
             authority: authority(&bank.base_url),
             base_path: bank.base_url.path.clone().into_bytes(),
             rules: bank.headers.clone(),
-            removed: bank.headers.remove.clone().into(),
+            ruled: ruled(&bank.headers),
             random,
         }
     }
@@ -75,7 +75,7 @@ impl Rewrite {
         if !self.base_path.is_empty() && request.target != "*" {
             request.target = [&self.base_path[..], &request.target].concat().into();
         }
-        let body = trailers::clean(std::mem::take(&mut request.body), &self.removed);
+        let body = trailers::clean(std::mem::take(&mut request.body), &self.ruled);
         let (body, kept) = Kept::tee(body, keep);
         (Outgoing { request, kept }, body)
     }
@@ -105,6 +105,10 @@ impl Outgoing {
     pub(super) fn fields(&self) -> &Fields {
         &self.request.fields
     }
+}
+
+fn ruled(rules: &HeaderRules) -> Arc<[String]> {
+    rules.set.iter().map(|(name, _)| name).chain(&rules.remove).cloned().collect()
 }
 
 /// Host and port as they stand in `Host`, the port left out where it is 443 (RFC 9110, section 7.2).
@@ -165,8 +169,8 @@ mod tests {
 
     fn rewrite(base_path: &str, rules: HeaderRules) -> Rewrite {
         let base = BaseUrl { host: "api.bank.example".into(), port: 443, path: base_path.into() };
-        let (authority, removed) = (authority(&base), rules.remove.clone().into());
-        Rewrite { authority, base_path: base.path.into_bytes(), rules, removed, random: Random::seeded(1) }
+        let (authority, ruled_names) = (authority(&base), ruled(&rules));
+        Rewrite { authority, base_path: base.path.into_bytes(), rules, ruled: ruled_names, random: Random::seeded(1) }
     }
 
     fn template(text: &str) -> HeaderTemplate {

@@ -20,6 +20,11 @@ pub(super) fn of_path(fields: &Fields) -> bool {
     has_one_of(fields, &PATH_FIELDS)
 }
 
+/// Whether a server may take another method or path from a field of this name.
+pub(super) fn is_one(name: &[u8]) -> bool {
+    METHOD_FIELDS.iter().chain(&PATH_FIELDS).any(|wanted| is_same_name(name, wanted))
+}
+
 fn has_one_of(fields: &Fields, names: &[&str]) -> bool {
     fields.iter().any(|(name, _)| names.iter().any(|wanted| is_same_name(name, wanted)))
 }

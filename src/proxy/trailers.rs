@@ -6,19 +6,21 @@ use std::task::{Context, Poll, ready};
 use crate::message::{Body, BodyError, BodyStream, Frame, Size};
 
 use super::outgoing::is_ours;
+use super::overrides;
 
-/// Takes out the sidecar's own fields, and those that the bank's rules remove.
-pub(super) fn clean(body: Body, removed: &Arc<[String]>) -> Body {
+/// Takes out the sidecar's own fields, those that the bank's rules set or remove, and those that could make another request
+/// of it: a server may put trailers to the head's fields.
+pub(super) fn clean(body: Body, ruled: &Arc<[String]>) -> Body {
     // A body of known length has no trailers.
     if matches!(body.size(), Size::Exact(_)) {
         return body;
     }
-    Body::stream(Cleaned { body, removed: Arc::clone(removed) })
+    Body::stream(Cleaned { body, ruled: Arc::clone(ruled) })
 }
 
 struct Cleaned {
     body: Body,
-    removed: Arc<[String]>,
+    ruled: Arc<[String]>,
 }
 
 impl BodyStream for Cleaned {
@@ -26,7 +28,8 @@ impl BodyStream for Cleaned {
         let frame = ready!(self.body.poll_frame(cx));
         let Some(Ok(Frame::Trailers(mut fields))) = frame else { return Poll::Ready(frame) };
         fields.retain(|name, _| {
-            !is_ours(name) && !self.removed.iter().any(|removed| name.eq_ignore_ascii_case(removed.as_bytes()))
+            let is_ruled = self.ruled.iter().any(|ruled| name.eq_ignore_ascii_case(ruled.as_bytes()));
+            !is_ours(name) && !overrides::is_one(name) && !is_ruled
         });
         Poll::Ready((!fields.is_empty()).then_some(Ok(Frame::Trailers(fields))))
     }
@@ -59,8 +62,8 @@ mod tests {
     }
 
     async fn left(names: &[&'static str]) -> Option<Vec<String>> {
-        let removed: Arc<[String]> = Arc::from(["X-Client-Certificate".to_owned()]);
-        let mut body = clean(Body::stream(Names(names.to_vec())), &removed);
+        let ruled: Arc<[String]> = Arc::from(["X-Client-Certificate".to_owned()]);
+        let mut body = clean(Body::stream(Names(names.to_vec())), &ruled);
         match body.frame().await?.expect("no error") {
             Frame::Trailers(fields) => {
                 Some(fields.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect())
@@ -70,8 +73,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_ours_and_what_the_bank_removes_does_not_leave_as_a_trailer() {
-        let names = ["Bankside-Key", "X-Sum", "bankside-grant", "x-client-certificate"];
+    async fn what_is_ours_or_ruled_or_could_make_another_request_does_not_leave_as_a_trailer() {
+        let names = [
+            "Bankside-Key",
+            "X-Sum",
+            "x-original-url",
+            "X_HTTP_Method_Override",
+            "bankside-grant",
+            "x-client-certificate",
+        ];
         assert_eq!(left(&names).await, Some(vec!["X-Sum".to_owned()]));
         assert_eq!(left(&names[2..]).await, None);
     }
