@@ -98,6 +98,8 @@ pub(super) fn bare(method: Method, url: &HttpsUrl) -> Request {
     request.fields.push("Host", url.authority());
     request.fields.push("User-Agent", concat!("bankside/", env!("CARGO_PKG_VERSION")));
     request.fields.push("Accept", "application/json");
+    // Without it a server may choose any coding (RFC 9110, section 12.5.3), and a token in it would be lost.
+    request.fields.push("Accept-Encoding", "identity");
     request
 }
 

@@ -52,6 +52,8 @@ async fn a_login_ends_with_a_kept_grant_and_works_from_another_process() {
     let content = &bench.script.contents()[0];
     assert!(content.starts_with("grant_type=authorization_code&code=the-code&redirect_uri=https%3A%2F%2Fredirect"));
     assert!(!content.contains("code_verifier"));
+    let coding = bench.script.last(|seen| seen.fields.get("Accept-Encoding").map(<[u8]>::to_vec));
+    assert_eq!(coding.as_deref(), Some(&b"identity"[..]), "nothing here decodes an answer");
     assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-1");
     let report = bench.tokens.show(&default()).await.unwrap();
     assert_eq!(report.scopes, ["ais", "AIS: 7"]);
