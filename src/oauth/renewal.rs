@@ -34,6 +34,8 @@ const OTHERS_PATIENCE: Duration = Duration::from_secs(30);
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// After a store's failure.
 const STORE_WAIT: Duration = Duration::from_secs(1);
+/// Two renewals ahead of one grant are at least so long apart; a token that does not last so long is renewed on use.
+const BETWEEN: Duration = Duration::from_secs(1);
 /// After an answer without a token that can be used.
 const USELESS_WAIT: Duration = Duration::from_secs(5);
 
@@ -176,6 +178,8 @@ impl Tokens {
         let expires_at = life.map(|life| started.plus(life));
         let chance = self.parts.random.fraction();
         let renew_at = expires_at.map(|end| backoff::renew_at(started, end, self.bank.renewal.at, chance));
+        // Tokens that are of no use, or do not live as long as the call for them, must not make a storm of calls.
+        let renew_at = renew_at.map(|at| at.max(started.plus(BETWEEN)));
         NewTokens {
             access: given.access,
             refresh: given.refresh,

@@ -45,12 +45,14 @@ impl Slots {
         self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|grant, _| keep(grant));
     }
 
-    /// Takes a slot out, unless somebody else holds it: of two slots for a grant, both might renew it.
+    /// Takes a slot out, unless somebody else holds it: of two slots for a grant, both might renew it. One that waits after
+    /// a failure stays, since the next would not know of it.
     pub(super) fn let_go(&self, slot: &Arc<Slot>) {
         let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let ours = slots.get(&slot.key.grant).is_some_and(|held| Arc::ptr_eq(held, slot));
         // One is the map's, one is the caller's.
-        if ours && Arc::strong_count(slot) == 2 && slot.flight().is_none() {
+        let is_at_rest = slot.flight().is_none() && slot.last_failure().is_none();
+        if ours && Arc::strong_count(slot) == 2 && is_at_rest {
             slots.remove(&slot.key.grant);
         }
     }

@@ -44,6 +44,23 @@ async fn a_failing_endpoint_is_asked_again_ahead_of_expiry_while_the_token_serve
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_without_a_token_that_can_be_used_make_no_storm_for_a_grant_that_nobody_uses() {
+    let replies: [fn() -> Reply; 2] = [
+        || Reply::Say(200, &[], r#"{"access_token":"in two\nlines","refresh_token":"refresh-n","expires_in":300}"#),
+        || Reply::After(Duration::from_secs(2), Box::new(Reply::Tokens(1))),
+    ];
+    for reply in replies {
+        let bench = Bench::new();
+        bench.import(2).await;
+        bench.script.always(reply);
+        bench.tokens.start(CancellationToken::new());
+        sleep(Duration::from_mins(1)).await;
+        assert!(bench.script.most_in_ten_seconds() <= 5, "{}", bench.script.most_in_ten_seconds());
+        assert!(bench.script.calls() > 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_grant_is_renewed_on_use_only() {
     let mut bank = bank(GrantType::AuthorizationCode(Box::new(by_code())));
     bank.renewal.idle = Duration::from_secs(20);
