@@ -16,8 +16,8 @@ const WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Du
 const WAIT_JITTER: f64 = 0.25;
 /// The shortest wait, after a call that took long to fail.
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
-/// The longest that a `Retry-After` is honoured: a mistake at the bank must not end a grant's use for a day.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(5);
+/// The longest wait, and that a `Retry-After` is honoured: a mistake at the bank must not end a grant's use for a day.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_mins(5);
 
 /// When a token is due: after the fraction `at` of its life, or an hour before its end where that is later, and a
 /// little before by `chance` (0 to 1).
@@ -34,7 +34,7 @@ pub(super) fn wait(failures: u32, took: Duration, retry_after: Option<Duration>,
     let index = usize::try_from(failures).unwrap_or(usize::MAX).min(WAITS.len() - 1);
     let between = WAITS[index].mul_f64(1.0 + WAIT_JITTER * chance);
     let own = between.saturating_sub(took).max(SHORTEST_WAIT);
-    own.max(retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER))
+    own.max(retry_after.unwrap_or_default().min(LONGEST_WAIT))
 }
 
 #[cfg(test)]

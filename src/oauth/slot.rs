@@ -12,10 +12,9 @@ use crate::store::{Grant, GrantKey, Standing};
 use crate::words::{Timestamp, Token};
 
 use super::TokenError;
+use super::backoff::LONGEST_WAIT;
 
-/// How often a 401 may cause a renewal.
-const FORCED_AT_MOST: usize = 3;
-/// Within this time.
+/// Renewals that 401s cause are counted within this time.
 const FORCED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The end of a flight, once it is there.
@@ -182,9 +181,11 @@ impl Slot {
             let unstored = TokenError::Store { retry_after: Duration::from_secs(1) };
             return if known.unstored { Boarding::Blocked(unstored) } else { Boarding::Join(landing) };
         }
-        let blocked = known.blocked.as_ref().filter(|(until, _)| *until > now && !despite_wait);
-        if let Some((until, error)) = blocked {
-            return Boarding::Blocked(error.clone().after(until.since(now)));
+        let blocked = known.blocked.as_ref().map(|(until, error)| (until.since(now), error));
+        // Nothing waits longer: the clock was set back since.
+        let blocked = blocked.filter(|(wait, _)| !wait.is_zero() && *wait <= LONGEST_WAIT && !despite_wait);
+        if let Some((wait, error)) = blocked {
+            return Boarding::Blocked(error.clone().after(wait));
         }
         let (pilot, landing) = watch::channel(None);
         (known.flight, known.unstored) = (Some(landing.clone()), false);
@@ -210,11 +211,11 @@ impl Slot {
         self.known().unstored = true;
     }
 
-    /// Whether a 401 may cause a renewal.
-    pub(super) fn may_force(&self, now: Timestamp) -> bool {
+    /// Whether a 401 may cause a renewal, of which there are so many at most.
+    pub(super) fn may_force(&self, now: Timestamp, at_most: usize) -> bool {
         let mut known = self.known();
-        known.forced.retain(|at| now.since(*at) < FORCED_WITHIN);
-        known.forced.len() < FORCED_AT_MOST
+        known.forced.retain(|at| *at <= now && now.since(*at) < FORCED_WITHIN);
+        known.forced.len() < at_most
     }
 
     /// A 401 causes a renewal. What another process renewed does not count.
@@ -225,7 +226,7 @@ impl Slot {
     /// Whether a 401 may make us look into the store, which it may once in `every`.
     pub(super) fn may_look(&self, now: Timestamp, every: Duration) -> bool {
         let mut known = self.known();
-        let may = known.looked_at.is_none_or(|at| now.since(at) >= every);
+        let may = known.looked_at.is_none_or(|at| at > now || now.since(at) >= every);
         if may {
             known.looked_at = Some(now);
         }
@@ -289,13 +290,24 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_is_set_back_makes_nobody_wait_for_it() {
+        let (slot, ahead) = (slot(), NOW.plus(Duration::from_hours(2)));
+        let Boarding::Lead(pilot, _) = slot.board(ahead, false) else { panic!("the first one leads") };
+        slot.land(&pilot, Err(TokenError::unavailable(Duration::from_secs(4))), ahead);
+        assert!(matches!(slot.board(NOW, false), Boarding::Lead(..)));
+        (0..3).for_each(|_| slot.count_forced(ahead));
+        assert!(slot.may_look(ahead, Duration::from_secs(1)));
+        assert!(slot.may_force(NOW, 3) && slot.may_look(NOW, Duration::from_secs(1)));
+    }
+
+    #[test]
     fn three_renewals_a_minute_may_be_forced() {
         let slot = slot();
         for _ in 0..3 {
-            assert!(slot.may_force(NOW));
+            assert!(slot.may_force(NOW, 3));
             slot.count_forced(NOW);
         }
-        assert!(!slot.may_force(NOW.plus(Duration::from_secs(59))));
-        assert!(slot.may_force(NOW.plus(Duration::from_mins(1))));
+        assert!(!slot.may_force(NOW.plus(Duration::from_secs(59)), 3));
+        assert!(slot.may_force(NOW.plus(Duration::from_mins(1)), 3));
     }
 }

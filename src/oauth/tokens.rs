@@ -28,6 +28,11 @@ const STORE_PATIENCE: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(2);
 /// How long a 401's token must have been there to be renewed although the bank never took it.
 const SETTLED: Duration = Duration::from_secs(3);
+/// How many renewals 401s may cause within a minute.
+const FORCED_AT_MOST: usize = 3;
+/// And where the token was issued under another certificate: swaps follow each other, and replicas that show different
+/// ones each find the other's.
+const BOUND_AT_MOST: usize = 12;
 /// How often 401s may lead to a look into the store.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -152,9 +157,9 @@ impl Tokens {
     /// After a 401 for `sent`: the token to try once more with, or `None` where there is no better one.
     ///
     /// A newer token than `sent`, or one that is being made, is taken. Else `sent` is renewed if the bank had accepted
-    /// it before or it is older than 3 s, and the answer did not say `insufficient_scope`; at most 3 renewals for this
-    /// cause per grant and minute, since banks answer 401 for faults of their own. A token that was issued under a
-    /// former certificate is renewed in any case: once, since its successor is of this one. Never for `fixed`.
+    /// it before, or it is older than 3 s, or it was issued under another certificate, and the answer did not say
+    /// `insufficient_scope`; at most 3 renewals for this cause per grant and minute (12 for another certificate), since
+    /// banks answer 401 for faults of their own. Never for `fixed`.
     pub async fn after_unauthorized(
         self: &Arc<Self>,
         grant: &GrantName,
@@ -197,12 +202,13 @@ impl Tokens {
         deadline: Instant,
     ) -> Result<(), TokenError> {
         let now = self.parts.clock.now();
-        let was_good = sent.was_accepted() || now.since(sent.issued_at()) > SETTLED;
+        // One from the future was issued before the clock was set back: how old it is nobody knows.
+        let is_settled = now.since(sent.issued_at()) > SETTLED || sent.issued_at() > now;
+        let was_good = sent.was_accepted() || is_settled;
         let is_bound = slot.is_of_another_certificate(sent.version(), self.parts.certificate.as_deref());
         let older_than = sent.version();
-        let aim = if !unscoped && is_bound {
-            Aim::Renew
-        } else if !unscoped && was_good && slot.may_force(now) {
+        let at_most = if is_bound { BOUND_AT_MOST } else { FORCED_AT_MOST };
+        let aim = if !unscoped && (was_good || is_bound) && slot.may_force(now, at_most) {
             Aim::Replace
         } else if slot.may_look(now, LOOK_EVERY) {
             Aim::Look

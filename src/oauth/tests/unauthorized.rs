@@ -44,6 +44,16 @@ async fn a_fresh_token_that_the_bank_never_took_and_a_scope_that_lacks_renew_not
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_was_issued_before_the_clock_was_set_back_is_renewed() {
+    let bench = Bench::new();
+    bench.import(86_400).await;
+    bench.execute("UPDATE grants SET issued_at = issued_at + 7200000, expires_at = expires_at + 7200000");
+    let token = bench.tokens.get(&default()).await.unwrap();
+    bench.script.then(Reply::Tokens(300));
+    assert!(bench.tokens.after_unauthorized(&default(), &token, false).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn three_renewals_a_minute_are_made_for_this_cause() {
     let (bench, mut token) = valid().await;
     bench.script.always(|| Reply::Tokens(86_400));
