@@ -7,6 +7,7 @@
 mod checked;
 mod control;
 mod doors;
+mod files;
 mod fronts;
 mod office;
 mod operator;
@@ -15,6 +16,7 @@ mod running;
 mod watch;
 mod worker;
 
+pub use files::raise_file_limit;
 pub use office::{BankDesk, Office};
 pub use running::{Phase, Running};
 
@@ -30,10 +32,13 @@ use crate::upstream::TlsClient;
 use crate::words::{BankName, Clock, Random};
 
 use checked::Checked;
+use watch::{Signature, signature_of};
 
 /// A valid configuration whose identities are read and fit.
 pub struct App {
     checked: Checked,
+    /// How the configuration's files were when they had been read.
+    seen: Signature,
     clock: Clock,
     random: Random,
     inherited: Inherited,
@@ -80,9 +85,11 @@ impl App {
 
     /// As [`new`](Self::new), with a clock and randomness of the caller's.
     pub fn with(config: Config, clock: Clock, random: Random) -> Result<Self, Problems> {
+        // At once: what is opened and asked from here on may take long, and the files may change meanwhile.
+        let seen = signature_of(&config.files);
         let checked = Checked::new(config, clock.now())?;
         let (inherited, observer) = (Inherited::default(), Arc::new(|_: Phase, _: &str| {}));
-        Ok(Self { checked, clock, random, inherited, read_again: None, observer, metrics: Metrics::default() })
+        Ok(Self { checked, seen, clock, random, inherited, read_again: None, observer, metrics: Metrics::default() })
     }
 
     /// Reloads by reading the configuration like this: when one of its files changes, and on [`Running::reload`]. The

@@ -5,8 +5,10 @@
 mod support;
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bankside::sandbox::{Endpoint, Fault, Plan, Protocols, Qwac, QwacOptions, RecordedRequest, Target, Validity};
@@ -324,6 +326,33 @@ async fn an_address_that_is_taken_fails_the_reload_as_a_whole() {
     put(&world, "bankside.toml", text);
     until_failed(&sidecar, &format!("cannot listen on {address}")).await;
     get(sidecar.address("icard"), ECHO).await.with(200);
+    let told = |sidecar: &Sidecar| sidecar.log().matches("cannot listen on").count();
+    drop(taken);
+    until_ok(&sidecar).await;
+    get(address, ECHO).await.with(200);
+    assert_eq!(told(&sidecar), 1, "it was tried again without a word");
+}
+
+/// The store may take long to open, and a certificate be renewed meanwhile.
+#[tokio::test]
+async fn a_certificate_that_changes_during_the_start_is_seen() {
+    let (world, port) = (Arc::new(World::start().await), free_port());
+    let listens = format!("profile = \"icard\"\nlisten = \"127.0.0.1:{port}\"");
+    world.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", &listens);
+    world.login("icard", "default").await;
+    let next = issue(&world);
+    let store = rusqlite::Connection::open(world.dir().join("bankside.db")).expect("the store");
+    store.execute_batch("BEGIN EXCLUSIVE").expect("nobody else has it");
+    let starting = tokio::task::spawn_blocking({
+        let world = Arc::clone(&world);
+        move || world.run()
+    });
+    // The files are read before the addresses are bound, and those before the store is opened.
+    until("its address is bound", || TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+    put_qwac(&world, &next);
+    store.execute_batch("COMMIT").expect("it was begun");
+    let sidecar = starting.await.expect("it starts");
+    until_serial(&world, &sidecar, next.serial()).await;
 }
 
 /// Users who were told apart may be connected when the rule goes: nobody would look at them any more.

@@ -12,6 +12,7 @@ use crate::config::Listen;
 use crate::inbound::spread::spread;
 
 use super::doors::{Doors, Unbound};
+use super::files::most_connections;
 use super::fronts::{Fronts, wait_a_moment};
 use super::office::Office;
 use super::operator::Operator;
@@ -19,8 +20,6 @@ use super::reload::Reloader;
 use super::running::{Addresses, Phase};
 use super::{App, StartError};
 
-/// Connections of apps, of all banks together. Beyond, they wait in the kernel.
-const MOST_CONNECTIONS: usize = 16_384;
 /// How long renewals that are under way at the end are waited for. No call takes that long; what may is a store that does
 /// not take the bank's answer, and whoever manages the process kills it after half a minute or so.
 const LAST_RENEWALS: Duration = Duration::from_secs(25);
@@ -86,7 +85,7 @@ impl Control {
     async fn start(mut self) -> Result<(Sidecar, Reloader), StartError> {
         let config = Arc::clone(&self.app.checked.config);
         let metrics = self.app.metrics.clone();
-        let (spread, connections) = spread(config.workers, MOST_CONNECTIONS);
+        let (spread, connections) = spread(config.workers, most_connections());
         let accepting = TaskTracker::new();
         let mut doors = Doors::new(spread, accepting.clone(), self.drain.clone());
         let mut operator = Operator::new(metrics.clone(), self.app.clock.clone(), self.drain.clone());
@@ -106,7 +105,7 @@ impl Control {
         let sidecar = Sidecar { office, fronts, doors, operator, schedule, accepting, addresses };
         sidecar.begin_schedule();
         sidecar.publish_addresses();
-        let reloader = Reloader::new(self.app, self.drain, self.asked).await;
+        let reloader = Reloader::new(self.app, self.drain, self.asked);
         Ok((sidecar, reloader))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Place, Problem, Problems, StoreKey};
@@ -23,6 +23,9 @@ use super::{App, Inherited, Observer, ReadAgain};
 
 /// How often the clock is looked at while a moment is waited for: it may be set.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
+
+/// How long it is until a reload that was refused is tried again, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(5));
 
 /// Why there is a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,16 @@ pub(super) struct Reloader {
     drain: CancellationToken,
     /// The moment of an identity that could not be taken then.
     missed: Option<Timestamp>,
+    refused: Option<Refused>,
+}
+
+/// A reload that was refused, perhaps for a reason that passes: an address that is taken, an HSM that is away.
+struct Refused {
+    cause: Cause,
+    problems: Problems,
+    /// When it is tried again, and how long that is after the last time.
+    again: Instant,
+    wait: Duration,
 }
 
 /// All that must work before anything is changed.
@@ -56,11 +69,11 @@ struct Next {
 }
 
 impl Reloader {
-    pub(super) async fn new(app: App, drain: CancellationToken, asked: Arc<Notify>) -> Self {
-        let App { checked, clock, read_again: read, observer, .. } = app;
-        let files = if read.is_some() { checked.config.files.clone() } else { Vec::new() };
-        let (watch, started) = (Watch::new(files).await, Arc::clone(&checked.config));
-        Self { current: checked, started, read, watch, clock, observer, asked, drain, missed: None }
+    pub(super) fn new(app: App, drain: CancellationToken, asked: Arc<Notify>) -> Self {
+        let App { checked, seen, clock, read_again: read, observer, .. } = app;
+        let (files, seen) = if read.is_some() { (checked.config.files.clone(), seen) } else { Default::default() };
+        let (watch, started) = (Watch::new(files, seen), Arc::clone(&checked.config));
+        Self { current: checked, started, read, watch, clock, observer, asked, drain, missed: None, refused: None }
     }
 
     /// Reloads whenever there is reason to.
@@ -83,6 +96,7 @@ impl Reloader {
             () = self.asked.notified() => Some(Cause::Asked),
             () = until(switch, &self.clock) => Some(Cause::Date),
             () = self.watch.changed() => Some(Cause::Files),
+            cause = time_to_try_again(self.refused.as_ref()) => Some(cause),
         }
     }
 
@@ -96,6 +110,10 @@ impl Reloader {
             }
             Err(problems) => Err(problems),
         };
+        let is_known = self.refuse(cause, outcome.as_ref().err());
+        if is_known {
+            return outcome;
+        }
         sidecar.operator.show_reload(&outcome);
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &outcome {
@@ -108,6 +126,18 @@ impl Reloader {
             }
         }
         outcome
+    }
+
+    /// Notes when a reload with these problems is tried again; whether this was such a try, and they are told already.
+    fn refuse(&mut self, cause: Cause, problems: Option<&Problems>) -> bool {
+        let former = self.refused.take();
+        let Some(problems) = problems else { return false };
+        let is_again = former.as_ref().is_some_and(|former| former.again <= Instant::now());
+        let wait = former.as_ref().filter(|_| is_again).map_or(AGAIN.0, |former| (former.wait * 2).min(AGAIN.1));
+        let is_known = is_again && former.is_some_and(|former| former.problems == *problems);
+        let again = Instant::now() + wait;
+        self.refused = Some(Refused { cause, problems: problems.clone(), again, wait });
+        is_known
     }
 
     /// The next generation as far as it can fail. Nothing is changed by it.
@@ -211,6 +241,12 @@ fn is_other_key(started: &StoreKey, next: &StoreKey) -> bool {
         (StoreKey::Make(_), StoreKey::Given(_)) => false,
         (StoreKey::Given(_), StoreKey::Make(_)) => true,
     }
+}
+
+async fn time_to_try_again(refused: Option<&Refused>) -> Cause {
+    let Some(refused) = refused else { return pending().await };
+    sleep_until(refused.again).await;
+    refused.cause
 }
 
 /// Waits for a moment, however the clock is set.

@@ -27,14 +27,12 @@ pub(super) struct Watch {
 }
 
 /// What tells one state of the files from another. A file that cannot be looked at is `None`.
-type Signature = Vec<Option<[i64; 8]>>;
+pub(super) type Signature = Vec<Option<[i64; 8]>>;
 
 impl Watch {
-    /// From here on, changes of these files count.
-    pub(super) async fn new(files: Vec<PathBuf>) -> Self {
-        let mut watch = Self { files: Vec::new(), seen: Vec::new(), folders: Folders::default() };
-        watch.follow(files).await;
-        watch
+    /// Changes of these files count since they were seen like this.
+    pub(super) fn new(files: Vec<PathBuf>, seen: Signature) -> Self {
+        Self { folders: Folders::of(&files), files, seen }
     }
 
     /// Follows these files instead. What was seen of those that stay is kept, so that no change between goes unseen.
@@ -81,8 +79,12 @@ impl Watch {
 
 /// Looks at the files, off the thread: one of them may lie at the other end of a network.
 async fn signature(files: Vec<PathBuf>) -> Signature {
-    let look = move || files.iter().map(|file| fs::metadata(file).ok().map(|found| of(&found))).collect();
-    tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    tokio::task::spawn_blocking(move || signature_of(&files)).await.unwrap_or_default()
+}
+
+/// The state of the files.
+pub(super) fn signature_of(files: &[PathBuf]) -> Signature {
+    files.iter().map(|file| fs::metadata(file).ok().map(|found| of(&found))).collect()
 }
 
 fn of(file: &fs::Metadata) -> [i64; 8] {

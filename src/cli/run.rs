@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 
-use crate::app::Running;
+use crate::app::{Running, raise_file_limit};
 use crate::inbound::Inherited;
 use crate::telemetry;
 
@@ -23,6 +23,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
+    raise_file_limit();
     // While there is no other thread: it changes the environment.
     let sockets = Inherited::from_environment().context("the service manager's sockets cannot be used")?;
     let app = configured.checked()?.with_sockets(sockets).reloading(configured.reader()).observed(supervisor::tell);
