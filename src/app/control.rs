@@ -20,9 +20,9 @@ use super::reload::Reloader;
 use super::running::{Addresses, Phase};
 use super::{App, StartError};
 
-/// How long renewals that are under way at the end are waited for. No call takes that long; what may is a store that does
-/// not take the bank's answer, and whoever manages the process kills it after half a minute or so.
-const LAST_RENEWALS: Duration = Duration::from_secs(25);
+/// How long renewals that are under way at the end are waited for, beyond what a call may take: the store may not take the
+/// bank's answer for a while, but whoever manages the process kills it after half a minute or so.
+const LAST_RENEWALS: Duration = Duration::from_secs(17);
 
 /// What the control thread runs.
 pub(super) struct Control {
@@ -139,7 +139,8 @@ impl Sidecar {
         drop(self.doors);
         wait_a_moment(&self.accepting).await;
         self.fronts.ended().await;
-        if tokio::time::timeout(LAST_RENEWALS, self.office.settle()).await.is_err() {
+        let longest = self.office.banks().iter().map(|desk| desk.bank.timeouts.token).max().unwrap_or_default();
+        if tokio::time::timeout(LAST_RENEWALS + longest, self.office.settle()).await.is_err() {
             tracing::error!("a renewal did not end in time and is cut: its grant may need an authorization");
         }
         self.operator.end().await;

@@ -216,6 +216,8 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For the app's head.
     pub request: Duration,
+    /// For an answer of the token endpoint. A bank that rotates refresh tokens and takes longer costs the grant.
+    pub token: Duration,
 }
 
 /// How much there may be.

@@ -215,6 +215,9 @@ table! {
         idle: Span<1, { 24 * HOUR }> = "'30s'",
         /// For the app's head.
         request: Span<1, HOUR> = "'30s'",
+        /// For an answer of the token endpoint, and of the bank's other OAuth endpoints; if it is left out, that of
+        /// `response`, and 8 s at most.
+        token: Span<1, HOUR>,
     }
 
     /// How much there may be.

@@ -1,5 +1,7 @@
 //! From raw to valid: a bank's table after it was laid over its profile.
 
+use std::time::Duration;
+
 use super::bank_words::RoleName;
 use super::collection::Named;
 use super::raw::RawIdentity;
@@ -12,6 +14,10 @@ use super::valid_registration::registration;
 use super::valid_routes::routes;
 use super::{Access, Bank, Identity, Limits, Listen, Place, Renewal, ScopeRole, Timeouts, Tls};
 use crate::words::BankName;
+
+/// How long a token endpoint is waited for where nothing else is said: callers are to be served within 10 s after one that
+/// hung is well again.
+const TOKEN: Duration = Duration::from_secs(8);
 
 /// A bank, and all that is wrong with it noted. `global` is the identity of banks that bring none.
 pub(super) fn bank(
@@ -69,7 +75,7 @@ pub(super) fn bank(
         identity: identity?,
         access: access?,
         routes,
-        timeouts: timeouts(&raw.timeouts.value),
+        timeouts: timeouts(raw.timeouts.value),
         limits: limits(&raw.limits.value),
         renewal: renewal(&raw.renewal.value),
         consent_days: raw.consent_days.take().map(|days| days.0),
@@ -171,12 +177,14 @@ fn tls(table: Located<RawTls>, reader: &mut Reader<'_>) -> Option<Tls> {
     })
 }
 
-fn timeouts(raw: &RawTimeouts) -> Timeouts {
+fn timeouts(raw: RawTimeouts) -> Timeouts {
+    let response = raw.response.value.0;
     Timeouts {
         connect: raw.connect.value.0,
-        response: raw.response.value.0,
+        response,
         idle: raw.idle.value.0,
         request: raw.request.value.0,
+        token: raw.token.take().map_or(response.min(TOKEN), |token| token.0),
     }
 }
 

@@ -8,9 +8,6 @@ use super::client::Client;
 use super::request::{Exchange, Means, token_request};
 use super::{CallAnswer, CallError, Parts, Tokens};
 
-/// The longest that a token endpoint is waited for: callers must be served within 10 s after it is well again.
-pub(super) const LONGEST_CALL: Duration = Duration::from_secs(8);
-
 impl Tokens {
     /// Asks once, by a request that is made for this call.
     pub(super) async fn ask_for_token(
@@ -36,6 +33,6 @@ impl Tokens {
 
     /// How long an endpoint may take for its answer.
     pub(super) fn call_limit(&self) -> Duration {
-        self.bank.timeouts.response.min(LONGEST_CALL)
+        self.bank.timeouts.token
     }
 }

@@ -10,7 +10,6 @@ use crate::upstream::Identity;
 use crate::words::{Clock, GrantName, Random, Secret};
 
 use super::answer::{self, Refusal};
-use super::ask::LONGEST_CALL;
 use super::callback::hash;
 use super::client::{self, Client};
 use super::failure::{Cause, Failure, judge};
@@ -126,7 +125,7 @@ impl Trial {
     }
 
     fn limit(&self) -> Duration {
-        self.bank.timeouts.response.min(LONGEST_CALL)
+        self.bank.timeouts.token
     }
 }
 

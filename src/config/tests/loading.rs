@@ -197,3 +197,11 @@ fn a_file_that_is_not_there_is_one_problem() {
     assert_eq!(problems.len(), 1);
     assert!(problems[0].to_string().starts_with("/nowhere/bankside.toml:1: cannot be read: "), "{}", problems[0]);
 }
+
+#[test]
+fn a_token_endpoint_is_waited_for_as_long_as_an_answer_and_eight_seconds_at_most_unless_told() {
+    let token = |lines: &str| loaded(&format!("{IDENTITY}{BANK}{lines}")).banks[0].timeouts.token.as_secs();
+    assert_eq!(token(""), 8);
+    assert_eq!(token("timeouts.response = \"3s\""), 3);
+    assert_eq!(token("timeouts.token = \"20s\""), 20);
+}

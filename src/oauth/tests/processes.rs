@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Bench, Reply, default, sent};
+use super::support::{Bench, Reply, bank, by_code, default, sent};
+use crate::config::GrantType;
 use crate::oauth::TokenError;
 use crate::store::Store;
 
@@ -76,7 +77,9 @@ async fn an_answer_that_comes_after_a_rivals_refusal_revives_the_grant() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_call_keeps_its_lease() {
-    let bench = Bench::new();
+    let mut bank = bank(GrantType::AuthorizationCode(Box::new(by_code())));
+    bank.timeouts.token = Duration::from_secs(20);
+    let bench = Bench::with(bank);
     let (other, store) = bench.another();
     bench.import(1).await;
     sleep(Duration::from_secs(2)).await;

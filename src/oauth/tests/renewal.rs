@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::support::{Bench, Reply, bank, by_credentials, default, sent};
+use super::support::{Bench, Reply, bank, by_code, by_credentials, default, sent};
 use crate::config::GrantType;
 use crate::oauth::TokenError;
 use crate::store::{Store, StoreError};
@@ -172,4 +172,17 @@ async fn an_answer_that_the_store_does_not_take_is_kept_until_it_does_and_not_us
     sleep(Duration::from_secs(3)).await;
     assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-1");
     assert_eq!((bench.refresh_token().await.as_str(), bench.script.calls()), ("refresh-1", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_bank_is_waited_for_as_long_as_the_configuration_says() {
+    let mut bank = bank(GrantType::AuthorizationCode(Box::new(by_code())));
+    bank.timeouts.token = Duration::from_secs(20);
+    let bench = Bench::with(bank);
+    bench.import(1).await;
+    sleep(Duration::from_secs(2)).await;
+    bench.script.then(Reply::After(Duration::from_secs(15), Box::new(Reply::Tokens(300))));
+    assert!(bench.tokens.get(&default()).await.is_err(), "a caller waits for 10 s");
+    sleep(Duration::from_secs(6)).await;
+    assert_eq!((sent(&bench.tokens.get(&default()).await.unwrap()).as_str(), bench.script.calls()), ("access-1", 1));
 }

@@ -92,6 +92,7 @@ pub(in crate::oauth) fn bank(grant_type: GrantType) -> Bank {
             response: Duration::from_secs(30),
             idle: Duration::from_secs(30),
             request: Duration::from_secs(30),
+            token: Duration::from_secs(8),
         },
         limits: Limits { in_flight: 100, connections: 10, queue: Duration::from_secs(5), replay_body: 65_536 },
         renewal: Renewal { at: 0.8, idle: Duration::from_hours(1), rate: 50 },
@@ -206,7 +207,10 @@ async fn act(reply: Reply, number: usize, limit: Duration) -> Result<CallAnswer,
             Err(failed(true))
         }
         Reply::After(wait, reply) => {
-            sleep(wait).await;
+            sleep(wait.min(limit)).await;
+            if wait > limit {
+                return Err(failed(true));
+            }
             Box::pin(act(*reply, number, limit)).await
         }
     }
