@@ -107,8 +107,9 @@ fn an_applications_api_is_listed_renewed_and_deleted() {
 fn configured_credentials_win_and_that_is_said() {
     let desk = Desk::new();
     let said = desk.says(0, &["register", "icard"]);
-    assert!(said.contains("warning") && said.contains("client_id"), "{said}");
+    assert!(said.contains("warning") && said.contains("client_id") && !said.contains("that ends"), "{said}");
     desk.login("icard", "default");
+    assert!(desk.says(0, &["register", "icard"]).contains("that ends the 1 grants"));
     let id = desk.0.sandbox.icard().client_id().to_owned();
     assert_eq!(desk.rotating().grants()[0].client_id, id);
 }

@@ -51,6 +51,13 @@ impl Tokens {
             tell(
                 "warning: `client_id` is configured and wins: take it, and `client_secret`, out of the configuration to use this registration",
             );
+            let grants = self.dependent_grants().await.map_err(RegistrationError::NotKept)?;
+            if grants > 0 {
+                tell(&format!(
+                    "warning: that ends the {grants} grants of the configured client: the bank renews them for it only, and \
+                     each needs a new login then"
+                ));
+            }
         }
         Ok(client_id)
     }
@@ -143,10 +150,14 @@ impl Tokens {
     }
 
     async fn refuse_if_grants_depend(&self, client_id: &str) -> Result<(), RegistrationError> {
-        let grants = self.parts.store.list(&self.bank.name).await?;
-        let grants = grants.iter().filter(|facts| facts.standing == Standing::Active && facts.refreshable).count();
-        let client_id = client_id.to_owned();
+        let (client_id, grants) = (client_id.to_owned(), self.dependent_grants().await?);
         if grants == 0 { Ok(()) } else { Err(RegistrationError::GrantsDepend { client_id, grants }) }
+    }
+
+    /// How many grants the bank renews for the present client only.
+    async fn dependent_grants(&self) -> Result<usize, StoreError> {
+        let grants = self.parts.store.list(&self.bank.name).await?;
+        Ok(grants.iter().filter(|facts| facts.standing == Standing::Active && facts.refreshable).count())
     }
 
     fn redirect_uri(&self) -> &str {
