@@ -173,6 +173,10 @@ pub enum StoreError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// The database server is not the one that takes writes.
+    #[cfg(feature = "postgres")]
+    #[error("the database server takes no writes: it is a standby, or set to read-only")]
+    ReadOnly,
     /// TLS towards the database server cannot be set up.
     #[error("TLS towards the database server cannot be set up: {0}")]
     Tls(String),

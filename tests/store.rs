@@ -8,6 +8,9 @@
     reason = "a test fails by panicking; its rooms are private"
 )]
 
+#[cfg(feature = "postgres")]
+#[path = "store/connections.rs"]
+mod connections;
 #[path = "store/kept.rs"]
 mod kept;
 #[path = "store/renewal.rs"]

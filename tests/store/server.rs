@@ -43,6 +43,10 @@ impl<'a> Database<'a> {
         database
     }
 
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn url(&self) -> Url {
         Url {
             host: PostgresHost::Tcp("127.0.0.1".into()),
@@ -54,7 +58,7 @@ impl<'a> Database<'a> {
         }
     }
 
-    fn sql(&self, statements: &str) -> String {
+    pub fn sql(&self, statements: &str) -> String {
         self.server.sql(&self.name, statements)
     }
 }

@@ -130,14 +130,14 @@ fn reseal_one(sealer: &Sealer, bound: Bound<'_>, value: &[u8]) -> Option<Vec<u8>
 /// Takes the check values of unused keys away; what is left under which key. Writers of sealed values wait meanwhile: each
 /// of them holds the row of `meta` and puts the check value of its key there anew.
 pub(super) async fn retire(desk: &mut Desk) -> Result<KeysInUse, StoreError> {
-    desk.connection.batch("BEGIN; SELECT 1 FROM bankside.meta FOR UPDATE").await?;
+    desk.connection.begin().await?;
+    desk.connection.batch("SELECT 1 FROM bankside.meta FOR UPDATE").await?;
     let sealing = desk.sealer.sealing_id().to_string();
     let delete = format!(
         "DELETE FROM bankside.kept WHERE kind = 'key' AND name <> $1 AND name NOT IN (SELECT id FROM ({VALUES}) AS v)"
     );
-    let deleted = desk.connection.query(&delete, &[(&sealing, Type::TEXT)]).await;
-    desk.connection.batch(if deleted.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
-    deleted?;
+    desk.connection.query(&delete, &[(&sealing, Type::TEXT)]).await?;
+    desk.connection.commit().await?;
     let mut in_use = KeysInUse { sealing, values: 0, others: Vec::new() };
     let count = format!("SELECT id, count(*) AS values FROM ({VALUES}) AS v GROUP BY id ORDER BY id");
     for row in desk.connection.query(&count, &[]).await? {

@@ -49,15 +49,11 @@ pub(super) fn settings(url: &config::Postgres) -> tokio_postgres::Config {
 pub(super) async fn prepare(pool: &Arc<Pool>, sealer: &Sealer) -> Result<(), StoreError> {
     let work = async {
         let mut connection = first(pool).await?;
-        connection.batch("BEGIN; SET LOCAL statement_timeout = 60000").await?;
-        // Until the transaction is over, nobody else may have the connection.
-        let prepared = schema::migrate(&mut connection).await;
-        let prepared = match prepared {
-            Ok(()) => keys::fit(&mut connection, sealer).await,
-            failed => failed,
-        };
-        let end = if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        prepared.and(connection.batch(end).await)
+        connection.begin().await?;
+        connection.batch("SET LOCAL statement_timeout = 60000").await?;
+        schema::migrate(&mut connection).await?;
+        keys::fit(&mut connection, sealer).await?;
+        connection.commit().await
     };
     timeout(LIMIT, work).await.map_err(|_| StoreError::Late { limit: LIMIT })?
 }

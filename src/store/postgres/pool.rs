@@ -17,6 +17,8 @@ const CONNECTIONS: usize = 3;
 /// commit counts before it is on the disk, whatever the database's default is.
 const SETTINGS: &str = "SET statement_timeout = 3000; SET idle_in_transaction_session_timeout = 10000; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+/// Has a row on a standby, and where the server or the database is set to read-only.
+const READ_ONLY: &str = "SELECT 1 WHERE current_setting('transaction_read_only') = 'on'";
 
 /// A parameter and its type.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -41,10 +43,12 @@ impl Drop for Connection {
     }
 }
 
-/// A connection for one call. It goes back when it is dropped, unless a statement is under way or the connection is over.
+/// A connection for one call. It goes back when it is dropped, if it is sound and not over.
 pub(super) struct Loan {
     connection: Option<Connection>,
-    busy: bool,
+    /// No statement is under way or has failed, and no transaction is open. A failure may be all that the server says from
+    /// here on: it may have become a standby, or be about to end.
+    sound: bool,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
 }
@@ -61,7 +65,7 @@ impl Pool {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        Ok(Loan { connection: Some(connection), busy: false, pool: Arc::clone(self), _permit: permit })
+        Ok(Loan { connection: Some(connection), sound: true, pool: Arc::clone(self), _permit: permit })
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -76,7 +80,9 @@ impl Pool {
         let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();
         let connection = Connection { client, driver };
         connection.client.batch_execute(SETTINGS).await?;
-        Ok(connection)
+        // While a name or an address moves from one server to another, it may lead to one that cannot keep anything.
+        let read_only = connection.client.query_typed(READ_ONLY, &[]).await?;
+        if read_only.is_empty() { Ok(connection) } else { Err(StoreError::ReadOnly) }
     }
 
     /// A connection that nobody drives yet.
@@ -91,10 +97,10 @@ impl Loan {
     /// Runs a statement.
     pub(super) async fn query(&mut self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Closing)?;
-        self.busy = true;
-        let answer = connection.client.query_typed(sql, parameters).await;
-        self.busy = false;
-        Ok(answer?)
+        let sound = std::mem::replace(&mut self.sound, false);
+        let rows = connection.client.query_typed(sql, parameters).await?;
+        self.sound = sound;
+        Ok(rows)
     }
 
     /// Runs a statement whose rows do not matter; whether there were any.
@@ -102,12 +108,27 @@ impl Loan {
         Ok(!self.query(sql, parameters).await?.is_empty())
     }
 
-    /// Runs statements without parameters. A connection that a transaction is open on does not go back to the pool.
+    /// Runs statements without parameters.
     pub(super) async fn batch(&mut self, sql: &str) -> Result<(), StoreError> {
         let connection = self.connection.as_ref().ok_or(StoreError::Closing)?;
-        self.busy = true;
+        let sound = std::mem::replace(&mut self.sound, false);
         connection.client.batch_execute(sql).await?;
-        self.busy = false;
+        self.sound = sound;
+        Ok(())
+    }
+
+    /// Begins a transaction. Where it is not committed, whatever the reason, the connection is thrown away and the server
+    /// undoes it.
+    pub(super) async fn begin(&mut self) -> Result<(), StoreError> {
+        self.batch("BEGIN").await?;
+        self.sound = false;
+        Ok(())
+    }
+
+    /// Commits the transaction that is open.
+    pub(super) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.batch("COMMIT").await?;
+        self.sound = true;
         Ok(())
     }
 }
@@ -115,7 +136,7 @@ impl Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         if let Some(connection) =
-            self.connection.take().filter(|connection| !self.busy && !connection.client.is_closed())
+            self.connection.take().filter(|connection| self.sound && !connection.client.is_closed())
         {
             self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         }
