@@ -59,9 +59,12 @@ pub trait Store: Send + Sync {
 
     /// Makes the claimant the leader of a renewal of exactly this version, in one conditional update: the lease is
     /// taken and the intent (`sent_at`) durable, or neither. Version 0 is that of a grant which has no row yet.
+    ///
+    /// Where another leader let its lease run out and what became of its request is not known, the first claim finds it
+    /// [`Held`](Claim::Held) for 2 s more: the leader may have its answer at hand, and store it now.
     fn claim(&self, key: &GrantKey, version: u64, claimant: &Claimant) -> Answer<'_, Claim>;
 
-    /// Holds the lease for so much longer; whether it was still this claimant's.
+    /// Holds the lease for so much longer; whether it was still this claimant's, or nobody had taken it yet.
     fn extend(&self, key: &GrantKey, version: u64, claimant: &Claimant) -> Answer<'_, bool>;
 
     /// Keeps the answer to a renewal of `version`, as `version + 1`; lease, intent and failures end. Whether the lease

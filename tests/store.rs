@@ -31,7 +31,8 @@ use std::time::Duration;
 
 use bankside::config::{self, Place, StoreKey, StoreUrl};
 use bankside::store::{
-    Attempt, Claim, Claimant, GrantKey, NewTokens, RegisteredClient, Settled, Sqlite, Standing, Store, StoreError,
+    Attempt, Claim, Claimant, Grant, GrantKey, NewTokens, RegisteredClient, Settled, Sqlite, Standing, Store,
+    StoreError,
 };
 use bankside::words::{Clock, ManualClock, Random, Secret, Timestamp};
 use tempfile::TempDir;
@@ -158,6 +159,9 @@ rules! {
         of_many_who_make_and_claim_at_once_exactly_one_leads,
         a_lease_ends_by_itself_unless_it_is_extended_and_leaves_the_intent,
         an_answer_counts_although_its_lease_was_lost,
+        an_answer_that_comes_back_with_the_store_is_kept_before_another_one_leads,
+        what_a_dead_leader_left_is_taken_over_by_one_and_not_after_a_long_silence,
+        a_leader_that_lives_takes_its_lease_back_or_gives_it_up,
         what_is_newer_is_never_overwritten_by_an_older_renewal,
         after_a_failure_nobody_leads_before_the_wait_is_over_but_who_must,
         a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant,

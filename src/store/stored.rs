@@ -9,6 +9,13 @@ use super::{Claimant, Facts, Grant, GrantKey, Standing, StoreError};
 
 /// No lease or wait is that long: one that ends later was written by a clock that was wrong, and does not count.
 pub(super) const FARTHEST: Duration = Duration::from_hours(1);
+/// How long a leader whose lease ran out is given before another one leads: where the store was away and not the leader,
+/// it has an answer at hand and offers it at least once in that time.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
+/// So long after it the grace counts as given. Then it is given anew, since the store may have been away again.
+const GRACE_COUNTS: Duration = Duration::from_secs(10);
+/// What the name of a holder ends with while its lease is in doubt.
+const DOUBT: char = '?';
 
 /// A row as it is, its tokens still sealed. `facts` of a removed grant have the standing of an empty one.
 pub(super) struct Stored {
@@ -25,6 +32,8 @@ pub(super) struct Stored {
 pub(super) enum Verdict {
     /// Take the lease.
     Lead,
+    /// Let this be the holder for the time of grace, and lead not yet.
+    Doubt(String),
     /// Nothing: the row has another version.
     Newer,
     /// Nothing: the bank said that it is over.
@@ -55,15 +64,30 @@ impl Stored {
         if self.facts.standing == Standing::Over && !claimant.create {
             return Verdict::Over;
         }
-        let by_another = self.lease_holder.as_ref().is_some_and(|holder| *holder != claimant.holder);
-        if let Some(remaining) = pending(self.lease_until, now).filter(|_| by_another) {
-            return Verdict::Held(remaining);
+        if let Some(former) = self.lease_holder.as_deref().filter(|holder| *holder != claimant.holder) {
+            if let Some(remaining) = pending(self.lease_until, now) {
+                return Verdict::Held(remaining);
+            }
+            // A request has left, and what became of it is not known: perhaps just not here.
+            if self.facts.sent_at.is_some() && !self.had_grace(former, now) {
+                return Verdict::Doubt(in_doubt(former));
+            }
         }
         match pending(self.retry_at, now).filter(|_| !claimant.despite_wait) {
             Some(remaining) => Verdict::Waiting(remaining),
             None => Verdict::Lead,
         }
     }
+
+    /// Whether this holder of a lease that ran out was given the time of grace, not long ago.
+    fn had_grace(&self, holder: &str, now: Timestamp) -> bool {
+        holder.ends_with(DOUBT) && self.lease_until <= now && now.since(self.lease_until) <= GRACE_COUNTS
+    }
+}
+
+/// The name of a holder whose lease is in doubt. Whoever bears it holds the lease still, if it says so in time.
+pub(super) fn in_doubt(holder: &str) -> String {
+    format!("{}{DOUBT}", holder.trim_end_matches(DOUBT))
 }
 
 /// How a standing is written. A removed grant's is `removed`.

@@ -2,6 +2,19 @@
 
 use super::*;
 
+/// How long a leader that let its lease run out is given to store its answer.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Claims what a leader has left behind: asks, gives it the moment that it is due, and leads.
+async fn take_over(ground: &impl Ground, store: &Arc<dyn Store>, holder: &str) -> Grant {
+    let first = store.claim(&key("default"), 1, &claimant(holder)).await.unwrap();
+    assert!(matches!(first, Claim::Held { remaining } if remaining == GRACE), "{first:?}");
+    ground.advance(GRACE).await;
+    let second = store.claim(&key("default"), 1, &claimant(holder)).await.unwrap();
+    let Claim::Led(grant) = second else { panic!("{second:?}") };
+    *grant
+}
+
 pub async fn of_two_processes_one_leads_and_the_other_is_told_for_how_long(ground: &impl Ground) {
     let (one, two) = (ground.open().await, ground.open().await);
     one.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
@@ -33,7 +46,7 @@ pub async fn a_lease_ends_by_itself_unless_it_is_extended_and_leaves_the_intent(
     ground.advance(Duration::from_secs(9)).await;
     assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Held { .. }));
     ground.advance(Duration::from_secs(1)).await;
-    let Claim::Led(grant) = store.claim(&key("default"), 1, &claimant("two")).await.unwrap() else { panic!() };
+    let grant = take_over(ground, &store, "two").await;
     assert_eq!(grant.facts.sent_at, Some(START));
     assert!(!store.extend(&key("default"), 1, &claimant("one")).await.unwrap());
 }
@@ -43,7 +56,7 @@ pub async fn an_answer_counts_although_its_lease_was_lost(ground: &impl Ground) 
     store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     store.claim(&key("default"), 1, &claimant("slow")).await.unwrap();
     ground.advance(Duration::from_mins(1)).await;
-    store.claim(&key("default"), 1, &claimant("second")).await.unwrap();
+    take_over(ground, &store, "second").await;
     // The second one asks with a spent token, and hears that it is over before the first one has stored its answer.
     assert!(matches!(store.end(&key("default"), 1).await.unwrap(), Settled::Stored(_)));
     let settled = store.complete(&key("default"), 1, tokens("new", None)).await.unwrap();
@@ -89,7 +102,7 @@ pub async fn a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant(g
     store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     let far = Claimant { hold: Duration::from_hours(24), ..claimant("from the future") };
     store.claim(&key("default"), 1, &far).await.unwrap();
-    assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Led(_)));
+    take_over(ground, &store, "two").await;
 }
 
 pub async fn a_grant_that_needs_no_person_is_made_by_its_first_claim(ground: &impl Ground) {
@@ -112,4 +125,63 @@ pub async fn of_many_who_make_and_claim_at_once_exactly_one_leads(ground: &impl 
     }
     let claims = claims.join_all().await;
     assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Led(_))).count(), 1, "{claims:?}");
+}
+
+pub async fn an_answer_that_comes_back_with_the_store_is_kept_before_another_one_leads(ground: &impl Ground) {
+    let store = ground.open().await;
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
+    // The store was away for longer than a lease lasts, and the other one is there first.
+    ground.advance(Duration::from_secs(14)).await;
+    let held = store.claim(&key("default"), 1, &claimant("two")).await.unwrap();
+    assert!(matches!(held, Claim::Held { remaining } if remaining == GRACE), "{held:?}");
+    ground.advance(Duration::from_millis(500)).await;
+    assert!(matches!(store.claim(&key("default"), 1, &claimant("three")).await.unwrap(), Claim::Held { .. }));
+    assert!(matches!(store.complete(&key("default"), 1, tokens("b", Some("r2"))).await.unwrap(), Settled::Stored(_)));
+    ground.advance(GRACE).await;
+    let Claim::Newer(grant) = store.claim(&key("default"), 1, &claimant("two")).await.unwrap() else { panic!() };
+    assert!(grant.refresh.unwrap().matches(b"r2") && grant.facts.sent_at.is_none());
+    let next = store.claim(&key("default"), 2, &claimant("two")).await.unwrap();
+    assert!(matches!(next, Claim::Led(_)), "nothing is left of it: {next:?}");
+}
+
+pub async fn what_a_dead_leader_left_is_taken_over_by_one_and_not_after_a_long_silence(ground: &impl Ground) {
+    let store = ground.open().await;
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("dead")).await.unwrap();
+    ground.advance(HOLD).await;
+    assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Held { .. }));
+    // Nobody asked for long: the store may have been away again, and what was seen then counts no more.
+    ground.advance(Duration::from_mins(1)).await;
+    let anew = store.claim(&key("default"), 1, &claimant("two")).await.unwrap();
+    assert!(matches!(anew, Claim::Held { remaining } if remaining == GRACE), "{anew:?}");
+    ground.advance(GRACE).await;
+    let mut claims = tokio::task::JoinSet::new();
+    for number in 0..8 {
+        let store = ground.open().await;
+        claims.spawn(async move { store.claim(&key("default"), 1, &claimant(&number.to_string())).await.unwrap() });
+    }
+    let claims = claims.join_all().await;
+    assert_eq!(claims.iter().filter(|claim| matches!(claim, Claim::Led(_))).count(), 1, "{claims:?}");
+    let full = |claim: &Claim| matches!(claim, Claim::Held { remaining } if *remaining == HOLD);
+    assert_eq!(claims.iter().filter(|claim| full(claim)).count(), 7, "{claims:?}");
+}
+
+pub async fn a_leader_that_lives_takes_its_lease_back_or_gives_it_up(ground: &impl Ground) {
+    let store = ground.open().await;
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("slow")).await.unwrap();
+    ground.advance(HOLD).await;
+    store.claim(&key("default"), 1, &claimant("two")).await.unwrap();
+    assert!(store.extend(&key("default"), 1, &claimant("slow")).await.unwrap(), "its call is under way");
+    ground.advance(GRACE).await;
+    let held = store.claim(&key("default"), 1, &claimant("two")).await.unwrap();
+    assert!(matches!(held, Claim::Held { remaining } if remaining + GRACE == HOLD), "{held:?}");
+    ground.advance(HOLD).await;
+    store.claim(&key("default"), 1, &claimant("two")).await.unwrap();
+    store.postpone(&key("default"), 1, "slow", Duration::from_secs(5), true).await.unwrap();
+    let waiting = store.claim(&key("default"), 1, &claimant("two")).await.unwrap();
+    assert!(matches!(waiting, Claim::Waiting { .. }), "its wait counts: {waiting:?}");
+    ground.advance(Duration::from_secs(5)).await;
+    assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Led(_)));
 }

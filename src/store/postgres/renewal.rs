@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{Stored, Verdict};
+use crate::store::stored::{GRACE, Stored, Verdict, in_doubt};
 use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, Standing, StoreError};
 use crate::words::Timestamp;
 
@@ -32,17 +32,21 @@ pub(super) async fn claim(
         // Where a removed grant begins again, its versions go on.
         let begins = made && stored.facts.standing == Standing::Empty;
         let expected = if begins { stored.facts.version } else { version };
+        let seen = Seen::of(&stored);
         match stored.verdict(expected, claimant, now) {
             Verdict::Lead => {}
+            Verdict::Doubt(holder) if lease(desk, key, &seen, &holder, GRACE, false).await? => {
+                return Ok(Claim::Held { remaining: GRACE });
+            }
+            Verdict::Doubt(_) => continue,
             Verdict::Newer => return Ok(Claim::Newer(Box::new(stored.unseal(&desk.sealer)?))),
             Verdict::Over => return Ok(Claim::Over),
             Verdict::Held(remaining) => return Ok(Claim::Held { remaining }),
             Verdict::Waiting(remaining) => return Ok(Claim::Waiting { remaining }),
         }
-        let seen = Seen::of(&stored);
         // A value that does not open must show before the intent is written.
         let grant = stored.unseal(&desk.sealer)?;
-        if lead(desk, key, &seen, claimant).await? {
+        if lease(desk, key, &seen, &claimant.holder, claimant.hold, true).await? {
             return Ok(Claim::Led(Box::new(grant)));
         }
     }
@@ -70,22 +74,31 @@ impl Seen {
     }
 }
 
-/// Takes the lease and writes the intent, if the row is still the one that was judged.
-async fn lead(desk: &mut Desk, key: &GrantKey, seen: &Seen, claimant: &Claimant) -> Result<bool, StoreError> {
-    let sql = "UPDATE bankside.grants SET lease_holder = $3, lease_until = clock.now + $4, sent_at = clock.now \
+/// Gives the lease to this holder, if the row is still the one that was judged; who leads writes the intent with it.
+async fn lease(
+    desk: &mut Desk,
+    key: &GrantKey,
+    seen: &Seen,
+    holder: &str,
+    hold: Duration,
+    leads: bool,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE bankside.grants SET lease_holder = $3, lease_until = clock.now + $4, \
+         sent_at = CASE WHEN $10 THEN clock.now ELSE sent_at END \
          FROM (SELECT bankside.now() AS now OFFSET 0) AS clock \
          WHERE bank = $1 AND name = $2 AND version = $5 AND standing = $6 \
          AND lease_holder IS NOT DISTINCT FROM $7 AND lease_until = $8 AND retry_at = $9 RETURNING 1";
     let parameters = [
         (&key.bank.as_str() as _, Type::TEXT),
         (&key.grant.as_str() as _, Type::TEXT),
-        (&claimant.holder as _, Type::TEXT),
-        (&millis(claimant.hold) as _, Type::INT8),
+        (&holder as _, Type::TEXT),
+        (&millis(hold) as _, Type::INT8),
         (&seen.version as _, Type::INT8),
         (&seen.standing as _, Type::TEXT),
         (&seen.lease_holder as _, Type::TEXT),
         (&seen.lease_until as _, Type::INT8),
         (&seen.retry_at as _, Type::INT8),
+        (&leads as _, Type::BOOL),
     ];
     desk.connection.did(sql, &parameters).await
 }
@@ -109,14 +122,15 @@ pub(super) async fn extend(
     version: u64,
     claimant: &Claimant,
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE bankside.grants SET lease_until = bankside.now() + $5 \
-         WHERE bank = $1 AND name = $2 AND version = $3 AND lease_holder = $4 RETURNING 1";
+    let sql = "UPDATE bankside.grants SET lease_holder = $4, lease_until = bankside.now() + $5 \
+         WHERE bank = $1 AND name = $2 AND version = $3 AND lease_holder IN ($4, $6) RETURNING 1";
     let parameters = [
         (&key.bank.as_str() as _, Type::TEXT),
         (&key.grant.as_str() as _, Type::TEXT),
         (&integer(version) as _, Type::INT8),
         (&claimant.holder as _, Type::TEXT),
         (&millis(claimant.hold) as _, Type::INT8),
+        (&in_doubt(&claimant.holder) as _, Type::TEXT),
     ];
     desk.connection.did(sql, &parameters).await
 }
@@ -178,7 +192,7 @@ pub(super) async fn postpone(
 ) -> Result<(), StoreError> {
     let sql = "UPDATE bankside.grants SET lease_holder = NULL, lease_until = 0, failures = failures + 1, \
          retry_at = bankside.now() + $5, sent_at = CASE WHEN $6 THEN sent_at END \
-         WHERE bank = $1 AND name = $2 AND version = $3 AND lease_holder = $4";
+         WHERE bank = $1 AND name = $2 AND version = $3 AND lease_holder IN ($4, $7)";
     let parameters = [
         (&key.bank.as_str() as _, Type::TEXT),
         (&key.grant.as_str() as _, Type::TEXT),
@@ -186,6 +200,7 @@ pub(super) async fn postpone(
         (&holder as _, Type::TEXT),
         (&millis(wait) as _, Type::INT8),
         (&unanswered as _, Type::BOOL),
+        (&in_doubt(holder) as _, Type::TEXT),
     ];
     desk.connection.query(sql, &parameters).await?;
     Ok(())

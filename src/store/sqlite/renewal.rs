@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::params;
 
-use crate::store::stored::{Stored, Verdict};
+use crate::store::stored::{GRACE, Stored, Verdict, in_doubt};
 use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, StoreError};
 
 use super::Work;
@@ -23,6 +23,12 @@ pub(super) fn claim(work: &Work<'_>, key: &GrantKey, version: u64, claimant: &Cl
     };
     match stored.verdict(expected, claimant, work.now) {
         Verdict::Lead => {}
+        Verdict::Doubt(holder) => {
+            let update = "UPDATE grants SET lease_holder = ?3, lease_until = ?4 WHERE bank = ?1 AND name = ?2";
+            let until = work.now.plus(GRACE).millis();
+            work.transaction.execute(update, params![key.bank.as_str(), key.grant.as_str(), holder, until])?;
+            return Ok(Claim::Held { remaining: GRACE });
+        }
         Verdict::Newer => return Ok(Claim::Newer(Box::new(stored.unseal(work.sealer)?))),
         Verdict::Over => return Ok(Claim::Over),
         Verdict::Held(remaining) => return Ok(Claim::Held { remaining }),
@@ -58,8 +64,16 @@ fn make_empty(work: &Work<'_>, key: &GrantKey) -> Result<Stored, StoreError> {
 
 pub(super) fn extend(work: &Work<'_>, key: &GrantKey, version: u64, claimant: &Claimant) -> Result<bool, StoreError> {
     let changed = work.transaction.execute(
-        "UPDATE grants SET lease_until = ?5 WHERE bank = ?1 AND name = ?2 AND version = ?3 AND lease_holder = ?4",
-        params![key.bank.as_str(), key.grant.as_str(), version, claimant.holder, work.now.plus(claimant.hold).millis()],
+        "UPDATE grants SET lease_holder = ?4, lease_until = ?6 \
+         WHERE bank = ?1 AND name = ?2 AND version = ?3 AND lease_holder IN (?4, ?5)",
+        params![
+            key.bank.as_str(),
+            key.grant.as_str(),
+            version,
+            claimant.holder,
+            in_doubt(&claimant.holder),
+            work.now.plus(claimant.hold).millis()
+        ],
     )?;
     Ok(changed > 0)
 }
@@ -117,9 +131,17 @@ pub(super) fn postpone(
     unanswered: bool,
 ) -> Result<(), StoreError> {
     work.transaction.execute(
-        "UPDATE grants SET lease_holder = NULL, lease_until = 0, failures = failures + 1, retry_at = ?5, \
-         sent_at = iif(?6, sent_at, NULL) WHERE bank = ?1 AND name = ?2 AND version = ?3 AND lease_holder = ?4",
-        params![key.bank.as_str(), key.grant.as_str(), version, holder, work.now.plus(wait).millis(), unanswered],
+        "UPDATE grants SET lease_holder = NULL, lease_until = 0, failures = failures + 1, retry_at = ?6, \
+         sent_at = iif(?7, sent_at, NULL) WHERE bank = ?1 AND name = ?2 AND version = ?3 AND lease_holder IN (?4, ?5)",
+        params![
+            key.bank.as_str(),
+            key.grant.as_str(),
+            version,
+            holder,
+            in_doubt(holder),
+            work.now.plus(wait).millis(),
+            unanswered
+        ],
     )?;
     Ok(())
 }
