@@ -162,6 +162,7 @@ rules! {
         an_answer_that_comes_back_with_the_store_is_kept_before_another_one_leads,
         what_a_dead_leader_left_is_taken_over_by_one_and_not_after_a_long_silence,
         a_leader_that_lives_takes_its_lease_back_or_gives_it_up,
+        an_answer_with_a_refresh_token_counts_although_what_stood_before_does_not_open,
         what_is_newer_is_never_overwritten_by_an_older_renewal,
         after_a_failure_nobody_leads_before_the_wait_is_over_but_who_must,
         a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::words::{Secret, Timestamp};
 
 use super::seal::{Bound, Sealer};
-use super::{Claimant, Facts, Grant, GrantKey, Standing, StoreError};
+use super::{Claimant, Facts, Grant, GrantKey, NewTokens, Standing, StoreError};
 
 /// No lease or wait is that long: one that ends later was written by a clock that was wrong, and does not count.
 pub(super) const FARTHEST: Duration = Duration::from_hours(1);
@@ -47,12 +47,24 @@ pub(super) enum Verdict {
 impl Stored {
     /// The grant with its tokens.
     pub(super) fn unseal(self, sealer: &Sealer) -> Result<Grant, StoreError> {
-        let (key, version) = (&self.facts.key, self.facts.version);
-        let open = |purpose, sealed: Option<Vec<u8>>| {
-            sealed.map(|sealed| sealer.open(bound(purpose, key, version), &sealed)).transpose()
-        };
-        let (access, refresh) = (open("access", self.access)?, open("refresh", self.refresh)?);
+        let access = self.open(sealer, "access", self.access.as_deref())?;
+        let refresh = self.open(sealer, "refresh", self.refresh.as_deref())?;
         Ok(Grant { facts: self.facts, access, refresh })
+    }
+
+    /// The bank's answer to a renewal, with what it leaves as it was. Nothing is opened that is not needed: the answer
+    /// exists once, and must be kept although what stands here is damaged, or sealed under another process' new key.
+    pub(super) fn renewed(&self, sealer: &Sealer, answer: &NewTokens) -> Result<NewTokens, StoreError> {
+        let mut tokens = answer.clone();
+        if tokens.refresh.is_none() {
+            tokens.refresh = self.open(sealer, "refresh", self.refresh.as_deref())?;
+        }
+        tokens.scopes.get_or_insert_with(|| self.facts.scopes.clone());
+        Ok(tokens)
+    }
+
+    fn open(&self, sealer: &Sealer, purpose: &'static str, value: Option<&[u8]>) -> Result<Option<Secret>, StoreError> {
+        value.map(|value| sealer.open(bound(purpose, &self.facts.key, self.facts.version), value)).transpose()
     }
 
     /// Whether the claimant may lead a renewal of this version. The row is not a removed one.

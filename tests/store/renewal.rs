@@ -185,3 +185,18 @@ pub async fn a_leader_that_lives_takes_its_lease_back_or_gives_it_up(ground: &im
     ground.advance(Duration::from_secs(5)).await;
     assert!(matches!(store.claim(&key("default"), 1, &claimant("two")).await.unwrap(), Claim::Led(_)));
 }
+
+pub async fn an_answer_with_a_refresh_token_counts_although_what_stood_before_does_not_open(ground: &impl Ground) {
+    let old = ground.open().await;
+    old.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    old.claim(&key("default"), 1, &claimant("one")).await.unwrap();
+    // A process that has a newer key seals what stands there anew while the call is under way.
+    ground.open_with(&[8, 7]).await.unwrap().reseal(None, 10).await.unwrap();
+    assert!(old.load(&key("default")).await.is_err());
+    assert!(old.complete(&key("default"), 1, tokens("b", None)).await.is_err(), "the old one cannot be carried over");
+    let settled = old.complete(&key("default"), 1, tokens("b", Some("r2"))).await.unwrap();
+    let Settled::Stored(grant) = settled else { panic!("{settled:?}") };
+    assert_eq!((grant.facts.version, grant.facts.consent_at), (2, Some(START)));
+    let both = ground.open_with(&[8, 7]).await.unwrap();
+    assert!(both.load(&key("default")).await.unwrap().unwrap().refresh.unwrap().matches(b"r2"));
+}

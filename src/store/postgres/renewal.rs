@@ -139,20 +139,19 @@ pub(super) async fn complete(
     desk: &mut Desk,
     key: &GrantKey,
     version: u64,
-    tokens: NewTokens,
+    answer: NewTokens,
 ) -> Result<Settled, StoreError> {
     for _ in 0..TRIES {
-        let grant = match grants::load(desk, key).await? {
-            None => return Ok(Settled::Missing),
-            Some(grant) if grant.facts.version != version => return Ok(Settled::Newer(Box::new(grant))),
-            Some(grant) => grant,
+        let Some((stored, _)) = rows::find(desk, key).await?.filter(|(stored, _)| !stored.removed) else {
+            return Ok(Settled::Missing);
         };
-        let mut tokens = tokens.clone();
-        tokens.refresh = tokens.refresh.or(grant.refresh);
-        tokens.scopes = tokens.scopes.or(Some(grant.facts.scopes));
+        if stored.facts.version != version {
+            return Ok(Settled::Newer(Box::new(stored.unseal(&desk.sealer)?)));
+        }
+        let tokens = stored.renewed(&desk.sealer, &answer)?;
         let change = Change { from: version, to: version + 1, tokens: &tokens, given: false };
         if grants::write(desk, key, change).await? {
-            return stored(desk, key, version + 1).await;
+            return settled(desk, key, version + 1).await;
         }
     }
     Err(StoreError::Crowded)
@@ -170,11 +169,11 @@ pub(super) async fn end(desk: &mut Desk, key: &GrantKey, version: u64) -> Result
         (&integer(version) as _, Type::INT8),
     ];
     desk.connection.did(&sql, &parameters).await?;
-    stored(desk, key, version).await
+    settled(desk, key, version).await
 }
 
 /// What the row says after a renewal was settled as `version`.
-async fn stored(desk: &mut Desk, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
+async fn settled(desk: &mut Desk, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
     Ok(match grants::load(desk, key).await? {
         None => Settled::Missing,
         Some(grant) if grant.facts.version == version => Settled::Stored(Box::new(grant)),

@@ -84,11 +84,9 @@ pub(super) fn complete(
     version: u64,
     tokens: &NewTokens,
 ) -> Result<Settled, StoreError> {
-    settle(work, key, version, |grant| {
-        let mut tokens = tokens.clone();
-        tokens.refresh = tokens.refresh.or(grant.refresh);
-        tokens.scopes = tokens.scopes.or(Some(grant.facts.scopes));
-        grants::write(work, key, version + 1, &tokens, grant.facts.consent_at, grant.facts.used_at)
+    settle(work, key, version, |stored| {
+        let tokens = stored.renewed(work.sealer, tokens)?;
+        grants::write(work, key, version + 1, &tokens, stored.facts.consent_at, stored.facts.used_at)
     })
 }
 
@@ -110,14 +108,15 @@ fn settle(
     work: &Work<'_>,
     key: &GrantKey,
     version: u64,
-    apply: impl FnOnce(crate::store::Grant) -> Result<(), StoreError>,
+    apply: impl FnOnce(&Stored) -> Result<(), StoreError>,
 ) -> Result<Settled, StoreError> {
-    let grant = match grants::load(work, key)? {
-        None => return Ok(Settled::Missing),
-        Some(grant) if grant.facts.version != version => return Ok(Settled::Newer(Box::new(grant))),
-        Some(grant) => grant,
+    let Some(stored) = Stored::find(work, key)?.filter(|stored| !stored.removed) else {
+        return Ok(Settled::Missing);
     };
-    apply(grant)?;
+    if stored.facts.version != version {
+        return Ok(Settled::Newer(Box::new(stored.unseal(work.sealer)?)));
+    }
+    apply(&stored)?;
     let grant = grants::load(work, key)?.ok_or(StoreError::Damaged { what: "grant" })?;
     Ok(Settled::Stored(Box::new(grant)))
 }
