@@ -105,7 +105,7 @@ pub struct NewTokens {
     pub issued_at: Timestamp,
     /// When the access token ends.
     pub expires_at: Option<Timestamp>,
-    /// When a renewal is due.
+    /// When a renewal is due. A database with a clock of its own counts it from there, as long after the issue.
     pub renew_at: Option<Timestamp>,
     /// The fingerprint of the certificate that was shown.
     pub certificate: Option<String>,

@@ -215,6 +215,28 @@ async fn a_row_that_was_moved_or_set_back_does_not_open() {
 }
 
 #[tokio::test]
+async fn a_renewal_is_due_by_the_databases_clock_however_far_ours_is_from_it() {
+    let Some(server) = Server::start() else { return };
+    let database = Database::with_manual_clock(&server).await;
+    let (store, bank) = (database.open().await, key("default").bank);
+    // Tokens are issued by our clock, and the database's is ahead.
+    database.advance(Duration::from_hours(2)).await;
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
+    store.complete(&key("default"), 1, tokens("b", Some("r2"))).await.unwrap();
+    let due = store.due(&bank, Duration::from_hours(1), 10).await.unwrap();
+    assert_eq!((due.grants, due.next), (Vec::new(), Some(Duration::from_mins(4))));
+    database.advance(Duration::from_mins(4)).await;
+    assert_eq!(store.due(&bank, Duration::from_hours(1), 10).await.unwrap().grants, [(key("default"), 2)]);
+    // And behind.
+    database.sql("UPDATE clock SET now = now - 18000000");
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    assert_eq!(store.due(&bank, Duration::from_hours(1), 10).await.unwrap().next, Some(Duration::from_mins(4)));
+    let endless = NewTokens { renew_at: Some(Timestamp::from_millis(i64::MAX)), ..tokens("a", Some("r")) };
+    store.put(&key("endless"), endless).await.expect("it is kept");
+}
+
+#[tokio::test]
 async fn the_renewals_that_are_due_come_from_the_index() {
     let Some(server) = Server::start() else { return };
     let database = Database::new(&server);

@@ -8,7 +8,7 @@ use crate::store::stored::{FARTHEST, Stored, seal, standing_of};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
-use super::rows::{self, get, integer, moment, name, number};
+use super::rows::{self, get, integer, millis, moment, name, number};
 use super::{Desk, keys};
 
 /// How often a row is looked at anew because others changed it meanwhile.
@@ -81,7 +81,7 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
          SELECT 'key', '', $13, $14, 0 FROM next ON CONFLICT DO NOTHING) \
          INSERT INTO bankside.grants (bank, name, version, change, standing, access, refresh, scopes, issued_at, \
          expires_at, consent_at, used_at, renew_at, certificate) \
-         SELECT $1, $2, $4, next.change, 'active', $5, $6, $7, $8, $9, clock.now, clock.now, $10, $11 \
+         SELECT $1, $2, $4, next.change, 'active', $5, $6, $7, $8, $9, clock.now, clock.now, clock.now + $10, $11 \
          FROM next, (SELECT bankside.now() AS now OFFSET 0) AS clock \
          ON CONFLICT (bank, name) DO UPDATE SET version = excluded.version, change = excluded.change, \
          standing = excluded.standing, access = excluded.access, refresh = excluded.refresh, scopes = excluded.scopes, \
@@ -93,7 +93,9 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
     );
     let (from, to) = (integer(from), integer(to));
     let (check_id, check) = keys::check(&desk.sealer)?;
-    let (expires_at, renew_at) = (tokens.expires_at.map(Timestamp::millis), tokens.renew_at.map(Timestamp::millis));
+    let expires_at = tokens.expires_at.map(Timestamp::millis);
+    // By the database's clock, which says what is due: with ours, one that is ahead would have it renewed without end.
+    let renew_after = tokens.renew_at.map(|at| millis(at.since(tokens.issued_at)));
     desk.connection
         .did(
             &sql,
@@ -107,7 +109,7 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
                 (&scopes, Type::TEXT),
                 (&tokens.issued_at.millis(), Type::INT8),
                 (&expires_at, Type::INT8),
-                (&renew_at, Type::INT8),
+                (&renew_after, Type::INT8),
                 (&tokens.certificate, Type::TEXT),
                 (&given, Type::BOOL),
                 (&check_id, Type::TEXT),

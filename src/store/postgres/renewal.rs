@@ -7,11 +7,10 @@ use tokio_postgres::types::Type;
 
 use crate::store::stored::{GRACE, Stored, Verdict, in_doubt};
 use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, Standing, StoreError};
-use crate::words::Timestamp;
 
 use super::Desk;
 use super::grants::{self, Change, NEXT, TELL, TRIES};
-use super::rows::{self, integer, written};
+use super::rows::{self, integer, millis, written};
 
 pub(super) async fn claim(
     desk: &mut Desk,
@@ -203,8 +202,4 @@ pub(super) async fn postpone(
     ];
     desk.connection.query(sql, &parameters).await?;
     Ok(())
-}
-
-fn millis(duration: Duration) -> i64 {
-    Timestamp::default().plus(duration).millis()
 }

@@ -1,5 +1,7 @@
 //! A row of `grants`, read.
 
+use std::time::Duration;
+
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
@@ -75,6 +77,11 @@ pub(super) fn name(text: &str) -> Result<GrantName, StoreError> {
 
 pub(super) fn moment(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
+}
+
+/// A length of time as it is there: however long it is, it can be added to the time.
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 2)
 }
 
 /// A version or mark as it is here.
