@@ -50,6 +50,8 @@ trait Ground {
     }
     /// Moves its time.
     async fn advance(&self, by: Duration);
+    /// Changes its grants behind everybody's back, whatever the schema allows.
+    async fn update(&self, change: &str);
 }
 
 /// A SQLite file.
@@ -75,6 +77,12 @@ impl Ground for File {
 
     async fn advance(&self, by: Duration) {
         self.hand.advance(by);
+    }
+
+    async fn update(&self, change: &str) {
+        let connection = rusqlite::Connection::open(self.directory.path().join("bankside.db")).unwrap();
+        connection.pragma_update(None, "ignore_check_constraints", true).unwrap();
+        connection.execute(&format!("UPDATE grants SET {change}"), []).unwrap();
     }
 }
 
@@ -152,6 +160,7 @@ rules! {
         no_change_is_missed_while_many_write_at_once,
         consents_come_in_the_order_of_their_age,
         grants_are_counted_by_how_they_stand,
+        a_name_or_standing_that_is_not_understood_costs_no_other_grant,
         what_is_due_is_found_in_its_order_and_what_is_idle_led_or_waiting_is_not;
     renewal:
         of_two_processes_one_leads_and_the_other_is_told_for_how_long,

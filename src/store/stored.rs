@@ -1,8 +1,11 @@
 //! A row of `grants` as it is in any database, its tokens still sealed; and who may lead a renewal of it.
 
+use std::sync::Once;
 use std::time::Duration;
 
-use crate::words::{Secret, Timestamp};
+use tracing::warn;
+
+use crate::words::{BankName, GrantName, Secret, Timestamp};
 
 use super::seal::{Bound, Sealer};
 use super::{Claimant, Facts, Grant, GrantKey, NewTokens, Standing, StoreError};
@@ -103,12 +106,25 @@ pub(super) fn in_doubt(holder: &str) -> String {
 }
 
 /// How a standing is written. A removed grant's is `removed`.
-pub(super) fn standing_of(text: &str) -> Standing {
+pub(super) fn standing_of(text: &str) -> Result<Standing, StoreError> {
     match text {
-        "active" => Standing::Active,
-        "over" => Standing::Over,
-        _ => Standing::Empty,
+        "empty" | "removed" => Ok(Standing::Empty),
+        "active" => Ok(Standing::Active),
+        "over" => Ok(Standing::Over),
+        _ => Err(StoreError::Damaged { what: "standing" }),
     }
+}
+
+/// A grant's name as it is written.
+pub(super) fn name_of(text: &str) -> Result<GrantName, StoreError> {
+    text.parse().map_err(|_| StoreError::Damaged { what: "name" })
+}
+
+/// What a row among many says: one that is not understood costs none of the others. It is told once, since rows are
+/// looked at each second.
+pub(super) fn understood<T>(bank: &BankName, read: Result<T, StoreError>) -> Option<T> {
+    static TOLD: Once = Once::new();
+    read.inspect_err(|reason| TOLD.call_once(|| warn!(%bank, %reason, "a grant is left out"))).ok()
 }
 
 /// Seals a token for its row.

@@ -128,3 +128,24 @@ pub async fn grants_are_counted_by_how_they_stand(ground: &impl Ground) {
     assert_eq!(listed.len() as u64, tallies.iter().map(|tally| tally.count).sum::<u64>());
     assert!(store.tally(&"otherbank".parse().unwrap()).await.unwrap().is_empty());
 }
+
+pub async fn a_name_or_standing_that_is_not_understood_costs_no_other_grant(ground: &impl Ground) {
+    let store = ground.open().await;
+    let bank = key("good").bank;
+    for name in ["good", "odd", "paused"] {
+        store.put(&key(name), tokens("a", Some("r"))).await.unwrap();
+    }
+    ground.update("name = 'not a name!' WHERE name = 'odd'").await;
+    ground.update("standing = 'paused' WHERE name = 'paused'").await;
+    ground.advance(Duration::from_mins(10)).await;
+    assert_eq!(store.due(&bank, Duration::from_hours(1), 10).await.unwrap().grants, [(key("good"), 1)]);
+    assert_eq!(store.changes(&bank, Some(0)).await.unwrap().1, [key("good"), key("paused")]);
+    assert_eq!(store.consents(&bank, START.plus(HOLD), 10).await.unwrap(), [(key("good"), START)]);
+    let listed: Vec<_> = store.list(&bank).await.unwrap().into_iter().map(|facts| facts.key).collect();
+    assert_eq!(listed, [key("good")]);
+    let tallies = store.tally(&bank).await.unwrap();
+    assert!(tallies.iter().all(|tally| tally.standing == Standing::Active), "{tallies:?}");
+    assert!(store.load(&key("paused")).await.is_err(), "it is not said that there is no consent");
+    assert!(store.claim(&key("paused"), 1, &claimant("one")).await.is_err());
+    assert!(store.load(&key("good")).await.unwrap().is_some());
+}

@@ -71,6 +71,13 @@ impl Ground for Database<'_> {
     async fn advance(&self, by: Duration) {
         self.sql(&format!("UPDATE clock SET now = now + {}", by.as_millis()));
     }
+
+    async fn update(&self, change: &str) {
+        self.sql(&format!(
+            "ALTER TABLE bankside.grants DROP CONSTRAINT IF EXISTS grants_standing_check; \
+             UPDATE bankside.grants SET {change}"
+        ));
+    }
 }
 
 /// The text of an error with its sources.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{FARTHEST, Stored, seal, standing_of};
+use crate::store::stored::{FARTHEST, Stored, name_of, seal, standing_of, understood};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
-use super::rows::{self, get, integer, millis, moment, name, number};
+use super::rows::{self, get, integer, millis, moment, number};
 use super::{Desk, keys};
 
 /// How often a row is looked at anew because others changed it meanwhile.
@@ -47,17 +47,19 @@ pub(super) async fn tally(desk: &mut Desk, bank: &BankName) -> Result<Vec<Tally>
                   WHERE bank = $1 AND standing <> 'removed' GROUP BY 1, 2, 3, 4";
     let farthest = i64::try_from(FARTHEST.as_millis()).unwrap_or(i64::MAX);
     let rows = desk.connection.query(select, &[(&bank.as_str(), Type::TEXT), (&farthest, Type::INT8)]).await?;
-    let tally = |row| {
-        Ok(Tally {
-            standing: standing_of(get(row, "standing")?),
+    let mut tallies = Vec::new();
+    for row in &rows {
+        let Some(standing) = understood(bank, standing_of(get(row, "standing")?)) else { continue };
+        tallies.push(Tally {
+            standing,
             leased: get(row, "leased")?,
             sent: get(row, "sent")?,
             expired: get(row, "expired")?,
             count: number(get(row, "number")?)?,
             first_consent: get::<Option<i64>>(row, "first")?.map(moment),
-        })
-    };
-    rows.iter().map(tally).collect()
+        });
+    }
+    Ok(tallies)
 }
 
 pub(super) async fn put(desk: &mut Desk, key: &GrantKey, tokens: &NewTokens) -> Result<Grant, StoreError> {
@@ -172,9 +174,10 @@ pub(super) async fn due(desk: &mut Desk, bank: &BankName, idle: Duration, limit:
         let text: &str = get(&row, "name")?;
         if get(&row, "idle")? {
             idle_ones.push(text.to_owned());
-        } else if due.grants.len() < limit {
-            let key = GrantKey { bank: bank.clone(), grant: name(text)? };
-            due.grants.push((key, number(get(&row, "version")?)?));
+        } else if let Some(grant) = understood(bank, name_of(text))
+            && due.grants.len() < limit
+        {
+            due.grants.push((GrantKey { bank: bank.clone(), grant }, number(get(&row, "version")?)?));
         }
     }
     // Waits and leases that end later than this are found by the caller's asking again: they are short.
@@ -206,8 +209,10 @@ pub(super) async fn changes(
     let latest = rows.first().map(|row| get(row, "latest")).transpose()?.ok_or(StoreError::Damaged { what: "mark" })?;
     let mut changed = Vec::new();
     for row in &rows {
-        if let Some(text) = get::<Option<&str>>(row, "name")? {
-            changed.push(GrantKey { bank: bank.clone(), grant: name(text)? });
+        if let Some(text) = get::<Option<&str>>(row, "name")?
+            && let Some(grant) = understood(bank, name_of(text))
+        {
+            changed.push(GrantKey { bank: bank.clone(), grant });
         }
     }
     // Where there are more, the next call goes on from the last of these.
@@ -227,7 +232,11 @@ pub(super) async fn consents(
     let most = i64::try_from(limit).unwrap_or(i64::MAX);
     let (text, before) = (bank.as_str(), before.millis());
     let rows = desk.connection.query(sql, &[(&text, Type::TEXT), (&before, Type::INT8), (&most, Type::INT8)]).await?;
-    let read =
-        |row| Ok((GrantKey { bank: bank.clone(), grant: name(get(row, "name")?)? }, moment(get(row, "consent_at")?)));
-    rows.iter().map(read).collect()
+    let mut consents = Vec::new();
+    for row in &rows {
+        if let Some(grant) = understood(bank, name_of(get(row, "name")?)) {
+            consents.push((GrantKey { bank: bank.clone(), grant }, moment(get(row, "consent_at")?)));
+        }
+    }
+    Ok(consents)
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
-use crate::store::stored::{Stored, pending, standing_of};
+use crate::store::stored::{Stored, name_of, pending, standing_of, understood};
 use crate::store::{Facts, GrantKey, Standing, StoreError};
-use crate::words::{BankName, GrantName, Timestamp};
+use crate::words::{BankName, Timestamp};
 
 use super::Desk;
 
@@ -24,11 +24,11 @@ pub(super) async fn find(desk: &mut Desk, key: &GrantKey) -> Result<Option<(Stor
     rows.first().map(|row| read(row, &key.bank)).transpose()
 }
 
-/// The bank's rows but the removed ones, in the order of their names.
+/// The bank's rows but the removed ones and those that are not understood, in the order of their names.
 pub(super) async fn all(desk: &mut Desk, bank: &BankName) -> Result<Vec<Stored>, StoreError> {
     let select = format!("{SELECT} AND standing <> 'removed' ORDER BY name");
     let rows = desk.connection.query(&select, &[(&bank.as_str(), Type::TEXT)]).await?;
-    rows.iter().map(|row| Ok(read(row, bank)?.0)).collect()
+    Ok(rows.iter().filter_map(|row| understood(bank, read(row, bank))).map(|(stored, _)| stored).collect())
 }
 
 fn read(row: &Row, bank: &BankName) -> Result<(Stored, Timestamp), StoreError> {
@@ -40,9 +40,9 @@ fn read(row: &Row, bank: &BankName) -> Result<(Stored, Timestamp), StoreError> {
     let scopes: &str = get(row, "scopes")?;
     let failures: i64 = get(row, "failures")?;
     let facts = Facts {
-        key: GrantKey { bank: bank.clone(), grant: name(get(row, "name")?)? },
+        key: GrantKey { bank: bank.clone(), grant: name_of(get(row, "name")?)? },
         version: number(get(row, "version")?)?,
-        standing: standing_of(standing),
+        standing: standing_of(standing)?,
         refreshable: refresh.is_some(),
         scopes: serde_json::from_str(scopes).map_err(|_| damaged("list of scopes"))?,
         issued_at: moment(get(row, "issued_at")?),
@@ -69,10 +69,6 @@ fn read(row: &Row, bank: &BankName) -> Result<(Stored, Timestamp), StoreError> {
 
 pub(super) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, StoreError> {
     Ok(row.try_get(column)?)
-}
-
-pub(super) fn name(text: &str) -> Result<GrantName, StoreError> {
-    text.parse().map_err(|_| StoreError::Damaged { what: "name" })
 }
 
 pub(super) fn moment(millis: i64) -> Timestamp {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::store::stored::{FARTHEST, Stored, seal, standing_of};
+use crate::store::stored::{FARTHEST, Stored, name_of, seal, standing_of, understood};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
-use crate::words::{BankName, GrantName, Timestamp};
+use crate::words::{BankName, Timestamp};
 
 use super::rows::{COLUMNS, moment};
 use super::{Work, keys};
@@ -24,8 +24,12 @@ pub(super) fn load(work: &Work<'_>, key: &GrantKey) -> Result<Option<Grant>, Sto
 pub(super) fn list(work: &Work<'_>, bank: &BankName) -> Result<Vec<Facts>, StoreError> {
     let select = format!("SELECT {COLUMNS} FROM grants WHERE bank = ?1 AND standing <> 'removed' ORDER BY name");
     let mut select = work.transaction.prepare_cached(&select)?;
-    let rows = select.query_map([bank.as_str()], |row| Ok(Stored::read(row, bank, work.now)?.facts))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = select.query([bank.as_str()])?;
+    let mut listed = Vec::new();
+    while let Some(row) = rows.next()? {
+        listed.extend(understood(bank, Stored::read(row, bank, work.now)).map(|stored| stored.facts));
+    }
+    Ok(listed)
 }
 
 pub(super) fn tally(work: &Work<'_>, bank: &BankName) -> Result<Vec<Tally>, StoreError> {
@@ -34,17 +38,20 @@ pub(super) fn tally(work: &Work<'_>, bank: &BankName) -> Result<Vec<Tally>, Stor
                   FROM grants WHERE bank = ?1 AND standing <> 'removed' GROUP BY 1, 2, 3, 4";
     let mut select = work.transaction.prepare_cached(select)?;
     let (now, farthest) = (work.now.millis(), work.now.plus(FARTHEST).millis());
-    let rows = select.query_map(params![bank.as_str(), now, farthest], |row| {
-        Ok(Tally {
-            standing: standing_of(&row.get::<_, String>(0)?),
+    let mut rows = select.query(params![bank.as_str(), now, farthest])?;
+    let mut tallies = Vec::new();
+    while let Some(row) = rows.next()? {
+        let Some(standing) = understood(bank, standing_of(&row.get::<_, String>(0)?)) else { continue };
+        tallies.push(Tally {
+            standing,
             leased: row.get(1)?,
             sent: row.get(2)?,
             expired: row.get(3)?,
             count: row.get(4)?,
             first_consent: row.get::<_, Option<i64>>(5)?.map(moment),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        });
+    }
+    Ok(tallies)
 }
 
 pub(super) fn put(work: &Work<'_>, key: &GrantKey, tokens: &NewTokens) -> Result<Grant, StoreError> {
@@ -132,7 +139,7 @@ pub(super) fn due(
         let (name, version): (String, u64) = (row.get(0)?, row.get(1)?);
         if work.now.since(moment(row.get(2)?)) > idle {
             idle_ones.push(name);
-        } else if let Ok(grant) = name.parse::<GrantName>()
+        } else if let Some(grant) = understood(bank, name_of(&name))
             && due.grants.len() < limit
         {
             due.grants.push((GrantKey { bank: bank.clone(), grant }, version));
@@ -159,7 +166,7 @@ pub(super) fn consents(
     let mut rows = select.query(params![bank.as_str(), before.millis(), limit])?;
     let mut consents = Vec::new();
     while let Some(row) = rows.next()? {
-        if let Ok(grant) = row.get::<_, String>(0)?.parse::<GrantName>() {
+        if let Some(grant) = understood(bank, name_of(&row.get::<_, String>(0)?)) {
             consents.push((GrantKey { bank: bank.clone(), grant }, moment(row.get(1)?)));
         }
     }
@@ -189,7 +196,7 @@ pub(super) fn changes(work: &Work<'_>, bank: &BankName, mark: Option<u64>) -> Re
     let (mut changed, mut told, mut last) = (Vec::new(), 0, latest);
     while let Some(row) = rows.next()? {
         (told, last) = (told + 1, row.get(1)?);
-        if let Ok(grant) = row.get::<_, String>(0)?.parse::<GrantName>() {
+        if let Some(grant) = understood(bank, name_of(&row.get::<_, String>(0)?)) {
             changed.push(GrantKey { bank: bank.clone(), grant });
         }
     }

@@ -1,10 +1,10 @@
 //! A row of `grants`, read.
 
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::Row;
 
-use crate::store::stored::{Stored, pending, standing_of};
+use crate::store::stored::{Stored, name_of, pending, standing_of};
 use crate::store::{Facts, GrantKey, StoreError};
-use crate::words::{BankName, GrantName, Timestamp};
+use crate::words::{BankName, Timestamp};
 
 use super::Work;
 
@@ -16,23 +16,22 @@ impl Stored {
     pub(super) fn find(work: &Work<'_>, key: &GrantKey) -> Result<Option<Self>, StoreError> {
         let select = format!("SELECT {COLUMNS} FROM grants WHERE bank = ?1 AND name = ?2");
         let mut select = work.transaction.prepare_cached(&select)?;
-        let parameters = [key.bank.as_str(), key.grant.as_str()];
-        let stored = select.query_row(parameters, |row| Self::read(row, &key.bank, work.now)).optional()?;
-        Ok(stored)
+        let mut rows = select.query([key.bank.as_str(), key.grant.as_str()])?;
+        rows.next()?.map(|row| Self::read(row, &key.bank, work.now)).transpose()
     }
 
-    pub(super) fn read(row: &Row<'_>, bank: &BankName, now: Timestamp) -> rusqlite::Result<Self> {
+    pub(super) fn read(row: &Row<'_>, bank: &BankName, now: Timestamp) -> Result<Self, StoreError> {
         let text: String = row.get("standing")?;
         let (refresh, lease_until): (Option<Vec<u8>>, _) = (row.get("refresh")?, moment(row.get("lease_until")?));
         let grant: String = row.get("name")?;
         let scopes: String = row.get("scopes")?;
         Ok(Self {
             facts: Facts {
-                key: GrantKey { bank: bank.clone(), grant: grant.parse::<GrantName>().map_err(unreadable)? },
+                key: GrantKey { bank: bank.clone(), grant: name_of(&grant)? },
                 version: row.get("version")?,
-                standing: standing_of(&text),
+                standing: standing_of(&text)?,
                 refreshable: refresh.is_some(),
-                scopes: serde_json::from_str(&scopes).map_err(unreadable)?,
+                scopes: serde_json::from_str(&scopes).map_err(|_| StoreError::Damaged { what: "list of scopes" })?,
                 issued_at: moment(row.get("issued_at")?),
                 expires_at: row.get::<_, Option<i64>>("expires_at")?.map(moment),
                 consent_at: row.get::<_, Option<i64>>("consent_at")?.map(moment),
@@ -55,8 +54,4 @@ impl Stored {
 
 pub(super) fn moment(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis)
-}
-
-fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
 }
