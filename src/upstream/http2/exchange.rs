@@ -71,7 +71,7 @@ pub(in crate::upstream) async fn exchange(
     if !has_body {
         place.deadline.set(patience.response);
     }
-    let mut exchange = Exchange { request, place, begun_at: begun.at, upload, written, has_body, patience };
+    let mut exchange = Exchange { request, has_body, place, upload, written, patience };
     match poll_fn(|cx| exchange.poll(cx)).await {
         Ok(Answered::Whole(head, content)) => Ok(answer::whole(&exchange.request.method, head, content)),
         Ok(Answered::Head(head)) => {
@@ -86,8 +86,6 @@ struct Exchange<'a> {
     request: &'a mut Request,
     has_body: bool,
     place: Place,
-    /// Where its head begins among all bytes that are sent.
-    begun_at: u64,
     /// `None` when all is with the connection's task, or nothing more will be sent.
     upload: Option<Outgoing>,
     /// What the socket had taken before.
@@ -121,20 +119,20 @@ impl Exchange<'_> {
     }
 
     fn into_broken(self, failure: Failure) -> Broken {
-        if !self.is_untouched() && !is_refused(&failure) && !failure.is_about_our_certificate() {
+        let is_untouched = self.is_untouched();
+        if !is_untouched && !is_refused(&failure) && !failure.is_about_our_certificate() {
             return Broken { failure, progress: Progress::MayHaveArrived, is_whole: false };
         }
-        let is_dead = matches!(failure, Failure::Closed(_)) && self.is_untouched();
+        let is_dead = matches!(failure, Failure::Closed(_)) && is_untouched;
         let is_whole = is_dead && !self.has_body && self.place.lease.is_reused();
         Broken { failure, progress: Progress::NothingSent, is_whole }
     }
 
-    /// Whether no byte of the request has left, and none can leave any more: either TLS was not given any of it, or the
-    /// socket has taken nothing since.
+    /// Whether no byte of the request has left, and none can leave any more: either TLS was not given any of it, and it
+    /// was taken back, or the connection's task has ended, and the socket has taken nothing since.
     fn is_untouched(&self) -> bool {
         let connection = self.place.connection();
-        connection.is_gone()
-            && (connection.machine().out.left() <= self.begun_at || connection.written() == self.written)
+        self.place.machine().take_back(self.place.id) || (connection.is_gone() && connection.written() == self.written)
     }
 
     fn timed_out(&self) -> Failure {

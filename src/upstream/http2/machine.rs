@@ -2,6 +2,7 @@
 
 mod receive;
 mod send;
+mod take_back;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use crate::message::http2::frame::{
     self, DEFAULT_MAX_FRAME, DEFAULT_WINDOW, MAX_WINDOW, PREFACE, flag, kind, setting, write_settings,
 };
 use crate::message::http2::hpack::{Decoder, write_no_table};
-use crate::message::http2::{Reason, Scope, Side, StreamError};
+use crate::message::http2::{FrameHead, Reason, Scope, Side, StreamError};
 use crate::message::{Fields, Request};
 use crate::upstream::Failure;
 use crate::upstream::deadline::Deadline;
@@ -34,7 +35,7 @@ pub(super) const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
 /// Beyond this stream no more are begun: the numbers come to an end (RFC 9113, section 5.1.1).
 const LAST_STREAM: u32 = 0x7fff_0000;
 
-/// With so much waiting the bank has not read for long, and no more is begun: apps that come and go would fill the memory.
+/// With so much waiting the bank has not read for long, and no more is begun: heads would fill the memory.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
 
 /// So many timers are kept.
@@ -79,8 +80,6 @@ pub(super) struct Begun {
     pub(super) stream: u32,
     /// A timer that is not needed elsewhere.
     pub(super) deadline: Deadline,
-    /// Where its head begins among all bytes that are sent.
-    pub(super) at: u64,
 }
 
 /// What has come of an answer when its head is there.
@@ -164,9 +163,9 @@ impl Machine {
         self.next_stream += 2;
         self.takes_no_more = self.next_stream > LAST_STREAM;
         let (send_window, receive_window) = (i64::from(self.bank.window), i64::from(STREAM_WINDOW));
-        self.streams.insert(stream, Stream::new(request, is_whole, send_window, receive_window));
+        self.streams.insert(stream, Stream::new(request, is_whole, at, send_window, receive_window));
         self.wake_driver();
-        Ok(Some(Begun { stream, at, deadline: self.spare_deadlines.pop().unwrap_or_default() }))
+        Ok(Some(Begun { stream, deadline: self.spare_deadlines.pop().unwrap_or_default() }))
     }
 
     /// The answer's head, when it is there.
@@ -229,15 +228,16 @@ impl Machine {
         })
     }
 
-    /// Nobody cares for the stream any more. Unless both sides are done, the bank is told.
+    /// Nobody cares for the stream any more. Unless both sides are done, or it has never heard of it, the bank is told.
     pub(super) fn forget(&mut self, id: u32, mut deadline: Deadline) {
         if self.spare_deadlines.len() < MOST_SPARE_DEADLINES {
             deadline.stop();
             self.spare_deadlines.push(deadline);
         }
+        let is_unheard_of = self.take_back(id);
         let Some(stream) = self.streams.remove(&id) else { return };
         self.release(id, stream.content.len());
-        if !stream.is_closed() && stream.failure.is_none() && self.end.is_none() {
+        if !is_unheard_of && !stream.is_closed() && stream.failure.is_none() && self.end.is_none() {
             self.out.reset(id, Reason::CANCEL);
         }
         self.wake_driver();

@@ -17,6 +17,8 @@ use super::head::Head;
 #[expect(clippy::struct_excessive_bools, reason = "both directions end on their own, and each bit is asked for alone")]
 pub(super) struct Stream {
     is_head_request: bool,
+    /// Where its head begins among all bytes that are sent; `None` when it was taken out of them.
+    pub(super) at: Option<u64>,
     pub(super) interim: Option<UnboundedSender<Interim>>,
     pub(super) interims: usize,
     /// The answer's head, until it is taken.
@@ -56,9 +58,10 @@ pub(super) struct Content {
 }
 
 impl Stream {
-    pub(super) fn new(request: &Request, is_sent: bool, send_window: i64, receive_window: i64) -> Self {
+    pub(super) fn new(request: &Request, is_sent: bool, at: u64, send_window: i64, receive_window: i64) -> Self {
         Self {
             is_head_request: request.method == Method::HEAD,
+            at: Some(at),
             interim: request.interim.clone(),
             interims: 0,
             head: None,

@@ -280,6 +280,7 @@ impl Machine {
         }
         let (last, reason) = (u32::from_be_bytes(last) & 0x7fff_ffff, Reason::from(u32::from_be_bytes(reason)));
         self.takes_no_more = true;
+        self.take_back_beyond(last);
         for (_, stream) in self.streams.iter_mut().filter(|(id, stream)| **id > last && !stream.is_received) {
             stream.fail(Failure::Http2(StreamError { scope: Scope::Connection, by: Side::Peer, reason }));
         }

@@ -68,7 +68,17 @@ impl Out {
 
     /// Where the next byte will be among all.
     pub(super) fn end(&self) -> u64 {
-        self.before + self.bytes.len() as u64
+        self.position(self.bytes.len())
+    }
+
+    /// Where a byte of the buffer is among all.
+    pub(super) fn position(&self, index: usize) -> u64 {
+        self.before + index as u64
+    }
+
+    /// Where one of all bytes is in the buffer. Those that have left may not be there any more.
+    pub(super) fn index(&self, position: u64) -> usize {
+        usize::try_from(position.saturating_sub(self.before)).unwrap_or(usize::MAX)
     }
 
     /// Adds a field section, of which nothing stays if it cannot be written.

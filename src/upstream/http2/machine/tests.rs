@@ -2,6 +2,7 @@
 
 mod errors;
 mod growth;
+mod take_back;
 mod windows;
 
 use std::task::{Context, Poll, Waker};
