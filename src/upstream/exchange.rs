@@ -1,7 +1,11 @@
 //! What an exchange is given and what it leaves, in either version of HTTP.
 
+use std::io;
 use std::time::Duration;
 
+use rustls::ProtocolVersion;
+
+use super::connect::refusal;
 use super::{Failure, Progress, SendError};
 
 /// How long things may take.
@@ -11,6 +15,17 @@ pub(super) struct Patience {
     pub(super) response: Duration,
     /// Between two moves of a body.
     pub(super) idle: Duration,
+}
+
+/// The bank's refusal of our certificate or TLS, if that is what `error` says on a connection that `has_read` something or
+/// not. Only under TLS 1.3 does it come after the handshake, and then before all else that the bank says: an alert that
+/// comes later may well come after it has done what was asked.
+pub(super) fn refusal_after_handshake(
+    tls: Option<ProtocolVersion>,
+    has_read: bool,
+    error: &io::Error,
+) -> Option<Failure> {
+    refusal(error).filter(|_| tls == Some(ProtocolVersion::TLSv1_3) && !has_read)
 }
 
 /// An exchange without an answer.
@@ -25,5 +40,26 @@ pub(super) struct Broken {
 impl From<Broken> for SendError {
     fn from(broken: Broken) -> Self {
         Self { failure: broken.failure, progress: broken.progress }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::AlertDescription;
+
+    use super::*;
+
+    #[test]
+    fn an_alert_refuses_our_certificate_only_under_tls_1_3_and_before_the_bank_has_said_anything() {
+        let (tls12, tls13) = (Some(ProtocolVersion::TLSv1_2), Some(ProtocolVersion::TLSv1_3));
+        for (tls, has_read, is_refusal) in
+            [(tls13, false, true), (tls13, true, false), (tls12, false, false), (tls12, true, false)]
+        {
+            let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRevoked);
+            let error = io::Error::new(io::ErrorKind::InvalidData, alert);
+            let refusal = refusal_after_handshake(tls, has_read, &error);
+            let says_so = refusal.is_some_and(|failure| failure.is_about_our_certificate());
+            assert_eq!(says_so, is_refusal, "{tls:?}, {has_read}");
+        }
     }
 }

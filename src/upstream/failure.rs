@@ -111,7 +111,8 @@ impl Failure {
     }
 
     /// Whether the bank says that it does not accept our certificate. Under TLS 1.3 a request may be on its way by then,
-    /// but the bank looks at nothing of it before the handshake is over (RFC 8446, sections 4.4.2.4 and 6.2).
+    /// but the bank looks at nothing of it before the handshake is over (RFC 8446, sections 4.4.2.4 and 6.2). What comes
+    /// after that is [no such failure](super::exchange::refusal_after_handshake).
     pub(super) fn is_about_our_certificate(&self) -> bool {
         use rustls::AlertDescription as Alert;
         let Self::TlsRefusedByBank(rustls::Error::AlertReceived(alert)) = self else { return false };

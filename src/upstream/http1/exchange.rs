@@ -8,8 +8,7 @@ use http::{StatusCode, Version};
 
 use crate::message::http1::{HeadLimits, HeadScan, ResponseHead, parse_response_head, persists, response_framing};
 use crate::message::{BodyError, Interim, Request, Response};
-use crate::upstream::connect::refusal;
-use crate::upstream::exchange::{Broken, Patience};
+use crate::upstream::exchange::{Broken, Patience, refusal_after_handshake};
 use crate::upstream::{Failure, Progress};
 
 use super::answer;
@@ -72,6 +71,8 @@ struct Exchange<'a> {
     /// What the socket had taken before.
     written: u64,
     scan: HeadScan,
+    /// Whether anything of an answer has come.
+    has_read: bool,
     interim: usize,
     patience: Patience,
 }
@@ -85,6 +86,7 @@ impl<'a> Exchange<'a> {
             written: connection.written().get(),
             connection,
             scan: HeadScan::default(),
+            has_read: false,
             interim: 0,
             patience,
         }
@@ -138,7 +140,7 @@ impl<'a> Exchange<'a> {
                 Some(head) => return Poll::Ready(Ok(head)),
                 None => match ready!(self.connection.poll_fill(cx, ROOM)) {
                     Ok(0) => return Poll::Ready(Err(self.closed(io::ErrorKind::UnexpectedEof.into()))),
-                    Ok(_) => {}
+                    Ok(_) => self.has_read = true,
                     Err(error) => return Poll::Ready(Err(self.closed(error))),
                 },
             }
@@ -196,9 +198,9 @@ impl<'a> Exchange<'a> {
 
     /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
     fn closed(&mut self, error: io::Error) -> Failure {
-        if let Some(refusal) = refusal(&error)
-            && !self.connection.is_reused()
-        {
+        let tls = self.connection.stream.get_ref().1.protocol_version();
+        let has_read = self.has_read || self.connection.is_reused();
+        if let Some(refusal) = refusal_after_handshake(tls, has_read, &error) {
             return refusal;
         }
         Failure::Closed(self.write_error.take().unwrap_or(error))

@@ -11,8 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::message::http2::StreamError;
 use crate::upstream::Failure;
-use crate::upstream::connect::{BankStream, refusal};
+use crate::upstream::connect::BankStream;
 use crate::upstream::deadline::Deadline;
+use crate::upstream::exchange::refusal_after_handshake;
 use crate::upstream::limit::Permit;
 
 use super::connection::Connection;
@@ -98,9 +99,10 @@ impl Driver {
 
     /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
     fn ended(&mut self, error: io::Error) -> Failure {
-        match refusal(&error) {
-            Some(refusal) if self.reads == 0 => refusal,
-            _ => closed(self.write_error.take().unwrap_or(error)),
+        let tls = self.stream.get_ref().1.protocol_version();
+        match refusal_after_handshake(tls, self.reads > 0, &error) {
+            Some(refusal) => refusal,
+            None => closed(self.write_error.take().unwrap_or(error)),
         }
     }
 
