@@ -201,7 +201,7 @@ impl Machine {
             stream.is_sent = true;
             stream.wake();
         } else {
-            stream.fail(Failure::Http2(StreamError { scope: Scope::Stream, by: Side::Peer, reason }));
+            stream.fail(stream.refusal(StreamError { scope: Scope::Stream, by: Side::Peer, reason }));
         }
         Ok(())
     }
@@ -282,7 +282,7 @@ impl Machine {
         self.takes_no_more = true;
         self.take_back_beyond(last);
         for (_, stream) in self.streams.iter_mut().filter(|(id, stream)| **id > last && !stream.is_received) {
-            stream.fail(Failure::Http2(StreamError { scope: Scope::Connection, by: Side::Peer, reason }));
+            stream.fail(stream.refusal(StreamError { scope: Scope::Connection, by: Side::Peer, reason }));
         }
         Ok(())
     }
@@ -312,6 +312,15 @@ impl Machine {
 }
 
 impl Stream {
+    /// What it means that the bank ends the stream. One that it has begun to answer it has processed, whatever it says.
+    fn refusal(&self, error: StreamError) -> Failure {
+        let says_unprocessed = error.scope == Scope::Connection || error.reason == Reason::REFUSED_STREAM;
+        if says_unprocessed && self.interims > 0 {
+            return Failure::Malformed("it is refused after it has begun");
+        }
+        Failure::Http2(error)
+    }
+
     fn take_head(&mut self, reader: Reader, is_end: bool) -> Result<(), &'static str> {
         let head = reader.into_head()?;
         if !head.status.is_informational() {

@@ -138,6 +138,21 @@ fn what_breaks_one_answer_ends_its_stream_and_no_other() {
 }
 
 #[test]
+fn a_request_that_has_an_interim_answer_was_processed_whatever_the_bank_says_then() {
+    let goaway = [0_u32.to_be_bytes(), 0_u32.to_be_bytes()].concat();
+    let begun = || Says::settings(&[]).lines(1, false, &[(":status", "103")]);
+    for says in [
+        begun().frame(kind::RST_STREAM, 0, 1, &u32::from(Reason::REFUSED_STREAM).to_be_bytes()),
+        begun().frame(kind::GOAWAY, 0, 0, &goaway),
+    ] {
+        let mut machine = machine(1);
+        receive(&mut machine, &says).unwrap();
+        let (_, _, end) = answer(&mut machine, 1);
+        assert!(matches!(end, Err(Failure::Malformed(_))), "{end:?}");
+    }
+}
+
+#[test]
 fn a_body_that_breaks_its_word_is_broken_off() {
     let head = || Says::settings(&[]).head(1, false, &[("content-length", "3")]);
     for (what, says) in [
