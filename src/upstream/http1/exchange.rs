@@ -4,8 +4,9 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
+use crate::message::http1::framing::may_have_content;
 use crate::message::http1::{HeadLimits, HeadScan, ResponseHead, parse_response_head, persists, response_framing};
 use crate::message::{BodyError, Interim, Request, Response};
 use crate::upstream::exchange::{Broken, Patience, refusal_after_handshake};
@@ -13,6 +14,7 @@ use crate::upstream::{Failure, Progress};
 
 use super::answer;
 use super::connection::Connection;
+use super::framing::speaks_of_content;
 use super::outgoing::{self, Outgoing};
 
 /// Room for an answer's head, and often its body.
@@ -74,6 +76,8 @@ struct Exchange<'a> {
     /// Whether anything of an answer has come.
     has_read: bool,
     interim: usize,
+    /// Whether what follows an interim answer may belong to it.
+    is_doubtful: bool,
     patience: Patience,
 }
 
@@ -88,6 +92,7 @@ impl<'a> Exchange<'a> {
             scan: HeadScan::default(),
             has_read: false,
             interim: 0,
+            is_doubtful: false,
             patience,
         }
     }
@@ -152,6 +157,7 @@ impl<'a> Exchange<'a> {
             return Err(Failure::Malformed("it switches protocols unasked"));
         }
         self.interim += 1;
+        self.is_doubtful |= speaks_of_content(&head.fields);
         if self.interim > MOST_INTERIM {
             return Err(Failure::Malformed("there are too many interim answers"));
         }
@@ -170,9 +176,11 @@ impl<'a> Exchange<'a> {
                 return Err(Broken { failure, progress: Progress::MayHaveArrived, is_whole: false });
             }
         };
+        let has_none = self.request.method != Method::HEAD && !may_have_content(head.status);
+        let is_doubtful = self.is_doubtful || has_none && speaks_of_content(&head.fields);
         let persists = persists(head.version, &head.fields) && persists(Version::HTTP_11, &self.request.fields);
         let upload = if self.write_error.is_some() { Upload::GivenUp } else { self.upload };
-        let body = answer::begin(self.connection, upload, framing, persists, self.patience.idle);
+        let body = answer::begin(self.connection, upload, framing, persists && !is_doubtful, self.patience.idle);
         let ResponseHead { status, reason, version, fields } = head;
         Ok(Response { status, reason, version, fields, body })
     }

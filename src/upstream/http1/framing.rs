@@ -35,6 +35,11 @@ pub(super) fn agree(fields: &mut Fields, body: &Body) {
     }
 }
 
+/// Whether an answer that has no content speaks of some. What follows may be that, and not the next answer.
+pub(super) fn speaks_of_content(fields: &Fields) -> bool {
+    fields.contains("transfer-encoding") || fields.get_all("content-length").any(|length| length != b"0")
+}
+
 fn is_length(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-length")
 }
