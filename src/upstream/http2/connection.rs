@@ -171,6 +171,16 @@ impl Connection {
         self.is_gone.load(Relaxed)
     }
 
+    /// Whether a stream is lent.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.active.load(Relaxed) > 0
+    }
+
+    /// Whether the bank has told how many streams it takes.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled.load(Relaxed)
+    }
+
     /// Whether nobody will ask for anything any more.
     pub(super) fn is_done(&self) -> bool {
         (self.is_left.load(Relaxed) || self.is_over.load(Relaxed)) && self.active.load(Relaxed) == 0

@@ -18,10 +18,18 @@ use crate::upstream::limit::Permit;
 
 use super::connection::Connection;
 
+/// So long the bank has for its first words.
+const FIRST_WORDS: Duration = Duration::from_secs(10);
 /// A bank that has said nothing for so long is asked.
 const SILENCE: Duration = Duration::from_secs(20);
-/// And has so long for the answer.
+/// The same while a request is under way.
+const SILENCE_IN_USE: Duration = Duration::from_secs(5);
+/// After so long without an answer requests go elsewhere.
+const SUSPECT: Duration = Duration::from_secs(5);
+/// After so long those that are under way are given up: a bank may be too busy with them to answer at once.
 const ANSWER: Duration = Duration::from_secs(10);
+/// While a request is under way, it is looked so often whether something has come: that costs a request nothing.
+const BEAT: Duration = Duration::from_secs(1);
 /// A bank that does not read any more may have said why: so long that is waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// As much as a TLS record carries.
@@ -34,10 +42,12 @@ pub(super) struct Driver {
     connection: Arc<Connection>,
     /// Why nothing can be written any more.
     write_error: Option<io::Error>,
-    /// Reads that have brought something.
-    reads: u64,
-    /// As many as there were when the wait began.
+    /// How long is waited at a time.
+    beat: Duration,
+    /// How often something had come when the wait began.
     reads_before: u64,
+    /// For how long nothing has come, or since it was asked.
+    silence: Duration,
     is_asked: bool,
     deadline: Deadline,
     _permit: Permit,
@@ -46,14 +56,15 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(stream: BankStream, connection: Arc<Connection>, permit: Permit) -> Self {
         let mut deadline = Deadline::never();
-        deadline.set(SILENCE);
+        deadline.set(FIRST_WORDS);
         Self {
             stream,
             input: BytesMut::new(),
             connection,
             write_error: None,
-            reads: 0,
+            beat: FIRST_WORDS,
             reads_before: 0,
+            silence: Duration::ZERO,
             is_asked: false,
             deadline,
             _permit: permit,
@@ -89,7 +100,7 @@ impl Driver {
             let Poll::Ready(read) = pin!(self.stream.read_buf(&mut self.input)).poll(cx) else { return Ok(()) };
             match read {
                 Ok(0) => return Err(self.ended(io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => self.reads += 1,
+                Ok(_) => {}
                 Err(error) => return Err(self.ended(error)),
             }
             let received = self.connection.machine().receive(&mut self.input);
@@ -100,7 +111,8 @@ impl Driver {
     /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
     fn ended(&mut self, error: io::Error) -> Failure {
         let tls = self.stream.get_ref().1.protocol_version();
-        match refusal_after_handshake(tls, self.reads > 0, &error) {
+        let has_read = self.connection.machine().reads() > 0;
+        match refusal_after_handshake(tls, has_read, &error) {
             Some(refusal) => refusal,
             None => closed(self.write_error.take().unwrap_or(error)),
         }
@@ -163,22 +175,52 @@ impl Driver {
 
     /// Ready if the bank is not alive, as far as is known.
     fn watch_silence(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let is_in_use = self.connection.is_in_use();
+        if is_in_use && self.beat > BEAT && self.connection.is_settled() && self.write_error.is_none() {
+            // What begins in a long wait does not wait for its end.
+            self.wait(BEAT);
+        }
         while self.deadline.poll(cx).is_ready() {
             if let Some(error) = self.write_error.take() {
                 return Poll::Ready(closed(error));
             }
-            let is_silent = self.reads == self.reads_before;
-            self.reads_before = self.reads;
-            if is_silent && self.is_asked {
+            let wants_to_ask = self.count_silence(is_in_use);
+            if !self.connection.is_settled() || self.is_asked && self.silence >= ANSWER {
                 return Poll::Ready(closed(io::ErrorKind::TimedOut.into()));
             }
-            self.is_asked = is_silent;
-            self.deadline.set(if is_silent { ANSWER } else { SILENCE });
-            if is_silent {
+            if self.is_asked && self.silence >= SUSPECT {
+                self.connection.be_over(None);
+            }
+            self.wait(match (is_in_use, self.is_asked) {
+                (true, _) => BEAT,
+                (false, true) => ANSWER,
+                (false, false) => SILENCE,
+            });
+            if wants_to_ask {
                 self.rest_and_ask(cx);
             }
         }
         Poll::Pending
+    }
+
+    /// Counts a wait that has ended; whether the bank is to be asked now.
+    fn count_silence(&mut self, is_in_use: bool) -> bool {
+        let reads = self.connection.machine().reads();
+        if reads != std::mem::replace(&mut self.reads_before, reads) {
+            (self.silence, self.is_asked) = (Duration::ZERO, false);
+            return false;
+        }
+        self.silence += self.beat;
+        let wants_to_ask = !self.is_asked && self.silence >= if is_in_use { SILENCE_IN_USE } else { SILENCE };
+        if wants_to_ask {
+            (self.silence, self.is_asked) = (Duration::ZERO, true);
+        }
+        wants_to_ask
+    }
+
+    fn wait(&mut self, beat: Duration) {
+        self.beat = beat;
+        self.deadline.set(beat);
     }
 
     fn rest_and_ask(&mut self, cx: &mut Context<'_>) {

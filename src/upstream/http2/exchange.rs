@@ -55,7 +55,7 @@ pub(in crate::upstream) async fn exchange(
 ) -> Result<Response, Broken> {
     let unsent = |failure, is_whole| Err(Broken { failure, progress: Progress::NothingSent, is_whole });
     let has_body = request.body.size() != Size::Exact(0);
-    let written = lease.connection().written();
+    let (written, reads) = (lease.connection().written(), lease.connection().machine().reads());
     let begun = lease.connection().machine().begin(request, !has_body);
     let begun = match begun {
         Ok(Some(begun)) => begun,
@@ -71,7 +71,7 @@ pub(in crate::upstream) async fn exchange(
     if !has_body {
         place.deadline.set(patience.response);
     }
-    let mut exchange = Exchange { request, has_body, place, upload, written, patience };
+    let mut exchange = Exchange { request, has_body, place, upload, written, reads, patience };
     match poll_fn(|cx| exchange.poll(cx)).await {
         Ok(Answered::Whole(head, content)) => Ok(answer::whole(&exchange.request.method, head, content)),
         Ok(Answered::Head(head)) => {
@@ -90,6 +90,8 @@ struct Exchange<'a> {
     upload: Option<Outgoing>,
     /// What the socket had taken before.
     written: u64,
+    /// How often something had come before.
+    reads: u64,
     patience: Patience,
 }
 
@@ -136,11 +138,17 @@ impl Exchange<'_> {
     }
 
     fn timed_out(&self) -> Failure {
-        match &self.upload {
-            None => Failure::ResponseTimeout(self.patience.response),
-            Some(upload) if upload.waits_for_bank() => Failure::ResponseTimeout(self.patience.idle),
-            Some(_) => Failure::RequestBody(BodyError::Idle(self.patience.idle)),
+        let patience = match &self.upload {
+            None => self.patience.response,
+            Some(upload) if upload.waits_for_bank() => self.patience.idle,
+            Some(_) => return Failure::RequestBody(BodyError::Idle(self.patience.idle)),
+        };
+        let reads = self.place.machine().reads();
+        if reads == self.reads {
+            // Perhaps nobody is there any more. The next request is not to find that out, too.
+            self.place.connection().be_over(None);
         }
+        Failure::ResponseTimeout(patience)
     }
 }
 

@@ -44,6 +44,8 @@ const MOST_SPARE_DEADLINES: usize = 64;
 /// See the module. Once it has [ended](Self::end), it only hands out what has come before.
 pub(super) struct Machine {
     pub(super) out: Out,
+    /// Reads that have brought something.
+    reads: u64,
     decoder: Decoder,
     streams: HashMap<u32, Stream, BuildHasherDefault<StreamIds>>,
     next_stream: u32,
@@ -114,6 +116,7 @@ impl Machine {
         frame::write(&mut out.bytes, kind::WINDOW_UPDATE, 0, 0, &more);
         Self {
             out,
+            reads: 0,
             decoder: Decoder::default(),
             streams: HashMap::default(),
             next_stream: 1,
@@ -139,6 +142,11 @@ impl Machine {
     /// How many streams the bank takes at once, once it has told.
     pub(super) fn most_streams(&self) -> Option<usize> {
         self.bank.are_known.then_some(self.bank.max_streams)
+    }
+
+    /// How often something has come.
+    pub(super) fn reads(&self) -> u64 {
+        self.reads
     }
 
     /// Whether no stream can be begun any more.

@@ -37,6 +37,7 @@ type Outcome = Result<(), Reason>;
 impl Machine {
     /// Takes in what is complete in `input`. After an error the connection is of no more use.
     pub(in crate::upstream::http2) fn receive(&mut self, input: &mut BytesMut) -> Result<(), StreamError> {
+        self.reads += 1;
         let connection = |reason| StreamError { scope: Scope::Connection, by: Side::Us, reason };
         while let Some(head) = FrameHead::parse(input) {
             if head.length > DEFAULT_MAX_FRAME {
