@@ -5,6 +5,7 @@
 //! is the service's matter.
 
 pub mod access;
+mod departure;
 mod http1;
 mod http2;
 pub mod inherited;
@@ -22,15 +23,17 @@ use http::StatusCode;
 use crate::message::http1::{HeadLimits, ParseError};
 use crate::message::{Request, Response};
 
+pub use departure::Departure;
 pub use inherited::Inherited;
 pub use serve::serve;
 pub use stream::Stream;
 
 /// What answers requests. It knows nothing of connections.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Answers a request. If the app hangs up, the future is dropped. After an answer with `Connection: close` nothing
-    /// more is taken from an HTTP/1 connection.
-    fn call(&self, request: Request, caller: &Caller) -> impl Future<Output = Response> + Send;
+    /// Answers a request. If the app hangs up, the future is dropped; also if it closes its side late, as long as the
+    /// request's departure has not begun. After an answer with `Connection: close` nothing more is taken from an HTTP/1
+    /// connection.
+    fn call(&self, request: Request, caller: &Caller, departure: &Departure) -> impl Future<Output = Response> + Send;
 
     /// The answer to what is not a request; the connection closes after it.
     fn refuse(&self, malformed: &Malformed, caller: &Caller) -> Response;

@@ -12,19 +12,22 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bankside::sandbox::RefreshTokens;
+use bankside::sandbox::{Fault, Plan, RefreshTokens, Target};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use support::chance::Chance;
 use support::fault_proxy::FaultProxy;
 use support::front::{Entry, Front};
 use support::scripted::{Bank, Connection, Setup, Trust};
-use support::wait::{time_passes, unless_it_hangs, until};
+use support::seen::text;
+use support::wait::{stays, time_passes, unless_it_hangs, until};
 use support::world::World;
 
 /// What an app was told of its payment.
@@ -211,7 +214,7 @@ async fn pay_through_faults(name: &str, alpn: &str, seed: u64) {
             *noticed.entry(id.to_owned()).or_default() += 1;
         }
     }
-    let raw: Vec<String> = control.raw().iter().map(|(_, raw)| support::seen::text(raw)).collect();
+    let raw: Vec<String> = control.raw().iter().map(|(_, raw)| text(raw)).collect();
     for (id, outcome) in &told {
         let (taken, noticed) = (taken.get(id).copied().unwrap_or(0), noticed.get(id).copied().unwrap_or(0));
         assert!(taken <= 1, "{id} was taken {taken} times");
@@ -314,4 +317,111 @@ async fn payments_to_a_bank_that_refuses_streams_and_goes_away_are_processed_onc
         }
     }
     tell("HTTP/2 with GOAWAY and REFUSED_STREAM", &told);
+}
+
+/// Longer after its request than an app closes its side only.
+const LATE: Duration = Duration::from_millis(1200);
+
+/// An app that has sent a payment, in one piece or in two.
+async fn paying(address: SocketAddr, id: &str, pieces: usize) -> TcpStream {
+    let order = serde_json::json!({
+        "endToEndIdentification": id,
+        "instructedAmount": { "currency": "EUR", "amount": "12.34" },
+        "creditorName": "Wilfrid",
+        "creditorAccount": { "iban": "DE89370400440532013000" },
+    })
+    .to_string();
+    let head = format!(
+        "POST /v1/payments/sepa-credit-transfers HTTP/1.1\r\nHost: {address}\r\nX-Request-ID: {id}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        order.len()
+    );
+    let mut app = TcpStream::connect(address).await.expect("somebody listens");
+    app.set_nodelay(true).expect("a socket");
+    let all = if pieces == 1 { vec![head + &order] } else { vec![head, order] };
+    for piece in all {
+        app.write_all(piece.as_bytes()).await.expect("it is taken");
+        time_passes(Duration::from_millis(50)).await;
+    }
+    app
+}
+
+/// What an app reads that closes its side only.
+async fn half_closed(mut app: TcpStream) -> String {
+    app.shutdown().await.expect("half a close");
+    let mut answer = Vec::new();
+    unless_it_hangs("the answer", app.read_to_end(&mut answer)).await.expect("an answer");
+    text(&answer)
+}
+
+/// How often the bank saw each of these payments.
+fn seen(world: &World, ids: &[&str]) -> Vec<usize> {
+    let requests = world.sandbox.icard().control().requests();
+    let times = |id| requests.iter().filter(|request| request.line("x-request-id") == Some(id)).count();
+    ids.iter().map(|id| times(*id)).collect()
+}
+
+#[tokio::test]
+async fn a_payment_whose_app_hangs_up_while_a_token_is_waited_for_is_not_sent() {
+    let world = World::start().await;
+    let control = world.sandbox.icard().control();
+    control.change_rules(|rules| rules.access_lifetime = Duration::from_secs(1));
+    world.login("icard", "default").await;
+    time_passes(Duration::from_secs(1)).await;
+    control.change_rules(|rules| rules.access_lifetime = Duration::from_hours(1));
+    control.plan(Plan::always(Target::TOKEN, Fault::DelayAnswer(4000)));
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+
+    for ids in [["first-whole", "first-in-two", "first-half"], ["again-whole", "again-in-two", "again-half"]] {
+        let (whole, in_two, half) =
+            (paying(address, ids[0], 1).await, paying(address, ids[1], 2).await, paying(address, ids[2], 1).await);
+        let half = tokio::spawn(half_closed(half));
+        time_passes(LATE).await;
+        let before = seen(&world, &ids);
+        drop((whole, in_two));
+        let answer = half.await.expect("the app lives");
+        assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+        // A second time, the bank refuses the token, and a renewal is waited for before each is sent once more.
+        let refused = usize::from(ids[0].starts_with("again"));
+        assert_eq!(before, [refused; 3], "what the bank had seen when the apps hung up");
+        let wanted = [refused, refused, refused + 1];
+        stays(Duration::from_millis(500), "nothing of theirs is sent", || seen(&world, &ids) == wanted).await;
+        control.expire_access_tokens();
+    }
+    assert_eq!(control.payments().len(), 2);
+}
+
+#[tokio::test]
+async fn a_payment_whose_app_hangs_up_while_the_bank_is_connected_to_is_not_sent() {
+    let trust = Trust::new();
+    let bank = Bank::obliging(&trust, &Setup::default());
+    let way = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let entry = Entry::at("examplebank", way.local_addr().expect("an address"));
+    let (target, (open, opened)) = (bank.address, watch::channel(false));
+    tokio::spawn(async move {
+        loop {
+            let (mut here, _) = way.accept().await.expect("it connects");
+            let mut opened = opened.clone();
+            tokio::spawn(async move {
+                opened.wait_for(|open| *open).await.expect("it opens");
+                let mut there = TcpStream::connect(target).await.expect("the bank listens");
+                // It ends as either side likes.
+                let _ = copy_bidirectional(&mut here, &mut there).await;
+            });
+        }
+    });
+    let front = Front::start(&trust, &[entry]);
+    let address = front.address("examplebank");
+    let (gone, half) = (paying(address, "gone", 1).await, paying(address, "half", 1).await);
+    let half = tokio::spawn(half_closed(half));
+    time_passes(LATE).await;
+    drop(gone);
+    time_passes(Duration::from_millis(100)).await;
+    open.send_replace(true);
+    let answer = half.await.expect("the app lives");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let seen = || bank.record.raw().iter().map(|raw| text(raw)).collect::<String>();
+    stays(Duration::from_millis(500), "nothing of it is sent", || !seen().contains("gone")).await;
+    assert!(seen().contains("half"));
 }

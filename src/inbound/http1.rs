@@ -24,7 +24,7 @@ use crate::message::{Request, Response};
 
 use super::serve::close_at_rest;
 use super::timer::Deadline;
-use super::{Caller, Malformed, ServeSettings, Service, Stream};
+use super::{Caller, Departure, Malformed, ServeSettings, Service, Stream};
 
 use head::Arrival;
 use outgoing::Outgoing;
@@ -46,6 +46,8 @@ struct Connection<'a, S> {
     /// How many requests there were.
     exchanges: u64,
     interims: Option<Channel>,
+    /// Of the request that is under way.
+    departure: Departure,
 }
 
 /// What the answer has to know of its request.
@@ -83,6 +85,7 @@ pub(super) async fn serve<S: Stream, V: Service>(
 ) {
     let mut connection = Connection::new(io, received, settings, drain);
     let mut draining = Box::pin(close_at_rest(drain));
+    let departure = connection.departure.clone();
     loop {
         let head = match poll_fn(|cx| connection.poll_head(draining.as_mut(), cx)).await {
             Arrival::Head(head) => head,
@@ -94,7 +97,7 @@ pub(super) async fn serve<S: Stream, V: Service>(
             Err(malformed) => return connection.refuse(service.refuse(&malformed, caller)).await,
         };
         // In a box, so that a connection that rests does not carry the room for it.
-        let mut call = Box::pin(service.call(request, caller));
+        let mut call = Box::pin(service.call(request, caller, &departure));
         let response = poll_fn(|cx| connection.poll_response(call.as_mut(), &mut exchange, cx)).await;
         drop(call);
         let Some(response) = response else { return };
@@ -119,6 +122,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             has_begun: false,
             exchanges: 0,
             interims: None,
+            departure: Departure::watched(),
         }
     }
 
@@ -126,6 +130,7 @@ impl<'a, S: Stream> Connection<'a, S> {
     fn begin(&mut self, head: RequestHead) -> Result<(Request, Exchange), Malformed> {
         let framing = request_framing(&head)?;
         self.exchanges += 1;
+        self.departure.take_back();
         let body = body::body(&self.wire, self.exchanges, framing, self.settings.idle);
         let RequestHead { method, target, version, mut fields } = head;
         let expects = fields.get("expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"));
@@ -157,7 +162,11 @@ impl<'a, S: Stream> Connection<'a, S> {
         if self.poll_write(cx) == Poll::Ready(false) {
             return Poll::Ready(None);
         }
-        self.wire.lock().poll_gone(cx).map(|()| None)
+        let mut wire = self.wire.lock();
+        if wire.poll_gone(cx).is_ready() || (wire.ended_late && !self.departure.has_begun()) {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
     }
 
     /// Queues the interim answers that there are; with a context, whoever sends the next one wakes its task.

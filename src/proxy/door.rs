@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::config::{Bank, BaseUrl};
-use crate::inbound::{Caller, access};
+use crate::inbound::{Caller, Departure, access};
 use crate::message::http1::{RequestHead, request_framing, write_request_head};
 use crate::message::{Body, Request, Response};
 use crate::words::{Random, Secret, Timestamp, Token};
@@ -34,7 +34,7 @@ impl Rewriter {
             Cow::Borrowed(same) if same.len() == request.target.len() => None,
             other => Some(Bytes::from(other.into_owned())),
         };
-        let (mut outgoing, body) = self.rewrite.rewrite(request, target, 0);
+        let (mut outgoing, body) = self.rewrite.rewrite(request, target, 0, &Departure::default());
         let request = outgoing.with(body, &self.token);
         request.fields.remove("Content-Length");
         let mut out = Vec::with_capacity(512);

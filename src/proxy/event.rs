@@ -32,7 +32,8 @@ pub(super) struct Event {
     pub(super) route: Option<Arc<str>>,
     pub(super) retried: u32,
     pub(super) kind: Option<Kind>,
-    status: Option<StatusCode>,
+    /// The answer's, or the last one that the bank gave on the way to it.
+    pub(super) status: Option<StatusCode>,
     bytes: u64,
     complete: bool,
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{Method, Version};
 
 use crate::config::{Bank, BaseUrl, HeaderRules};
+use crate::inbound::Departure;
 use crate::message::{Body, Fields, Request};
 use crate::words::{Random, Token};
 
@@ -26,7 +27,8 @@ pub(super) struct Rewrite {
 /// A request that is ready but for its token and its body, and that can be sent more than once.
 pub(super) struct Outgoing {
     request: Request,
-    pub(super) kept: Kept,
+    kept: Kept,
+    pub(super) departure: Departure,
 }
 
 impl Outgoing {
@@ -49,7 +51,13 @@ impl Rewrite {
 
     /// Rewrites a request for the bank, with another target perhaps. The body, of which up to `keep` bytes are kept,
     /// comes beside it.
-    pub(super) fn rewrite(&self, mut request: Request, target: Option<Bytes>, keep: usize) -> (Outgoing, Body) {
+    pub(super) fn rewrite(
+        &self,
+        mut request: Request,
+        target: Option<Bytes>,
+        keep: usize,
+        departure: &Departure,
+    ) -> (Outgoing, Body) {
         let wants_trailers = wants_trailers(&request);
         let fields = &mut request.fields;
         let named = named_by_connection(fields);
@@ -76,8 +84,8 @@ impl Rewrite {
             request.target = [&self.base_path[..], &request.target].concat().into();
         }
         let body = trailers::clean(std::mem::take(&mut request.body), &self.ruled);
-        let (body, kept) = Kept::tee(body, keep);
-        (Outgoing { request, kept }, body)
+        let (body, kept) = Kept::tee(body, keep, departure);
+        (Outgoing { request, kept, departure: departure.clone() }, body)
     }
 
     /// Fills in `{uuid}`.
@@ -93,9 +101,17 @@ impl Rewrite {
 impl Outgoing {
     /// The request with this body, and with this token in place of whatever the app sent as `Authorization`.
     pub(super) fn with(&mut self, body: Body, token: &Token) -> &mut Request {
+        if !self.kept.tells_departure() {
+            self.departure.begin();
+        }
         self.request.fields.set("Authorization", token.authorization().expose());
         self.request.body = body;
         &mut self.request
+    }
+
+    /// The body once more, if all of it is at hand.
+    pub(super) fn again(&self) -> Option<Body> {
+        self.kept.again(&self.departure)
     }
 
     pub(super) fn method(&self) -> &Method {
@@ -183,7 +199,7 @@ mod tests {
         for (name, value) in lines {
             request.fields.push(name, value);
         }
-        let (mut outgoing, body) = rewrite.rewrite(request, None, 0);
+        let (mut outgoing, body) = rewrite.rewrite(request, None, 0, &Departure::default());
         let token = Token::bearer(&Secret::from("token"), 1, Timestamp::default(), None);
         let request = outgoing.with(body, &token);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

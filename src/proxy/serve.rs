@@ -9,7 +9,7 @@ use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::Bank;
-use crate::inbound::{Caller, Malformed, Service, access};
+use crate::inbound::{Caller, Departure, Malformed, Service, access};
 use crate::message::{Body, Fields, Request, Response};
 use crate::oauth::Tokens;
 use crate::telemetry::BankMetrics;
@@ -75,10 +75,10 @@ impl Proxy {
 }
 
 impl Service for Proxy {
-    async fn call(&self, request: Request, caller: &Caller) -> Response {
+    async fn call(&self, request: Request, caller: &Caller, departure: &Departure) -> Response {
         let parts = self.0.load_full();
         let mut event = Event::begin(&parts.shared.bank.name, &parts.shared.metrics, &request);
-        match Parts::pass(Arc::clone(&parts), request, caller, &self.0, &mut event).await {
+        match Parts::pass(Arc::clone(&parts), request, caller, departure, &self.0, &mut event).await {
             Ok((answer, place)) => event.until_end_of(answer, place),
             Err(error) => {
                 // It may have ended before it had the id that the bank gets.
@@ -107,6 +107,7 @@ impl Parts {
         mut parts: Arc<Self>,
         mut request: Request,
         caller: &Caller,
+        departure: &Departure,
         newest: &ArcSwap<Self>,
         event: &mut Event,
     ) -> Result<(Response, Option<OwnedSemaphorePermit>), ProxyError> {
@@ -127,8 +128,8 @@ impl Parts {
             verdict = parts.judge(&request, caller, event)?;
         };
         let host = request.fields.get("Host").map(<[u8]>::to_vec);
-        let (mut outgoing, body) =
-            parts.rewrite.rewrite(request, verdict.target.take(), parts.shared.bank.limits.replay_body);
+        let keep = parts.shared.bank.limits.replay_body;
+        let (mut outgoing, body) = parts.rewrite.rewrite(request, verdict.target.take(), keep, departure);
         let body = event.count(body);
         event.identify(outgoing.fields(), &parts.shared.random);
         event.span.continue_in(outgoing.fields_mut());
@@ -174,9 +175,13 @@ impl Parts {
             }
             return Ok(answer);
         }
-        let Some(body) = outgoing.kept.again() else {
+        let Some(body) = outgoing.again() else {
             return Ok(answer);
         };
+        // The bank has refused it, so nothing of it counts: an app that has closed by now is given up here.
+        event.status = Some(answer.status);
+        outgoing.departure.take_back();
+        tokio::task::yield_now().await;
         // A token that the bank has bound to a former certificate is replaced under the newest one.
         let newest = newest.load_full();
         let by = if newest.shared.bank.handles_requests_like(&self.shared.bank) { &*newest } else { self };
@@ -215,7 +220,7 @@ impl Parts {
                 }
                 Err(error) => error,
             };
-            let again = outgoing.kept.again();
+            let again = outgoing.again();
             let attempt = Attempt {
                 method: outgoing.method(),
                 body_kept: again.is_some(),
@@ -231,6 +236,9 @@ impl Parts {
             }
             sent += 1;
             event.retried += 1;
+            if error.progress == Progress::NothingSent && !past.may_have_arrived {
+                outgoing.departure.take_back();
+            }
             past.may_have_arrived |= error.progress == Progress::MayHaveArrived;
         }
     }

@@ -4,9 +4,11 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
 
 use crate::inbound::Stream;
 use crate::message::http1::{Decoded, Decoder};
@@ -18,6 +20,11 @@ use super::spare::{SMALL_READ, give_read_buffer, take_read_buffer};
 const LARGE_READ: usize = 64 * 1024;
 /// So much of later requests is read while one is under way.
 const MOST_AHEAD: usize = 16 * 1024;
+/// And so much of a body that nobody has asked for yet: the app's end shows behind it.
+const MOST_UNASKED: usize = 64 * 1024;
+/// An app that closes its side only says so with its request or so soon after it. On the wire, one that gives up and
+/// closes altogether says the same, but later.
+const HALF_CLOSE: Duration = Duration::from_millis(500);
 
 /// The connection with what was read from it.
 pub(super) struct Wire<S> {
@@ -26,6 +33,10 @@ pub(super) struct Wire<S> {
     pub(super) received: BytesMut,
     /// Whether the app has said that it sends nothing more.
     pub(super) ended: bool,
+    /// Whether it said so long after its last byte.
+    pub(super) ended_late: bool,
+    /// When the app's last byte was seen; `None` until the end is looked for.
+    quiet_since: Option<Instant>,
     upload: Option<Upload>,
     read_size: usize,
 }
@@ -36,6 +47,8 @@ struct Upload {
     exchange: u64,
     decoder: Decoder,
     failed: bool,
+    /// Whether any of it was asked for. Until then the driver reads.
+    asked_for: bool,
     /// Whether somebody still holds the body.
     held: bool,
     /// The driver's, to be woken when reading becomes its matter.
@@ -53,7 +66,8 @@ impl<S> Clone for Shared<S> {
 
 impl<S: Stream> Shared<S> {
     pub(super) fn new(io: S, received: BytesMut) -> Self {
-        let wire = Wire { io, received, ended: false, upload: None, read_size: SMALL_READ };
+        let (upload, read_size) = (None, SMALL_READ);
+        let wire = Wire { io, received, ended: false, ended_late: false, quiet_since: None, upload, read_size };
         Self(Arc::new(Mutex::new(wire)))
     }
 
@@ -90,7 +104,7 @@ impl<S: Stream> Wire<S> {
 
     /// Leaves the reading to a request's body.
     pub(super) fn begin_upload(&mut self, exchange: u64, decoder: Decoder) {
-        self.upload = Some(Upload { exchange, decoder, failed: false, held: true, driver: None });
+        self.upload = Some(Upload { exchange, decoder, failed: false, asked_for: false, held: true, driver: None });
     }
 
     /// The next part of that request's body.
@@ -99,11 +113,13 @@ impl<S: Stream> Wire<S> {
         exchange: u64,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame, BodyError>>> {
+        self.quiet_since = None;
         loop {
             let Some(upload) = self.upload.as_mut().filter(|upload| upload.exchange == exchange && !upload.failed)
             else {
                 return Poll::Ready(Some(Err(BodyError::Abandoned)));
             };
+            upload.asked_for = true;
             let error = match upload.decoder.decode(&mut self.received) {
                 Ok(Decoded::Frame(frame)) => {
                     upload.wake_driver_at_end(cx);
@@ -158,21 +174,28 @@ impl<S: Stream> Wire<S> {
         let state = self.upload_state();
         let upload = self.upload.take();
         self.read_size = SMALL_READ;
+        self.quiet_since = None;
         (state, upload.filter(|_| state == UploadState::Incomplete).map(|upload| upload.decoder))
     }
 
     /// Ready when the app is gone. An app that only has nothing more to say still listens (RFC 9112, section 9.6).
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut most = MOST_AHEAD;
         if let Some(upload) = self.upload.as_mut().filter(|upload| upload.held && !upload.decoder.is_at_end()) {
             if !upload.driver.as_ref().is_some_and(|driver| driver.will_wake(cx.waker())) {
                 upload.driver = Some(cx.waker().clone());
             }
-            return Poll::Pending;
+            if upload.asked_for {
+                return Poll::Pending;
+            }
+            most = MOST_UNASKED;
         }
-        while !self.ended && self.received.len() < MOST_AHEAD {
+        self.quiet_since.get_or_insert_with(Instant::now);
+        while !self.ended && self.received.len() < most {
             match ready!(self.poll_fill(cx)) {
                 Ok(0) if !self.can_write(cx) => return Poll::Ready(()),
-                Ok(_) => {}
+                Ok(0) => self.ended_late = self.quiet_since.is_some_and(|since| since.elapsed() > HALF_CLOSE),
+                Ok(_) => self.quiet_since = Some(Instant::now()),
                 Err(_) => return Poll::Ready(()),
             }
         }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::inbound::timer::Deadline;
-use crate::inbound::{Caller, ServeSettings, Service};
+use crate::inbound::{Caller, Departure, ServeSettings, Service};
 use crate::message::http1::framing::may_have_content;
 use crate::message::{Body, Fields, Frame, Interim, Request, Response, Size};
 
@@ -66,7 +66,8 @@ async fn call<V: Service>(
 ) -> Result<Response, Broken> {
     let (sender, mut interims) = unbounded_channel();
     request.interim = Some(sender);
-    let mut call = pin!(service.call(request, caller));
+    let departure = Departure::default();
+    let mut call = pin!(service.call(request, caller, &departure));
     let response = poll_fn(|cx| {
         if let Poll::Ready(response) = call.as_mut().poll(cx) {
             return Poll::Ready(Ok(response));

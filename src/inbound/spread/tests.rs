@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::config::Listen;
-use crate::inbound::Malformed;
 use crate::inbound::listen::bind;
+use crate::inbound::{Departure, Malformed};
 use crate::message::{Body, Request, Response};
 
 fn listener() -> (Listener, SocketAddr) {
@@ -68,7 +68,7 @@ async fn beyond_the_bound_a_connection_waits_until_another_ends() {
 struct WhoIsThere;
 
 impl Service for WhoIsThere {
-    async fn call(&self, _: Request, caller: &Caller) -> Response {
+    async fn call(&self, _: Request, caller: &Caller, _: &Departure) -> Response {
         Response::new(StatusCode::OK, Body::full(format!("{caller:?}")))
     }
 

@@ -74,6 +74,59 @@ async fn a_half_closed_app_is_waited_for_while_the_service_works() {
     assert_eq!(service.dropped.load(Ordering::SeqCst), 0);
 }
 
+/// Closes its side after `pause`; whether the app gets the answer. The request departs at once or never.
+async fn is_answered(request: &str, pause: Duration, departs: bool) -> bool {
+    let service = Answering::departing(move |request, departure| async move {
+        if departs {
+            departure.begin();
+        }
+        sleep(Duration::from_secs(10)).await;
+        drop(request);
+        ok("late")
+    });
+    let mut app = unix_app(service.clone());
+    app.send(request).await;
+    sleep(pause).await;
+    app.io.shutdown().await.unwrap();
+    let start = Instant::now();
+    let answer = app.read_all().await.unwrap();
+    app.serving.await.unwrap();
+    let dropped = service.dropped.load(Ordering::SeqCst) == 1;
+    assert_eq!(dropped, answer.is_empty());
+    assert!(!dropped || start.elapsed() < Duration::from_millis(1), "it is given up at once");
+    !dropped
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_closes_its_side_late_is_given_up_as_long_as_its_request_has_not_left() {
+    let (soon, late) = (Duration::from_millis(400), Duration::from_millis(600));
+    let with_body = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello";
+    // Longer than what is handed on as a whole: nobody has asked for it when the app closes.
+    let long = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20000\r\n\r\n{}", "x".repeat(20_000));
+    for request in [GET, with_body, &long] {
+        assert!(is_answered(request, Duration::ZERO, false).await);
+        assert!(is_answered(request, soon, false).await);
+        assert!(is_answered(request, late, true).await);
+        assert!(!is_answered(request, late, false).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_for_closing_ones_side_counts_from_the_end_of_the_body() {
+    let service = Answering::departing(|request: Request, _| async move {
+        let read = request.body.collect(100).await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+        ok(read.unwrap())
+    });
+    let mut app = unix_app(service);
+    app.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab").await;
+    sleep(Duration::from_secs(2)).await;
+    app.send("cd").await;
+    sleep(Duration::from_millis(400)).await;
+    app.io.shutdown().await.unwrap();
+    assert!(app.read_all().await.unwrap().ends_with("\r\n\r\nabcd"));
+}
+
 #[tokio::test]
 async fn an_answer_that_fails_midway_cannot_be_taken_for_complete() {
     for (size, version) in [(Size::Unknown, "1.1"), (Size::Exact(10), "1.1"), (Size::Unknown, "1.0")] {

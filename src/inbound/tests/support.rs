@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::inbound::{Caller, Malformed, ServeSettings, Service, Stream, serve};
+use crate::inbound::{Caller, Departure, Malformed, ServeSettings, Service, Stream, serve};
 use crate::message::{Body, BodyError, BodyStream, Fields, Frame, Request, Response, Size};
 
 impl Stream for DuplexStream {}
@@ -24,7 +24,7 @@ type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// A service made of a closure. It counts calls and those of them that were dropped unfinished.
 #[derive(Clone)]
 pub(super) struct Answering {
-    answer: Arc<dyn Fn(Request) -> Answer + Send + Sync>,
+    answer: Arc<dyn Fn(Request, Departure) -> Answer + Send + Sync>,
     pub(super) calls: Arc<AtomicUsize>,
     pub(super) dropped: Arc<AtomicUsize>,
 }
@@ -33,13 +33,20 @@ impl Answering {
     pub(super) fn new<F: Future<Output = Response> + Send + 'static>(
         answer: impl Fn(Request) -> F + Send + Sync + 'static,
     ) -> Self {
-        let answer = Arc::new(move |request| -> Answer { Box::pin(answer(request)) });
+        Self::departing(move |request, _| answer(request))
+    }
+
+    /// As [`new`](Self::new), with what the connection asks of the request's departure.
+    pub(super) fn departing<F: Future<Output = Response> + Send + 'static>(
+        answer: impl Fn(Request, Departure) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let answer = Arc::new(move |request, departure| -> Answer { Box::pin(answer(request, departure)) });
         Self { answer, calls: Arc::default(), dropped: Arc::default() }
     }
 }
 
 impl Service for Answering {
-    async fn call(&self, request: Request, _: &Caller) -> Response {
+    async fn call(&self, request: Request, _: &Caller, departure: &Departure) -> Response {
         struct Count<'a>(&'a AtomicUsize);
         impl Drop for Count<'_> {
             fn drop(&mut self) {
@@ -48,7 +55,7 @@ impl Service for Answering {
         }
         self.calls.fetch_add(1, Ordering::SeqCst);
         let count = Count(&self.dropped);
-        let response = (self.answer)(request).await;
+        let response = (self.answer)(request, departure.clone()).await;
         std::mem::forget(count);
         response
     }
