@@ -188,6 +188,25 @@ async fn a_post_whose_body_was_kept_goes_once_more_after_a_401_and_a_longer_one_
 }
 
 #[tokio::test]
+async fn a_401_to_a_post_that_cannot_go_once_more_begins_the_renewal_all_the_same() {
+    let world = World::start().await;
+    world.append("[banks.icard.limits]\nreplay_body = \"1KiB\"");
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+    get(address, "/v1/accounts").await.with(200);
+    world.sandbox.icard().control().expire_access_tokens();
+    send(address, "POST", "/_test/upload", &[], "x".repeat(1025)).await.with(401);
+    until("it is renewed", || refreshes(&world) == 1).await;
+    until_found("the next one is taken", async || {
+        let answer = send(address, "POST", "/_test/upload", &[], "x".repeat(1025)).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(refreshes(&world), 1);
+}
+
+#[tokio::test]
 async fn a_revoked_grant_needs_authorization_and_a_login_brings_it_back_while_the_sidecar_runs() {
     let world = World::start().await;
     let control = world.sandbox.icard().control();

@@ -163,7 +163,7 @@ impl Parts {
         &self,
         answer: Response,
         outgoing: &mut Outgoing,
-        sent: &Token,
+        sent: &Arc<Token>,
         verdict: &Verdict,
         mut past: Past,
         newest: &ArcSwap<Self>,
@@ -175,17 +175,18 @@ impl Parts {
             }
             return Ok(answer);
         }
+        // A token that the bank has bound to a former certificate is replaced under the newest one.
+        let newest = newest.load_full();
+        let by = if newest.shared.bank.handles_requests_like(&self.shared.bank) { &*newest } else { self };
+        let lacks_scope = says_insufficient_scope(&answer);
         let Some(body) = outgoing.again() else {
+            by.renew_for_others(&verdict.grant, sent, lacks_scope);
             return Ok(answer);
         };
         // The bank has refused it, so nothing of it counts: an app that has closed by now is given up here.
         event.status = Some(answer.status);
         outgoing.departure.take_back();
         tokio::task::yield_now().await;
-        // A token that the bank has bound to a former certificate is replaced under the newest one.
-        let newest = newest.load_full();
-        let by = if newest.shared.bank.handles_requests_like(&self.shared.bank) { &*newest } else { self };
-        let lacks_scope = says_insufficient_scope(&answer);
         let Some(better) = by.shared.tokens.after_unauthorized(&verdict.grant, sent, lacks_scope).await else {
             return Ok(answer);
         };
@@ -197,6 +198,12 @@ impl Parts {
             better.mark_accepted();
         }
         Ok(answer)
+    }
+
+    /// Begins the renewal that a 401 calls for, although the request that met it cannot go once more.
+    fn renew_for_others(&self, grant: &GrantName, sent: &Arc<Token>, lacks_scope: bool) {
+        let (tokens, grant, sent) = (Arc::clone(&self.shared.tokens), grant.clone(), Arc::clone(sent));
+        tokio::spawn(async move { tokens.after_unauthorized(&grant, &sent, lacks_scope).await });
     }
 
     /// Sends a request; once more where its connection died and that is safe.
