@@ -207,6 +207,24 @@ async fn a_401_to_a_post_that_cannot_go_once_more_begins_the_renewal_all_the_sam
 }
 
 #[tokio::test]
+async fn what_was_sent_twice_because_its_connection_died_is_not_sent_a_third_time_after_a_401() {
+    let world = World::start().await;
+    let control = world.sandbox.icard().control();
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+    get(address, "/v1/accounts").await.with(200);
+    control.expire_access_tokens();
+    control.plan(Plan::next(1, Target::API, Fault::Cut));
+    let before = control.counters().requests(Endpoint::Api);
+    get(address, "/v1/accounts").await.with(401);
+    assert_eq!(control.counters().requests(Endpoint::Api) - before, 2);
+    until("it is renewed", || refreshes(&world) == 1).await;
+    until_found("the next one is taken", async || (get(address, "/v1/accounts").await.status == 200).then_some(()))
+        .await;
+}
+
+#[tokio::test]
 async fn a_revoked_grant_needs_authorization_and_a_login_brings_it_back_while_the_sidecar_runs() {
     let world = World::start().await;
     let control = world.sandbox.icard().control();

@@ -179,7 +179,8 @@ impl Parts {
         let newest = newest.load_full();
         let by = if newest.shared.bank.handles_requests_like(&self.shared.bank) { &*newest } else { self };
         let lacks_scope = says_insufficient_scope(&answer);
-        let Some(body) = outgoing.again() else {
+        // What may have arrived before has been sent twice by now.
+        let Some(body) = outgoing.again().filter(|_| !past.may_have_arrived) else {
             by.renew_for_others(&verdict.grant, sent, lacks_scope);
             return Ok(answer);
         };
