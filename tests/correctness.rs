@@ -284,6 +284,25 @@ async fn an_answer_comes_while_the_app_still_sends() {
 }
 
 #[tokio::test]
+async fn what_names_another_method_is_not_sent_once_more_as_if_it_only_read() {
+    let trust = Trust::new();
+    let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
+        bank.request().await;
+    });
+    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    for (target, field) in [("/x", "X-HTTP-Method-Override: POST\r\n"), ("/x?_method=POST", "")] {
+        bank.record.clear();
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n{field}\r\n");
+        let got = whole(front.address("examplebank"), request.as_bytes()).await;
+        assert!(got.contains("The bank may have received this request"), "{got}");
+        assert_eq!(bank.record.requests().0.len(), 1);
+    }
+    bank.record.clear();
+    whole(front.address("examplebank"), GET.as_bytes()).await;
+    assert_eq!(bank.record.requests().0.len(), 2, "a plain one goes once more");
+}
+
+#[tokio::test]
 async fn an_app_that_has_said_all_and_half_closed_still_gets_its_answer() {
     let trust = Trust::new();
     let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {

@@ -11,7 +11,7 @@ use crate::message::{Body, Fields, Request};
 use crate::words::{Random, Token};
 
 use super::replay::Kept;
-use super::trailers;
+use super::{overrides, trailers};
 
 /// How a bank's requests are rewritten.
 pub(super) struct Rewrite {
@@ -114,8 +114,10 @@ impl Outgoing {
         self.kept.again(&self.departure)
     }
 
-    pub(super) fn method(&self) -> &Method {
-        &self.request.method
+    /// The method, unless the bank may take the request for one with another.
+    pub(super) fn method(&self) -> Option<&Method> {
+        let is_another = overrides::of_method(&self.request.fields, &self.request.target);
+        (!is_another).then_some(&self.request.method)
     }
 
     pub(super) fn fields(&self) -> &Fields {

@@ -10,7 +10,8 @@ const MOST_UNSENT: u32 = 3;
 /// What is known when sending failed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attempt<'a> {
-    pub(super) method: &'a Method,
+    /// `None` where the bank may take the request for one with another method.
+    pub(super) method: Option<&'a Method>,
     /// Whether the bytes of the body are all at hand.
     pub(super) body_kept: bool,
     /// Whether the operator allows a replay on this route.
@@ -61,7 +62,7 @@ pub(super) fn decide(attempt: Attempt<'_>, error: &SendError) -> Resend {
         Progress::NothingSent if attempt.sent < MOST_UNSENT => Resend::Once("nothing of it was sent"),
         Progress::NothingSent => Resend::Never("connections die again and again"),
         Progress::MayHaveArrived if attempt.may_have_arrived_before => Resend::Never("it was sent once more already"),
-        Progress::MayHaveArrived if is_read_only(attempt.method) => Resend::Once("the method only reads"),
+        Progress::MayHaveArrived if attempt.method.is_some_and(is_read_only) => Resend::Once("the method only reads"),
         Progress::MayHaveArrived if attempt.route_replay => Resend::Once("the route allows a replay"),
         Progress::MayHaveArrived => Resend::Never("the bank may have received it"),
     }
@@ -91,7 +92,7 @@ mod tests {
     }
 
     fn attempt(method: &Method) -> Attempt<'_> {
-        Attempt { method, body_kept: true, route_replay: false, sent: 1, may_have_arrived_before: false }
+        Attempt { method: Some(method), body_kept: true, route_replay: false, sent: 1, may_have_arrived_before: false }
     }
 
     fn goes_again(attempt: Attempt<'_>, error: &SendError) -> bool {
@@ -126,7 +127,8 @@ mod tests {
             (|| Failure::RequestBody(crate::message::BodyError::Incomplete), false),
             (|| Failure::Unsendable("no"), false),
         ];
-        let methods = READING.iter().map(|method| (method, true)).chain(WRITING.iter().map(|method| (method, false)));
+        let methods = READING.iter().map(|method| (Some(method), true));
+        let methods = methods.chain(WRITING.iter().map(|method| (Some(method), false))).chain([(None, false)]);
         let (mut cases, both) = (0, [false, true]);
         for (method, reads) in methods {
             for (failure, died) in failures {
@@ -151,7 +153,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(cases, 8 * 12 * 2 * 4 * 8);
+        assert_eq!(cases, 9 * 12 * 2 * 4 * 8);
     }
 
     const READING: [Method; 3] = [Method::GET, Method::HEAD, Method::OPTIONS];
@@ -175,6 +177,14 @@ mod tests {
         for method in &WRITING {
             assert!(!goes_again(attempt(method), &closed(Progress::MayHaveArrived)));
         }
+    }
+
+    #[test]
+    fn what_may_be_taken_for_another_method_does_not_only_read() {
+        let renamed = Attempt { method: None, ..attempt(&Method::GET) };
+        assert!(!goes_again(renamed, &closed(Progress::MayHaveArrived)));
+        assert!(goes_again(renamed, &closed(Progress::NothingSent)));
+        assert!(goes_again(Attempt { route_replay: true, ..renamed }, &closed(Progress::MayHaveArrived)));
     }
 
     #[test]
