@@ -157,6 +157,8 @@ impl<S: Stream> Connection<'_, S> {
                             return Poll::Ready(Err(After::BreakOff));
                         };
                         sending.left = left;
+                        // The app has all of it, whatever the bank says after that.
+                        sending.complete = left == 0;
                     }
                     self.out.data(data, is_chunked);
                 }

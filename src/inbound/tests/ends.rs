@@ -149,6 +149,29 @@ async fn an_answer_that_fails_midway_cannot_be_taken_for_complete() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_is_complete_with_its_last_byte_whatever_comes_of_the_end() {
+    let feeds = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&feeds);
+    let service = Answering::new(move |_| {
+        let (feed, body) = fed(Size::Exact(5));
+        feed.send(data("hello")).unwrap();
+        let mut feeds = kept.lock().unwrap();
+        if feeds.is_empty() {
+            feed.send(Err(BodyError::Incomplete)).unwrap();
+        }
+        // The second one never ends.
+        feeds.push(feed);
+        async move { Response::new(StatusCode::OK, body) }
+    });
+    let mut app = app(service);
+    for _ in 0..3 {
+        app.send(GET).await;
+        assert!(app.read_to("\r\n\r\nhello").await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+    assert_eq!(feeds.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_of_another_length_than_it_said_breaks_off() {
     for (said, frames_) in [(4, [data("hello"), data("")]), (6, [data("hello"), data("")])] {
         let body = Mutex::new(Some(frames(Size::Exact(said), frames_)));
