@@ -9,6 +9,7 @@ mod departure;
 mod http1;
 mod http2;
 pub mod inherited;
+mod interim;
 pub mod listen;
 mod serve;
 pub mod spread;

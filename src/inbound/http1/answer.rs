@@ -226,7 +226,7 @@ fn asks_to_close(response: &Response) -> bool {
 }
 
 /// Whether a field is between two neighbours. What the service says of them must not confuse the framing.
-pub(super) fn is_of_the_connection(name: &[u8]) -> bool {
+fn is_of_the_connection(name: &[u8]) -> bool {
     ["connection", "transfer-encoding", "keep-alive"].iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
 }
 

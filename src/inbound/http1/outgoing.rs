@@ -6,14 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::StatusCode;
 use tokio::io::AsyncWrite;
 
+use crate::inbound::interim::{ends_here, goes_on};
 use crate::message::http1::head::{write_field, write_status_line};
 use crate::message::http1::{begin_chunk, encode_end};
 use crate::message::{Fields, Interim};
 
-use super::answer::is_of_the_connection;
 use super::spare::{give_text, take_text};
 
 /// Up to this length a piece is copied: cheaper than a slice of its own in the system call.
@@ -44,16 +43,16 @@ impl Outgoing {
         &mut self.text
     }
 
-    /// Adds an interim answer; nothing that would end or turn the conversation.
+    /// Adds an interim answer, if it goes on.
     pub(super) fn interim(&mut self, interim: &Interim) {
-        if !interim.status.is_informational() || interim.status == StatusCode::SWITCHING_PROTOCOLS {
+        if !goes_on(interim) {
             return;
         }
         let reason = interim.status.canonical_reason().unwrap_or_default();
         let text = self.text();
         write_status_line(text, interim.status, reason.as_bytes());
         for (name, value) in interim.fields.iter() {
-            if !is_of_the_connection(name) && !name.eq_ignore_ascii_case(b"content-length") {
+            if !ends_here(interim, name) {
                 write_field(text, name, value);
             }
         }

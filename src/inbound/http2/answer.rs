@@ -10,6 +10,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::inbound::interim::{ends_here, goes_on};
 use crate::inbound::timer::Deadline;
 use crate::inbound::{Caller, Departure, ServeSettings, Service};
 use crate::message::http1::framing::may_have_content;
@@ -90,10 +91,10 @@ fn send_rest(interims: &mut UnboundedReceiver<Interim>, respond: &mut SendRespon
 }
 
 fn send_interim(interim: &Interim, respond: &mut SendResponse<Bytes>) -> Result<(), Broken> {
-    if !interim.status.is_informational() || interim.status == StatusCode::SWITCHING_PROTOCOLS {
+    if !goes_on(interim) {
         return Ok(());
     }
-    let head = head(interim.status, headers(&interim.fields, |_| false)?);
+    let head = head(interim.status, headers(&interim.fields, |name| ends_here(interim, name.as_str().as_bytes()))?);
     Ok(respond.send_informational(head)?)
 }
 

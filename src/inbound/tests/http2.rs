@@ -140,7 +140,8 @@ async fn a_large_body_streams_in_as_it_is_read() {
 #[tokio::test(start_paused = true)]
 async fn answers_stream_out_with_trailers_and_interim_ones_before() {
     let service = Answering::new(|request: Request| async move {
-        let interim = Interim { status: StatusCode::EARLY_HINTS, fields: fields(&[("Link", "</a>")]) };
+        let hints = [("Link", "</a>"), ("Connection", "X-Hop"), ("X-Hop", "1"), ("Proxy-Authenticate", "Basic")];
+        let interim = Interim { status: StatusCode::EARLY_HINTS, fields: fields(&hints) };
         request.interim.unwrap().send(interim).unwrap();
         let trailers = Ok(Frame::Trailers(fields(&[("Digest", "d")])));
         let mut response =
@@ -152,6 +153,7 @@ async fn answers_stream_out_with_trailers_and_interim_ones_before() {
     let (mut response, _) = app.client.send_request(get(), true).unwrap();
     let interim = poll_fn(|cx| response.poll_informational(cx)).await.unwrap().unwrap();
     assert_eq!((interim.status(), &interim.headers()["link"]), (StatusCode::EARLY_HINTS, &"</a>".parse().unwrap()));
+    assert_eq!(interim.headers().len(), 1, "what is for one hop ends here");
     let (status, headers, content, trailers) = read(response).await.unwrap();
     assert_eq!((status, content.as_str()), (StatusCode::CREATED, "hello world"));
     assert_eq!(headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);

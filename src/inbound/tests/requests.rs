@@ -62,6 +62,26 @@ fn interim(status: StatusCode, lines: &[(&str, &str)]) -> Interim {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_for_one_hop_ends_here_in_an_interim_answer_too() {
+    let service = Answering::new(|request: Request| async move {
+        let lines = [
+            ("Link", "</a>"),
+            ("Connection", "X-Hop, close"),
+            ("x-hop", "1"),
+            ("Proxy-Authenticate", "Basic"),
+            ("Upgrade", "h2c"),
+            ("Content-Length", "5"),
+        ];
+        request.interim.unwrap().send(interim(StatusCode::EARLY_HINTS, &lines)).unwrap();
+        ok("done")
+    });
+    let mut app = app(service);
+    app.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let got = app.read_to("done").await;
+    assert!(got.starts_with("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n"), "{got}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn interim_answers_come_before_the_answer() {
     let service = Answering::new(|request: Request| async move {
         if let Some(sender) = &request.interim {
