@@ -125,11 +125,13 @@ impl<T> Spread<T> {
         let count = self.workers.len();
         let fewest = (0..count)
             .map(|offset| &self.workers[(first.wrapping_add(offset)) % count])
+            // One that has ended has the fewest, and would get all.
+            .filter(|worker| !worker.sender.is_closed())
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
         let Some(worker) = fewest else { return };
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let place = Place { connections: Arc::clone(&worker.connections), _permit: permit };
-        // A worker that has ended drops the connection, which is all that can be done with it.
+        // A worker that ends just now drops the connection, which is all that can be done with it.
         let _ = worker.sender.send(Accepted { front, connection: Connection { socket, place } });
     }
 }

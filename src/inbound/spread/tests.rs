@@ -46,6 +46,22 @@ async fn each_connection_goes_to_the_worker_that_has_the_fewest() {
 }
 
 #[tokio::test]
+async fn a_worker_that_has_ended_gets_no_connections() {
+    let (listener, address) = listener();
+    let (spread, mut workers) = spread(2, 100);
+    drop(workers.remove(0));
+    let accepting = tokio::spawn(accept(listener, (), spread.clone(), CancellationToken::new()));
+    let clients: Vec<_> = (0..4).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(workers[0].recv().await.unwrap());
+    }
+    assert_eq!(spread.connections(), [0, 4]);
+    accepting.abort();
+    drop((held, clients));
+}
+
+#[tokio::test]
 async fn beyond_the_bound_a_connection_waits_until_another_ends() {
     let (listener, address) = listener();
     let (spread, mut workers) = spread(1, 2);
