@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod gather;
 mod head;
 mod linger;
 mod outgoing;

@@ -7,12 +7,21 @@ use tokio::net::{TcpStream, UnixStream};
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// Sees to it that closing looks like a failure to the app, not like an orderly end, where that can be told apart.
     fn break_off(&self) {}
+
+    /// Whether it can.
+    fn can_break_off(&self) -> bool {
+        false
+    }
 }
 
 impl Stream for TcpStream {
     fn break_off(&self) {
         // Closing with a linger time of 0 sends RST. If it cannot be set, the app gets the orderly end after all.
         let _ = self.set_zero_linger();
+    }
+
+    fn can_break_off(&self) -> bool {
+        true
     }
 }
 

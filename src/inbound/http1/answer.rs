@@ -44,7 +44,7 @@ struct Sending {
 
 impl<S: Stream> Connection<'_, S> {
     /// Writes the answer, and sees to what is left of the request.
-    pub(super) async fn answer(&mut self, response: Response, mut exchange: Exchange) -> After {
+    pub(super) async fn answer(&mut self, mut response: Response, mut exchange: Exchange) -> After {
         self.take_interims(&mut exchange, None);
         if let Some(channel) = self.interims.take() {
             give_channel(channel);
@@ -52,6 +52,13 @@ impl<S: Stream> Connection<'_, S> {
         if response.status.is_informational() {
             // As a final answer this would leave the app waiting for ever.
             return After::BreakOff;
+        }
+        if content(&response, exchange) == Content::UntilClose && !self.wire.lock().io.can_break_off() {
+            // In a box, as this is rare.
+            match Box::pin(self.gather(response.body)).await {
+                Ok(body) => response.body = body,
+                Err(after) => return after,
+            }
         }
         let content = content(&response, exchange);
         let keep = self.keeps(content, exchange) && !asks_to_close(&response);

@@ -148,6 +148,28 @@ async fn an_answer_that_fails_midway_cannot_be_taken_for_complete() {
     }
 }
 
+/// What an HTTP/1.0 app on a unix socket gets for an answer of unknown length.
+async fn without_a_reset(content: impl Fn() -> Vec<Result<Frame, BodyError>> + Send + Sync + 'static) -> String {
+    let service = Answering::new(move |_| {
+        let body = frames(Size::Unknown, content());
+        async move { Response::new(StatusCode::OK, body) }
+    });
+    let mut app = unix_app(service);
+    app.send("GET / HTTP/1.0\r\n\r\n").await;
+    app.read_all().await.unwrap()
+}
+
+#[tokio::test]
+async fn an_http_1_0_app_whose_connection_cannot_be_reset_gets_a_length_or_no_answer_at_all() {
+    let whole = without_a_reset(|| vec![data("hello"), data(" world")]).await;
+    assert_eq!(whole, "HTTP/1.1 200 OK\r\nContent-Length: 11\r\nConnection: close\r\n\r\nhello world");
+    assert_eq!(without_a_reset(|| vec![data("hello"), Err(BodyError::Incomplete)]).await, "");
+    let piece = || Ok(Frame::Data("x".repeat(700_000).into()));
+    let long = without_a_reset(move || vec![piece(), piece(), data("end")]).await;
+    let (head, content) = long.split_once("\r\n\r\n").unwrap();
+    assert_eq!((head, content.len()), ("HTTP/1.1 200 OK\r\nConnection: close", 1_400_003));
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_complete_with_its_last_byte_whatever_comes_of_the_end() {
     let feeds = Arc::new(Mutex::new(Vec::new()));

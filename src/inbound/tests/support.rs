@@ -17,7 +17,11 @@ use tokio_util::sync::CancellationToken;
 use crate::inbound::{Caller, Departure, Malformed, ServeSettings, Service, Stream, serve};
 use crate::message::{Body, BodyError, BodyStream, Fields, Frame, Request, Response, Size};
 
-impl Stream for DuplexStream {}
+impl Stream for DuplexStream {
+    fn can_break_off(&self) -> bool {
+        true
+    }
+}
 
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
