@@ -1,5 +1,8 @@
 //! One new connection to a bank: name, TCP, TLS, under one timeout; and which side refused what.
 
+mod known;
+mod told;
+
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,8 +17,12 @@ use crate::config::Alpn;
 
 #[cfg(feature = "pkcs11")]
 use super::Identity;
+use super::race::{self, Race};
 use super::wire::Wire;
-use super::{Endpoint, Failure, TlsClient, race};
+use super::{Endpoint, Failure, TlsClient};
+
+pub(super) use known::Known;
+use told::Told;
 
 /// What a connection to a bank is read from and written to.
 pub type BankStream = TlsStream<Wire>;
@@ -39,23 +46,78 @@ impl Connected {
 /// A connection that carries nothing is asked for a sign of life after this long, and as often again.
 const KEEPALIVE: Duration = Duration::from_secs(45);
 
+/// A handshake that takes longer is late, and another address may have begun one beside it by its end.
+const LATE: Duration = Duration::from_secs(1);
+
 /// Connects to `endpoint`: all its addresses are tried, and `timeout` bounds the whole, the TLS handshake included.
 ///
 /// Under TLS 1.3 the bank checks our certificate after our side of the handshake is over: what it thinks of it shows
 /// with the first read only. [`refusal`] recognizes it there.
 pub async fn connect(endpoint: &Endpoint, tls: &TlsClient, timeout: Duration) -> Result<Connected, Failure> {
-    match tokio::time::timeout(timeout, connect_at_leisure(endpoint, tls)).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(Failure::ConnectTimeout(timeout)),
+    connect_knowing(&Known::default(), endpoint, tls, timeout).await
+}
+
+/// As [`connect`], with what is known of the endpoint from former connections.
+pub(super) async fn connect_knowing(
+    known: &Known,
+    endpoint: &Endpoint,
+    tls: &TlsClient,
+    timeout: Duration,
+) -> Result<Connected, Failure> {
+    let mut told = Told::default();
+    let race = Race::new(patience(tls, timeout));
+    match tokio::time::timeout(timeout, connect_at_leisure(known, endpoint, tls, &race, &mut told)).await {
+        Ok(Ok(Some(connected))) => Ok(connected),
+        Ok(Ok(None)) => Err(told.of_all()),
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => Err(told.with_a_timeout(timeout)),
     }
 }
 
-async fn connect_at_leisure(endpoint: &Endpoint, tls: &TlsClient) -> Result<Connected, Failure> {
+/// `None`: what failed is told.
+async fn connect_at_leisure(
+    known: &Known,
+    endpoint: &Endpoint,
+    tls: &TlsClient,
+    race: &Race,
+    told: &mut Told,
+) -> Result<Option<Connected>, Failure> {
     let name = server_name(endpoint, tls)?;
     let addresses = resolve(endpoint).await.map_err(Failure::Dns)?;
-    let tcp = race::first_to_connect(addresses, dial).await.map_err(Failure::Connect)?;
+    let addresses = race::order(addresses, known.preferred());
+    let first = addresses.first().copied();
+    let attempt = async |address| Ok((address, attempt(address, tls, name.clone(), race).await?));
+    let Some((address, connected)) = race.run(addresses, attempt, |failure| told.add(failure)).await else {
+        return Ok(None);
+    };
+    if Some(address) != first {
+        known.prefer(address);
+    }
+    Ok(Some(connected))
+}
+
+/// When a handshake is late, so that there is time left for another address or two. Where handshakes wait for an HSM,
+/// more of them make it no faster.
+#[cfg_attr(not(feature = "pkcs11"), expect(unused_variables, reason = "no key is slow"))]
+fn patience(tls: &TlsClient, timeout: Duration) -> Duration {
+    #[cfg(feature = "pkcs11")]
+    if tls.identity().and_then(Identity::handshakes).is_some() {
+        return timeout / 2;
+    }
+    LATE.min(timeout / 4)
+}
+
+/// A connection to one address.
+async fn attempt(
+    address: SocketAddr,
+    tls: &TlsClient,
+    name: ServerName<'static>,
+    race: &Race,
+) -> Result<Connected, Failure> {
+    let tcp = dial(address).await.map_err(Failure::Connect)?;
     prepare(&tcp).map_err(Failure::Connect)?;
-    let stream = shake_hands(tls, name, Wire::new(tcp, tls.life().clone())).await.map_err(handshake_failure)?;
+    let wire = Wire::new(tcp, tls.life().clone());
+    let stream = race.shake_hands(shake_hands(tls, name, wire)).await.map_err(handshake_failure)?;
     let protocol = match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Alpn::H2,
         _ => Alpn::Http11,

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::config::Alpn;
 
+use super::connect::Known;
 use super::{ClientSettings, Endpoint, Failure, TlsClient, http1, http2};
 
 /// HTTP/1.1 connections that one pool makes at once. A handshake costs as much as 20 or 30 requests: of a larger burst,
@@ -43,6 +44,7 @@ pub(super) enum Lease {
 /// See the module.
 pub(super) struct Pool {
     endpoint: Endpoint,
+    known: Known,
     tls: Arc<TlsClient>,
     settings: ClientSettings,
     state: Mutex<State>,
@@ -92,7 +94,7 @@ impl Pool {
     pub(super) fn new(endpoint: Endpoint, tls: Arc<TlsClient>, settings: ClientSettings) -> Arc<Self> {
         let protocol = (!tls.offers(Alpn::H2)).then_some(Alpn::Http11);
         let state = Mutex::new(State { protocol, ..State::default() });
-        let pool = Arc::new(Self { endpoint, tls, settings, state });
+        let pool = Arc::new(Self { endpoint, known: Known::default(), tls, settings, state });
         pool.settings.connections.watch(&pool);
         pool
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{News, Pool, State};
 use crate::config::Alpn;
-use crate::upstream::connect::{Connected, connect};
+use crate::upstream::connect::{Connected, connect_knowing};
 use crate::upstream::limit::Permit;
 use crate::upstream::{Failure, http1, http2};
 
@@ -27,7 +27,7 @@ impl Dial {
         self.has_permit = true;
         tokio::spawn(async move {
             let pool = &self.pool;
-            let connected = connect(&pool.endpoint, &pool.tls, pool.settings.connect).await;
+            let connected = connect_knowing(&pool.known, &pool.endpoint, &pool.tls, pool.settings.connect).await;
             pool.count(&connected);
             match connected {
                 Ok(Connected { stream, protocol: Alpn::Http11 }) => {
