@@ -83,8 +83,11 @@ async fn connect_at_leisure(
     told: &mut Told,
 ) -> Result<Option<Connected>, Failure> {
     let name = server_name(endpoint, tls)?;
-    let addresses = resolve(endpoint).await.map_err(Failure::Dns)?;
-    let addresses = race::order(addresses, known.preferred());
+    let addresses = known.addresses(resolve_for(endpoint.clone()), race.patience()).await.map_err(Failure::Dns)?;
+    if let Some(error) = addresses.stale {
+        told.add(Failure::Dns(error));
+    }
+    let addresses = race::order(addresses.all, known.preferred());
     let first = addresses.first().copied();
     let attempt = async |address| Ok((address, attempt(address, tls, name.clone(), race).await?));
     let Some((address, connected)) = race.run(addresses, attempt, |failure| told.add(failure)).await else {
@@ -151,6 +154,10 @@ pub(super) async fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> 
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
     Ok(addresses)
+}
+
+async fn resolve_for(endpoint: Endpoint) -> io::Result<Vec<SocketAddr>> {
+    resolve(&endpoint).await
 }
 
 /// TCP to one address.

@@ -32,6 +32,11 @@ impl Race {
         Self { turn: Semaphore::new(1), patience }
     }
 
+    /// When something is late.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
     /// What an attempt does when it is connected.
     pub(super) async fn shake_hands<F: Future>(&self, handshake: F) -> F::Output {
         let turn = self.turn.acquire().await;

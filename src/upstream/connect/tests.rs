@@ -241,6 +241,67 @@ async fn a_name_that_does_not_exist_is_a_failure_to_resolve() {
     }
 }
 
+/// A name that DNS does not know, and that has led to `addresses`.
+async fn known(addresses: impl IntoIterator<Item = SocketAddr>) -> (Endpoint, Known) {
+    let (known, addresses) = (Known::default(), addresses.into_iter().collect());
+    known.addresses(std::future::ready(Ok(addresses)), SOON).await.expect("an answer");
+    (Endpoint { host: "bank.invalid".to_owned(), port: 443 }, known)
+}
+
+fn address(endpoint: &Endpoint) -> SocketAddr {
+    SocketAddr::new(endpoint.host.parse().expect("an address"), endpoint.port)
+}
+
+#[tokio::test]
+async fn a_host_that_is_dead_above_tcp_does_not_keep_the_bank_from_us() {
+    let (silent, silent_at, _) = strange_server().await;
+    let (hangs_up, hangs_up_at, _) = strange_server().await;
+    let stranger = Bank::start(Setup::default()).await;
+    let bank = Bank::start(Setup::default()).await;
+    let tls = client(&trusting(&bank.root), None);
+    let addresses = [&silent_at, &hangs_up_at, &stranger.endpoint(), &bank.endpoint()].map(address);
+    let (endpoint, known) = known(addresses).await;
+    let dead = tokio::spawn(async move {
+        drop(hangs_up.accept().await);
+        stranger.accept().await.expect_err("no handshake");
+    });
+    let alive = tokio::spawn(async move {
+        for _ in 0..2 {
+            bank.accept().await.expect("a handshake");
+        }
+    });
+    connect_knowing(&known, &endpoint, &tls, SOON).await.expect("a connection");
+    dead.await.expect("no panic");
+    assert_eq!(known.preferred(), Some(addresses[3]));
+    // Now it is the first, and nobody takes connections at the others.
+    connect_knowing(&known, &endpoint, &tls, SOON).await.expect("a connection");
+    alive.await.expect("no panic");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn what_tls_says_at_one_address_is_told_though_another_is_silent() {
+    let (silent, silent_at, _) = strange_server().await;
+    let setup = Setup { version: &rustls::version::TLS12, clients: Some(Authority::new("QWACs")), ..Setup::default() };
+    let bank = Bank::start(setup).await;
+    let tls = client(&trusting(&bank.root), None);
+    let (endpoint, known) = known([address(&bank.endpoint()), address(&silent_at)]).await;
+    let seen = bank.serve_one();
+    let failure = connect_knowing(&known, &endpoint, &tls, SOON / 10).await.expect_err("no connection");
+    assert!(matches!(failure, Failure::TlsRefusedByBank(_)), "{failure:?}");
+    seen.await.expect("no panic").expect_err("no handshake");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn where_dns_is_gone_and_its_last_address_too_dns_is_what_is_told() {
+    let (listener, gone, tls) = strange_server().await;
+    drop(listener);
+    let (endpoint, known) = known([address(&gone)]).await;
+    let failure = connect_knowing(&known, &endpoint, &tls, SOON).await.expect_err("no connection");
+    assert!(matches!(failure, Failure::Dns(_)), "{failure:?}");
+}
+
 #[test]
 fn an_io_error_without_an_alert_is_no_refusal() {
     let plain = io::Error::from(io::ErrorKind::ConnectionReset);
