@@ -27,20 +27,32 @@ pub struct ConnectionLimit {
 /// The right to one open connection. It lasts as long as the connection.
 #[derive(Debug)]
 pub(super) struct Permit {
-    _permit: OwnedSemaphorePermit,
+    _held: OwnedSemaphorePermit,
     metrics: ConnectionMetrics,
+    /// What counts the connection, once there is one.
+    open: Option<Arc<AtomicUsize>>,
 }
 
 impl Permit {
     fn new(permit: OwnedSemaphorePermit, metrics: &ConnectionMetrics) -> Self {
         metrics.opened();
-        Self { _permit: permit, metrics: metrics.clone() }
+        Self { _held: permit, metrics: metrics.clone(), open: None }
+    }
+
+    /// From now on the connection is counted in `open`.
+    pub(super) fn counted_in(mut self, open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        self.open = Some(Arc::clone(open));
+        self
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.metrics.closed();
+        if let Some(open) = &self.open {
+            open.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod waiting;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(super) struct Pool {
     known: Known,
     tls: Arc<TlsClient>,
     settings: ClientSettings,
+    /// HTTP/1.1 connections that are open, idle or in use.
+    open: Arc<AtomicUsize>,
     state: Mutex<State>,
 }
 
@@ -63,6 +66,9 @@ struct State {
     dials: usize,
     /// Those of them that have their permit: a handshake waits for none.
     permitted: usize,
+    /// The last attempt's failure, and how long the next one waits, as long as those who wait may still be served by a
+    /// connection that is in use.
+    failing: Option<(Failure, Duration)>,
     handed_on: u32,
     /// Counts sweeps.
     now: u32,
@@ -94,7 +100,8 @@ impl Pool {
     pub(super) fn new(endpoint: Endpoint, tls: Arc<TlsClient>, settings: ClientSettings) -> Arc<Self> {
         let protocol = (!tls.offers(Alpn::H2)).then_some(Alpn::Http11);
         let state = Mutex::new(State { protocol, ..State::default() });
-        let pool = Arc::new(Self { endpoint, known: Known::default(), tls, settings, state });
+        let (known, open) = (Known::default(), Arc::default());
+        let pool = Arc::new(Self { endpoint, known, tls, settings, open, state });
         pool.settings.connections.watch(&pool);
         pool
     }
@@ -146,6 +153,7 @@ impl Pool {
         {
             let since = state.now;
             state.idle.push(Idle { connection, since });
+            state.failing = None;
             self.keep_swept(state);
         }
     }
@@ -182,6 +190,11 @@ impl Pool {
         } else {
             state.wake_one();
         }
+    }
+
+    /// Whether connections are in use that come back, or streams that come free. `state` is that of this pool.
+    fn is_in_use(&self, state: &State) -> bool {
+        self.open.load(Ordering::Relaxed) > state.idle.len() || !state.multiplexed.is_empty()
     }
 
     /// Whether a request waits for a connection or a stream.
@@ -260,11 +273,11 @@ impl State {
         }
     }
 
-    /// Whether somebody who waits should bring a connection. With HTTP/1.1 each does, up to a bound. Else one is
-    /// made at a time, and only after those that are there have told how many streams they carry: the next may not be
-    /// needed.
+    /// Whether somebody who waits should bring a connection. With HTTP/1.1 each does, up to a bound, as long as that
+    /// succeeds. Else one is made at a time, and only after those that are there have told how many streams they carry:
+    /// the next may not be needed.
     fn wants_dial(&self) -> bool {
-        if self.protocol == Some(Alpn::Http11) {
+        if self.protocol == Some(Alpn::Http11) && self.failing.is_none() {
             return self.dials < MOST_DIALS;
         }
         self.dials == 0

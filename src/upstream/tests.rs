@@ -7,5 +7,6 @@ mod http2;
 mod http2_bodies;
 mod http2_ends;
 mod http2_limits;
+mod pool_failures;
 mod pool_limits;
 mod pools;

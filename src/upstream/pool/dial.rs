@@ -1,12 +1,20 @@
 //! Making a connection, in a task of its own: it outlives the request that began it, and serves whoever waits longest.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::{News, Pool, State};
 use crate::config::Alpn;
 use crate::upstream::connect::{Connected, connect_knowing};
 use crate::upstream::limit::Permit;
 use crate::upstream::{Failure, http1, http2};
+
+/// While connections are in use, the first attempt after one that failed waits for so long.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
+/// Each after it waits for twice as long, up to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// The duty to bring a connection. If it is dropped undone, the next in the queue takes it over.
 pub(super) struct Dial {
@@ -26,17 +34,24 @@ impl Dial {
         self.pool.state().permitted += 1;
         self.has_permit = true;
         tokio::spawn(async move {
-            let pool = &self.pool;
+            let pool = &Arc::clone(&self.pool);
             let connected = connect_knowing(&pool.known, &pool.endpoint, &pool.tls, pool.settings.connect).await;
             pool.count(&connected);
             match connected {
                 Ok(Connected { stream, protocol: Alpn::Http11 }) => {
+                    let permit = permit.counted_in(&pool.open);
                     pool.connected_http1(http1::Connection::new(stream, permit, pool));
                 }
                 Ok(Connected { stream, protocol: Alpn::H2 }) => {
                     pool.connected_http2(http2::open(stream, permit, pool));
                 }
-                Err(failure) => pool.not_connected(&failure),
+                Err(failure) => {
+                    drop(permit);
+                    if let Some(pause) = pool.attempt_failed(failure) {
+                        // Nobody else makes an attempt before this one is over.
+                        sleep(pause).await;
+                    }
+                }
             }
         });
     }
@@ -62,11 +77,12 @@ impl Pool {
 
     fn connected_http1(self: &Arc<Self>, connection: Box<http1::Connection>) {
         let mut state = self.state();
-        let is_news = state.protocol.replace(Alpn::Http11) != Some(Alpn::Http11);
+        let is_news = state.protocol.replace(Alpn::Http11) != Some(Alpn::Http11) || state.failing.is_some();
+        state.failing = None;
         self.lend(&mut state, connection);
         drop(state);
         if is_news {
-            // They have waited for this one in the hope of streams: each needs a connection of its own.
+            // They have waited for this one, in the hope of streams or of a bank that is back: each needs one of its own.
             self.tell_all(|| News::LookAgain);
         }
     }
@@ -74,9 +90,30 @@ impl Pool {
     fn connected_http2(self: &Arc<Self>, handle: http2::Handle) {
         let mut state = self.state();
         state.protocol = Some(Alpn::H2);
+        state.failing = None;
         state.multiplexed.push(handle);
         self.keep_swept(&mut state);
         state.lend_streams();
+    }
+
+    /// No connection came of an attempt. Those who wait are told, unless one in use may serve them sooner than an attempt
+    /// would: then they are told when their time is up. Returns how long the next attempt is to wait.
+    fn attempt_failed(&self, failure: Failure) -> Option<Duration> {
+        let mut state = self.state();
+        let former = state.failing.take();
+        if !self.is_in_use(&state) {
+            drop(state);
+            self.not_connected(&failure);
+            return None;
+        }
+        let is_last = state.dials == 1;
+        let pause = match former {
+            Some((_, pause)) if is_last => LONGEST_PAUSE.min(2 * pause),
+            Some((_, pause)) => pause,
+            None => SHORTEST_PAUSE,
+        };
+        state.failing = Some((failure, pause));
+        is_last.then_some(pause)
     }
 
     /// No connection came of an attempt, or none that was of use. Those who have waited for it are told.

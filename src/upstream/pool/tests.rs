@@ -35,6 +35,17 @@ impl Pool {
         self.state().dials
     }
 
+    /// How long the attempt after the last one that failed waits, while connections are in use.
+    pub(in crate::upstream) fn pause(&self) -> Option<Duration> {
+        self.state().failing.as_ref().map(|(_, pause)| *pause)
+    }
+
+    /// As if an attempt had failed while connections were in use.
+    pub(in crate::upstream) fn be_failing(&self) {
+        let failure = Failure::Dns(std::io::ErrorKind::NotFound.into());
+        self.state().failing = Some((failure, Duration::ZERO));
+    }
+
     /// Does what is done every few seconds.
     pub(in crate::upstream) fn sweep_now(&self) {
         self.sweep();

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::dial::Dial;
-use super::{Lease, News, Pool, Waiter};
+use super::{Lease, News, Pool, State, Waiter};
 use crate::upstream::Failure;
 
 /// How long a stream of an HTTP/2 connection that is full is waited for before another connection is made: streams come
@@ -118,8 +118,13 @@ impl Pool {
         if let Ok(news) = timeout_at(deadline, &mut *told).await {
             return Ok(news.unwrap_or(News::LookAgain));
         }
-        if self.state().dials == 0 {
-            return told.try_recv().map_err(|_| Failure::Saturated(self.settings.queue));
+        let failure = match &*self.state() {
+            State { failing: Some((failure, _)), .. } => Some(failure.for_another()),
+            State { dials: 0, .. } => Some(Failure::Saturated(self.settings.queue)),
+            _ => None,
+        };
+        if let Some(failure) = failure {
+            return told.try_recv().map_err(|_| failure);
         }
         match timeout_at(deadline + 2 * self.settings.connect, &mut *told).await {
             Ok(news) => Ok(news.unwrap_or(News::LookAgain)),
