@@ -1,5 +1,6 @@
 //! Making a connection, in a task of its own: it outlives the request that began it, and serves whoever waits longest.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,27 +17,31 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 /// Each after it waits for twice as long, up to this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
-/// The duty to bring a connection. If it is dropped undone, the next in the queue takes it over.
+/// The duty to bring a connection. If it is dropped before it began, the next in the queue takes it over.
 pub(super) struct Dial {
     pool: Arc<Pool>,
     has_permit: bool,
+    /// Whether those who wait know what came of it, or will.
+    is_told: bool,
 }
 
 impl Dial {
     /// Takes the duty on. `state` is that of `pool`.
     pub(super) fn new(pool: &Arc<Pool>, state: &mut State) -> Self {
         state.dials += 1;
-        Self { pool: Arc::clone(pool), has_permit: false }
+        Self { pool: Arc::clone(pool), has_permit: false, is_told: true }
     }
 
     /// Connects, and hands the outcome to those who wait.
     pub(super) fn start(mut self, permit: Permit) {
         self.pool.state().permitted += 1;
         self.has_permit = true;
+        self.is_told = false;
         tokio::spawn(async move {
             let pool = &Arc::clone(&self.pool);
             let connected = connect_knowing(&pool.known, &pool.endpoint, &pool.tls, pool.settings.connect).await;
             pool.count(&connected);
+            self.be_told();
             match connected {
                 Ok(Connected { stream, protocol: Alpn::Http11 }) => {
                     let permit = permit.counted_in(&pool.open);
@@ -55,10 +60,25 @@ impl Dial {
             }
         });
     }
+
+    fn be_told(&mut self) {
+        self.is_told = true;
+    }
+
+    /// Ends as if it had panicked.
+    #[cfg(test)]
+    pub(super) fn break_off(mut self) {
+        self.pool.state().permitted += 1;
+        (self.has_permit, self.is_told) = (true, false);
+    }
 }
 
 impl Drop for Dial {
     fn drop(&mut self) {
+        if !self.is_told {
+            // It has panicked, and so might the next.
+            self.pool.not_connected(&Failure::Connect(io::Error::other("the attempt broke off")));
+        }
         let mut state = self.pool.state();
         state.dials -= 1;
         state.permitted -= usize::from(self.has_permit);

@@ -46,6 +46,14 @@ impl Pool {
         self.state().failing = Some((failure, Duration::ZERO));
     }
 
+    /// Makes an attempt that ends without a word.
+    pub(in crate::upstream) fn break_an_attempt_off(self: &Arc<Self>) {
+        let mut state = self.state();
+        let attempt = dial::Dial::new(self, &mut state);
+        drop(state);
+        attempt.break_off();
+    }
+
     /// Does what is done every few seconds.
     pub(in crate::upstream) fn sweep_now(&self) {
         self.sweep();

@@ -55,6 +55,9 @@ impl Pool {
         let deadline = start + self.settings.queue;
         let mut is_first = false;
         loop {
+            if is_first && Instant::now() >= self.at_the_latest(deadline) {
+                return Err(Failure::ConnectTimeout(self.settings.connect));
+            }
             let news = match self.join(is_first) {
                 Joined::AtHand(lease) => return Ok(lease),
                 Joined::Queue(mut place, None) => self.wait(&mut place.told, deadline).await?,
@@ -126,9 +129,14 @@ impl Pool {
         if let Some(failure) = failure {
             return told.try_recv().map_err(|_| failure);
         }
-        match timeout_at(deadline + 2 * self.settings.connect, &mut *told).await {
+        match timeout_at(self.at_the_latest(deadline), &mut *told).await {
             Ok(news) => Ok(news.unwrap_or(News::LookAgain)),
             Err(_) => Err(Failure::ConnectTimeout(self.settings.connect)),
         }
+    }
+
+    /// When whoever waits has waited long enough for a connection in the making, too.
+    fn at_the_latest(&self, deadline: Instant) -> Instant {
+        deadline + 2 * self.settings.connect
     }
 }

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::bank::*;
-use super::pools::OK;
+use super::pools::{OK, serve};
 use crate::config::Alpn;
 use crate::message::Response;
 use crate::upstream::{Client, ClientSettings, Failure, Progress, SendError};
@@ -89,4 +89,17 @@ async fn when_the_bank_is_back_each_who_waits_gets_a_connection() {
     for waiting in waiting {
         assert_eq!(waiting.await.unwrap().unwrap().status, 200);
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_an_attempt_that_broke_off_is_told() {
+    let bank = Bank::http1().await;
+    let client = Arc::new(bank.client_with(settings(), vec![Alpn::Http11]));
+    let waiting = send(&client);
+    until(|| client.pool.is_waited_for()).await;
+    client.pool.break_an_attempt_off();
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(error.failure, Failure::Connect(_)), "{error:?}");
+    serve(bank);
+    whole(&client, get("/")).await;
 }
