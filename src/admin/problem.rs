@@ -67,7 +67,7 @@ impl From<LoginError> for Problem {
                 own(StatusCode::CONFLICT, "no-login", title, "See grant_type of the bank in the configuration")
             }
             LoginError::NoClient => {
-                let remedy = "Set client_id of the bank, or run `bankside register`";
+                let remedy = "Set client_id of the bank, or run `bankside register BANK`";
                 own(StatusCode::CONFLICT, "no-client", "The app is not registered at the bank", remedy)
             }
             LoginError::Session(_) => {
