@@ -60,7 +60,7 @@ impl Tokens {
                 waited += LOOK_AGAIN;
                 continue;
             }
-            let version = self.renewable(slot, grant.as_ref())?;
+            let version = self.renewable(slot, grant.as_ref(), errand.aim)?;
             let request = self.prepare(slot).await?;
             if !paced {
                 // Before the claim, which is made only when the request can leave at once.
@@ -91,12 +91,13 @@ impl Tokens {
         }
     }
 
-    /// The version that a renewal starts from, if one is possible.
-    fn renewable(&self, slot: &Slot, grant: Option<&Grant>) -> Result<u64, TokenError> {
+    /// The version that a renewal starts from, if one is possible. Of a grant that is over it is only where a person says so,
+    /// or the configuration has changed: the bank may have meant the client.
+    fn renewable(&self, slot: &Slot, grant: Option<&Grant>, aim: Aim) -> Result<u64, TokenError> {
         match (&self.bank.grant_type, grant) {
             (GrantType::ClientCredentials(_), grant) => Ok(grant.map_or(0, |grant| grant.facts.version)),
             (GrantType::AuthorizationCode(_), Some(grant))
-                if grant.facts.standing == Standing::Active && grant.refresh.is_some() =>
+                if grant.refresh.is_some() && (grant.facts.standing == Standing::Active || aim == Aim::RenewNow) =>
             {
                 Ok(grant.facts.version)
             }

@@ -120,7 +120,7 @@ pub struct Claimant {
     pub hold: Duration,
     /// Whether a missing row is made: for grants that need no person.
     pub create: bool,
-    /// Whether the wait after a failure is ignored: for a person's explicit wish.
+    /// Whether the wait after a failure is ignored, and that the grant is over: for a person's explicit wish.
     pub despite_wait: bool,
 }
 

@@ -75,8 +75,8 @@ impl Stored {
         if self.facts.version != version {
             return Verdict::Newer;
         }
-        // What needs no person is never over for good.
-        if self.facts.standing == Standing::Over && !claimant.create {
+        // What needs no person is never over for good, and a person may know better.
+        if self.facts.standing == Standing::Over && !claimant.create && !claimant.despite_wait {
             return Verdict::Over;
         }
         if let Some(former) = self.lease_holder.as_deref().filter(|holder| *holder != claimant.holder) {

@@ -33,6 +33,21 @@ async fn only_what_the_bank_says_of_a_refresh_token_ends_a_grant() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grant_that_a_wrong_client_ended_is_renewed_where_a_person_says_so() {
+    let bench = expired().await;
+    let refused = || Reply::Say(400, &[], r#"{"error":"invalid_grant","error_description":"issued to another client"}"#);
+    bench.script.then(refused());
+    assert!(bench.tokens.get(&default()).await.is_err());
+    bench.script.then(refused());
+    assert!(bench.tokens.renew(&default()).await.is_err());
+    assert_eq!(bench.state().await, "needs_authorization");
+    bench.script.then(Reply::Tokens(300));
+    bench.tokens.renew(&default()).await.unwrap();
+    assert_eq!((bench.state().await.as_str(), bench.refresh_token().await.as_str()), ("active", "refresh-3"));
+    assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-3");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_first_failure_is_waited_for_and_not_seen_by_callers() {
     for failure in [
         Reply::NotSent,
