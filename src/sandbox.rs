@@ -260,6 +260,9 @@ pub enum Error {
     /// A PKCS#12 file cannot be made.
     #[error("cannot make a PKCS#12 file")]
     Pkcs12(#[from] p12_keystore::error::Error),
+    /// There are such files already, and no sandbox wrote them.
+    #[error("{} is not a sandbox's: choose another --dir", .0.display())]
+    NotASandbox(std::path::PathBuf),
     /// A file cannot be written.
     #[error("cannot write {}", path.display())]
     Write {

@@ -10,6 +10,20 @@ use super::{Error, Sandbox};
 
 /// The password of the PKCS#12 file.
 const PKCS12_PASSWORD: &str = "sandbox";
+/// The configuration's first line: by it a folder is known as a sandbox's.
+const FIRST_LINE: &str =
+    "# A sidecar in front of the simulated banks of one `bankside sandbox`; its ports and secrets are its own.\n";
+/// All that is written.
+const NAMES: [&str; 8] = [
+    "bankside.toml",
+    "ca.pem",
+    "qwac.pem",
+    "qwac-key.pem",
+    "qwac.p12",
+    "qwac.p12.password",
+    "icard-client-secret",
+    "cnb-client-secret",
+];
 
 /// Where the sidecar of a written configuration listens.
 #[derive(Clone, Debug)]
@@ -60,12 +74,16 @@ pub struct Files {
 }
 
 impl Sandbox {
-    /// Writes all that a sidecar needs into `dir`, which is made if it is missing. Whatever is secret has mode 0600.
+    /// Writes all that a sidecar needs into `dir`, which is made if it is missing. Whatever is secret has mode 0600. What a
+    /// former sandbox wrote is replaced; anybody else's files are not.
     pub fn write_to(&self, dir: &Path, listens: &Listens) -> Result<Files, Error> {
         fs::create_dir_all(dir).map_err(|source| Error::Write { path: dir.to_owned(), source })?;
+        refuse_a_strangers(dir)?;
         let qwac = self.qwac();
         let public = |name: &str, content: &[u8]| write(dir, name, content, 0o644);
         let secret = |name: &str, content: &[u8]| write(dir, name, content, 0o600);
+        // It comes first: it says whose the others are.
+        let config = public("bankside.toml", self.config_toml(listens).as_bytes())?;
         secret("qwac.p12.password", PKCS12_PASSWORD.as_bytes())?;
         secret("icard-client-secret", self.icard().client_secret().expose())?;
         secret("cnb-client-secret", self.cnb().client_secret().expose())?;
@@ -74,15 +92,14 @@ impl Sandbox {
             certificate: public("qwac.pem", qwac.chain_pem().as_bytes())?,
             private_key: secret("qwac-key.pem", qwac.key_pem().expose())?,
             pkcs12: secret("qwac.p12", &qwac.pkcs12(PKCS12_PASSWORD)?)?,
-            config: public("bankside.toml", self.config_toml(listens).as_bytes())?,
+            config,
         })
     }
 
     /// The configuration of a sidecar in front of these banks, for the files that [`Self::write_to`] writes.
     pub fn config_toml(&self, listens: &Listens) -> String {
         let mut toml = format!(
-            "# A sidecar in front of the simulated banks of one `bankside sandbox`; its ports and secrets are its own.\n\
-             \n[admin]\nlisten = {admin}\n\n[store]\nurl = \"sqlite:bankside.db\"\nkey = {{ file = \"bankside.key\" }}\n\
+            "{FIRST_LINE}\n[admin]\nlisten = {admin}\n\n[store]\nurl = \"sqlite:bankside.db\"\nkey = {{ file = \"bankside.key\" }}\n\
              \n[identity]\ncertificate = \"qwac.pem\"\nprivate_key = \"qwac-key.pem\"\n",
             admin = quoted(&listens.admin),
         );
@@ -190,6 +207,13 @@ fn table(toml: &mut String, name: &str, entries: &[(&str, &str)]) {
 
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
+}
+
+/// Fails where there are such files, and no sandbox wrote them.
+fn refuse_a_strangers(dir: &Path) -> Result<(), Error> {
+    let is_sandboxs = || fs::read(dir.join("bankside.toml")).is_ok_and(|toml| toml.starts_with(FIRST_LINE.as_bytes()));
+    let is_empty = NAMES.iter().all(|name| dir.join(name).symlink_metadata().is_err());
+    if is_empty || is_sandboxs() { Ok(()) } else { Err(Error::NotASandbox(dir.join("bankside.toml"))) }
 }
 
 /// Writes anew, so that the mode holds also where the file was there before.

@@ -33,6 +33,23 @@ async fn the_files_hold_what_their_names_say_and_secrets_are_the_owners_alone() 
 }
 
 #[tokio::test]
+async fn a_folder_with_files_of_somebody_else_is_left_as_it_is() {
+    let sandbox = sandbox().await;
+    for name in ["bankside.toml", "qwac.pem", "qwac-key.pem", "icard-client-secret", "cnb-client-secret", "ca.pem"] {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join(name), "real").expect("written");
+        let error = sandbox.write_to(dir.path(), &Listens::default()).expect_err("refused");
+        let expected = format!("{}/bankside.toml is not a sandbox's: choose another --dir", dir.path().display());
+        assert_eq!(error.to_string(), expected, "{name}");
+        assert_eq!(std::fs::read(dir.path().join(name)).expect("a file"), b"real");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a directory").count(), 1, "nothing else is written");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("app.toml"), "real").expect("written");
+    sandbox.write_to(dir.path(), &Listens::default()).expect("other files are in nobody's way");
+}
+
+#[tokio::test]
 async fn the_configuration_is_toml_that_names_no_real_bank() {
     let sandbox = sandbox().await;
     let text = sandbox.config_toml(&Listens::default());
