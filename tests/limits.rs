@@ -16,8 +16,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use support::front::before_obliging_bank;
+use support::front::{Entry, Front, before_obliging_bank};
 use support::http::{get, metric, send, send_http2};
+use support::scripted::{Bank, Setup, Trust};
 use support::wait::{time_passes, unless_it_hangs, until, until_found};
 use support::world::World;
 
@@ -55,6 +56,36 @@ async fn times(address: SocketAddr, requests: usize) -> Vec<Duration> {
 /// The median and the 99th percentile.
 fn told(times: &[Duration]) -> String {
     format!("p50 {:?}, p99 {:?}", times[times.len() / 2], times[times.len() * 99 / 100])
+}
+
+#[tokio::test]
+async fn half_heads_at_the_operators_listener_take_nothing_from_the_banks() {
+    const MOST: usize = 64;
+    if !raise_descriptors(2_048) {
+        return;
+    }
+    let trust = Trust::new();
+    let bank = Bank::obliging(&trust, &Setup::default());
+    let front = Front::start_observed(&trust, &[Entry::new("examplebank", &bank)]);
+    let (address, admin) = (front.address("examplebank"), front.address("admin"));
+    times(address, 10).await;
+    let descriptors = || {
+        let folder = format!("/proc/{}/fd", front.sidecar.service.id());
+        std::fs::read_dir(folder).expect("it runs").count()
+    };
+    let (before, head) = (descriptors(), format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(60_000)));
+    let mut half = Vec::new();
+    for number in 0..600 {
+        let mut app = TcpStream::connect(admin).await.expect("somebody listens, or the kernel does");
+        // A long head is refused, and a short one takes a place.
+        let _ = app.write_all(if number % 2 == 0 { b"GET / HTTP/1.1\r\nHost: loc" } else { head.as_bytes() }).await;
+        half.push(app);
+    }
+    until("the places are taken", || descriptors() >= before + MOST - 8).await;
+    times(address, 100).await;
+    assert!(descriptors() <= before + MOST + 8, "{} of {before}", descriptors());
+    drop(half);
+    get(admin, "/livez").await.with(200);
 }
 
 #[tokio::test]

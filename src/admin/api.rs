@@ -1,9 +1,10 @@
 //! The operator's API: banks and grants as JSON, and what changes them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,11 @@ use super::{page, view};
 
 /// The document that describes this API.
 const OPENAPI: &str = include_str!("openapi.json");
+
+/// The longest content that is read: a pasted address.
+const LONGEST_CONTENT: usize = 64 * 1024;
+/// For content to come.
+const CONTENT: Duration = Duration::from_secs(10);
 
 type Shared = State<Arc<AdminState>>;
 /// A path's bank and grant, if the path can be read at all.
@@ -53,15 +59,26 @@ pub(super) async fn authorize(State(state): Shared, path: BankAndGrant) -> Resul
 pub(super) async fn paste(
     State(state): Shared,
     path: Result<Path<String>, PathRejection>,
-    body: Bytes,
+    body: Body,
 ) -> Result<Json<Value>, Problem> {
     let Path(name) = path.map_err(|_| unreadable())?;
     let bank = find(&state, &name)?;
-    let pasted: Pasted = serde_json::from_slice(&body).map_err(|_| {
-        Problem::new(Kind::BadRequest, "the content is not as it should be", "Send `{\"url\": \"…\"}` as JSON")
-    })?;
+    let content = content(body).await?;
+    let pasted: Pasted =
+        serde_json::from_slice(&content).map_err(|_| not_pasted("the content is not as it should be"))?;
     let grant = bank.tokens.finish_login(&pasted.url).await?;
     Ok(Json(bank.tokens.show(&grant).await?.json()))
+}
+
+async fn content(body: Body) -> Result<Bytes, Problem> {
+    match tokio::time::timeout(CONTENT, to_bytes(body, LONGEST_CONTENT)).await {
+        Ok(content) => content.map_err(|_| not_pasted("the content is too long, or did not come whole")),
+        Err(_) => Err(not_pasted("the content did not come in time")),
+    }
+}
+
+fn not_pasted(detail: &'static str) -> Problem {
+    Problem::new(Kind::BadRequest, detail, "Send `{\"url\": \"…\"}` as JSON")
 }
 
 /// Renews a grant, whether it is due or not.
@@ -124,4 +141,35 @@ fn find(state: &AdminState, name: &str) -> Result<AdminBank, Problem> {
 
 fn unreadable() -> Problem {
     Problem::new(Kind::BadRequest, "the path is not UTF-8", "Encode names as RFC 3986 says")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// Content of which nothing comes.
+    struct Never;
+
+    impl hyper::body::Body for Never {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn content_that_never_comes_whole_or_is_too_long_is_refused() {
+        let refused = content(Body::new(Never)).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
+        assert!(content(Body::from(vec![b'x'; LONGEST_CONTENT + 1])).await.is_err());
+        assert_eq!(content(Body::from("{}")).await.unwrap().as_ref(), b"{}");
+    }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
@@ -20,14 +19,12 @@ use crate::upstream::TlsClient;
 use crate::words::Clock;
 
 use super::guard::guard;
-use super::{api, health, page, scrape};
+use super::{api, connections, health, page, scrape};
 
 /// The page for people.
 pub(super) const PAGE: &str = "/";
 /// Where a browser comes back to from a bank.
 pub(super) const CALLBACK: &str = "/callback";
-/// The longest content that is read: a pasted address.
-const LONGEST_CONTENT: usize = 64 * 1024;
 
 /// What the operator's side tells of.
 pub struct AdminState {
@@ -110,17 +107,11 @@ pub async fn serve(listener: Listener, state: AdminState, stop: CancellationToke
         .into_iter()
         .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
         .fallback(api::nothing)
-        .layer(DefaultBodyLimit::max(LONGEST_CONTENT))
         .layer(middleware::from_fn_with_state(Arc::clone(&state), guard))
         .with_state(state);
-    let stopped = stop.cancelled_owned();
     match listener {
-        Listener::Tcp(listener) => {
-            axum::serve(TcpListener::from_std(listener)?, routes).with_graceful_shutdown(stopped).await
-        }
-        Listener::Unix(listener, _file) => {
-            axum::serve(UnixListener::from_std(listener)?, routes).with_graceful_shutdown(stopped).await
-        }
+        Listener::Tcp(listener) => connections::serve(TcpListener::from_std(listener)?, routes, stop).await,
+        Listener::Unix(listener, _file) => connections::serve(UnixListener::from_std(listener)?, routes, stop).await,
     }
 }
 
