@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use http::StatusCode;
+use http::{Method, StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,7 @@ pub type Finish = Box<dyn Fn(String) -> BoxFuture<'static, Result<GrantName, Log
 
 /// What each callback is finished with.
 struct Desk {
+    path: String,
     finish: Finish,
     finished: mpsc::Sender<Result<GrantName, LoginError>>,
 }
@@ -50,8 +51,9 @@ impl LoopbackCallback {
     pub async fn serve(self, finish: Finish) -> Result<GrantName, LoginError> {
         let (finished, mut outcome) = mpsc::channel(1);
         let stop = CancellationToken::new();
-        let desk = Arc::new(Desk { finish, finished });
-        let routes = Router::new().route(&self.path, get(callback)).with_state(desk);
+        let desk = Arc::new(Desk { path: self.path, finish, finished });
+        // Not a route: what stands in the path may mean something in a route.
+        let routes = Router::new().fallback(callback).with_state(desk);
         let server = axum::serve(self.listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let mut server = tokio::spawn(server.into_future());
         tokio::select! {
@@ -66,8 +68,19 @@ impl LoopbackCallback {
     }
 }
 
-async fn callback(State(desk): State<Arc<Desk>>, RawQuery(query): RawQuery) -> Response {
-    let outcome = (desk.finish)(query.unwrap_or_default()).await;
+async fn callback(State(desk): State<Arc<Desk>>, method: Method, uri: Uri) -> Response {
+    // A browser may encode what the redirect URI does not.
+    if method != Method::GET || !percent_decode_str(uri.path()).eq(percent_decode_str(&desk.path)) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    // On a task of its own: a browser that goes away meanwhile does not end it.
+    let query = uri.query().unwrap_or_default().to_owned();
+    let ended = tokio::spawn(async move { end(&desk, query).await }).await;
+    ended.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn end(desk: &Desk, query: String) -> Response {
+    let outcome = (desk.finish)(query).await;
     let page = match &outcome {
         Ok(_) => page(StatusCode::OK, "Access is authorized", "You can close this window."),
         Err(error) => page(StatusCode::BAD_REQUEST, "Access is not authorized", &error.to_string()),
@@ -104,7 +117,7 @@ pub fn leads_to(redirect_uri: &str, listen: &Listen) -> bool {
 
 /// The address and path of a redirect URI that leads to this machine.
 fn loopback(redirect_uri: &str) -> Option<(SocketAddr, String)> {
-    let uri: http::Uri = redirect_uri.parse().ok()?;
+    let uri: Uri = redirect_uri.parse().ok()?;
     let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
     let address = match host {
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -116,7 +129,36 @@ fn loopback(redirect_uri: &str) -> Option<(SocketAddr, String)> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
+
+    async fn status(address: SocketAddr, request_line: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!("{request_line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.get(9..12).unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn a_path_is_compared_as_it_stands_whatever_it_would_mean_in_a_route() {
+        for (path, asked) in [("/:cb", "/:cb"), ("/*cb", "/*cb"), ("/{x}", "/%7Bx%7D"), ("/a//", "/a//"), ("", "/")] {
+            let callback = LoopbackCallback::bind(&format!("http://127.0.0.1:0{path}")).await.unwrap().unwrap();
+            let address = callback.listener.local_addr().unwrap();
+            let finish: Finish = Box::new(|query| {
+                assert_eq!(query, "code=x");
+                Box::pin(async { Ok("default".parse().unwrap()) })
+            });
+            let served = tokio::spawn(callback.serve(finish));
+            for other in ["GET /other?code=x".to_owned(), format!("POST {asked}?code=x")] {
+                assert_eq!(status(address, &other).await, "404", "{other}");
+            }
+            assert_eq!(status(address, &format!("GET {asked}?code=x")).await, "200");
+            assert_eq!(served.await.unwrap().unwrap().as_str(), "default");
+        }
+    }
 
     #[test]
     fn only_plain_http_to_a_loopback_address_leads_here() {
