@@ -1,5 +1,6 @@
 //! Floor 8, the commands: one file each.
 
+mod care;
 mod certificate;
 mod check;
 mod configured;

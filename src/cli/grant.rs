@@ -11,6 +11,7 @@ use crate::app::{App, Office};
 use crate::oauth::{GrantReport, Revealed};
 use crate::words::{GrantName, Secret};
 
+use super::care::with_care;
 use super::configured::Configured;
 use super::{Outcome, output};
 
@@ -134,9 +135,8 @@ async fn import(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome
 
 async fn renew(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome {
     let office = app.open().await?;
-    let renewed = office.bank(bank)?.tokens.renew(grant).await;
-    settle(&office).await;
-    let report = renewed?;
+    let tokens = &office.bank(bank)?.tokens;
+    let report = with_care(settled(&office, tokens.renew(grant))).await?;
     if json {
         return Ok(output::print_json(&report.json())?);
     }
@@ -148,17 +148,19 @@ async fn renew(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome 
 
 async fn remove(app: &App, bank: &str, grant: &GrantName, local: bool) -> Outcome {
     let office = app.open().await?;
-    let removed = office.bank(bank)?.tokens.remove(grant, local).await;
-    settle(&office).await;
-    removed?;
+    let tokens = &office.bank(bank)?.tokens;
+    with_care(settled(&office, tokens.remove(grant, local))).await?;
     output::complain(&format!("The grant {grant} of {bank} is removed."));
     Ok(())
 }
 
-/// Waits for a renewal that goes on after its command: its answer exists in this process only until the store takes it.
-async fn settle(office: &Office) {
+/// Does it, and waits for a renewal that goes on after that: its answer exists in this process only until the store takes
+/// it.
+async fn settled<T>(office: &Office, call: impl Future<Output = T>) -> T {
+    let done = call.await;
     let word = "Waiting until the store takes the bank's answer: interrupting this may cost the grant.";
     output::tell_after(AT_LENGTH, word, office.settle()).await;
+    done
 }
 
 fn as_row(report: &GrantReport) -> Vec<String> {

@@ -14,6 +14,7 @@ use crate::config::{Bank, GrantType, Listen};
 use crate::oauth::{LoginError, Tokens};
 use crate::words::GrantName;
 
+use super::care::with_care;
 use super::configured::Configured;
 use super::{Outcome, output};
 
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
             Some(url) => finish(&office.bank(&args.bank)?.tokens, url).await?,
             None => authorize(&office, args, app.config().admin.as_ref()).await?,
         };
-        office.settle().await;
+        with_care(office.settle()).await;
         output::complain(&format!("Done: the grant {grant} of {} is in the store.", args.bank));
         Ok(())
     })
@@ -113,7 +114,7 @@ async fn finish_pasted(tokens: &Arc<Tokens>, args: &Args, minutes: u64) -> anyho
 /// Ends a login. What the bank gives then exists in this process only until the store takes it.
 async fn finish(tokens: &Arc<Tokens>, callback: &str) -> Result<GrantName, LoginError> {
     let word = "Waiting for the bank, and until the store takes its answer: interrupting this may cost the grant.";
-    output::tell_after(AT_LENGTH, word, tokens.finish_login(callback)).await
+    with_care(output::tell_after(AT_LENGTH, word, tokens.finish_login(callback))).await
 }
 
 fn redirect_uri(bank: &Bank) -> Option<&str> {

@@ -19,23 +19,47 @@ impl ReloadSignals {
     }
 }
 
-/// SIGINT (Ctrl-C) and SIGTERM.
+/// SIGINT (Ctrl-C) and SIGTERM, and SIGHUP where it ends the program.
 pub(super) struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
 }
 
 impl EndSignals {
     /// From here on the signals no longer kill the process.
     pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hangup: None })
+    }
+
+    /// As [`listen`](Self::listen), for a command that a closed terminal ends, too.
+    pub(super) fn listen_to_all() -> io::Result<Self> {
+        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::listen()? })
     }
 
     /// Waits for the next one; its name.
     pub(super) async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+            _ = hangup => "SIGHUP",
         }
     }
+}
+
+/// The number of a signal that ends the program.
+pub(super) fn number(signal: &str) -> i32 {
+    let kind = match signal {
+        "SIGHUP" => SignalKind::hangup(),
+        "SIGINT" => SignalKind::interrupt(),
+        _ => SignalKind::terminate(),
+    };
+    kind.as_raw_value()
 }

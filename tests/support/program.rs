@@ -120,6 +120,12 @@ impl Login {
         Said { out, ..ended }.searched(false)
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        kill(Pid::from_raw(pid), signal).expect("it runs");
+    }
+
     /// Waits until it has ended by itself.
     pub fn wait(self) -> Said {
         let Self { child, stdin, mut rest, .. } = self;
