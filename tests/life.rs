@@ -16,8 +16,8 @@ use hyper::Version;
 use nix::sys::signal::Signal;
 use support::http::{get, get_unix, metric};
 use support::load::Load;
-use support::program::{PROGRAM, Sidecar, command, finish};
-use support::wait::{HANG, time_passes, until, until_found};
+use support::program::{PROGRAM, Service, Sidecar, command, finish};
+use support::wait::{HANG, time_passes, unless_it_hangs, until, until_found};
 use support::world::World;
 
 const ECHO: &str = "/_test/echo";
@@ -146,6 +146,21 @@ async fn a_start_that_fails_leaves_nothing_behind() {
     for name in ["ready", "icard.sock", "bankside.db", "bankside.key"] {
         assert!(!world.dir().join(name).exists(), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_start_that_waits_for_a_silent_database_ends_with_the_first_signal() {
+    let world = World::start().await;
+    let database = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = database.local_addr().expect("an address");
+    world.write("bankside.key", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=");
+    world.replace("sqlite:bankside.db", &format!("postgres://user@{address}/db?sslmode=disable"));
+    let service = Service::start(command(&["run", "-c", world.config_arg()]), &world.dir().join("run.log"));
+    let accepted = tokio::task::spawn_blocking(move || database.accept().expect("a connection"));
+    let _silent = unless_it_hangs("it asks the database", accepted).await.expect("it ends");
+    let start = Instant::now();
+    assert_eq!(service.end(Signal::SIGTERM), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 /// The next message that a service manager gets.

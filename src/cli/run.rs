@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use clap::Parser;
+use tokio::sync::oneshot;
 
-use crate::app::{Running, raise_file_limit};
+use crate::app::{App, Running, raise_file_limit};
 use crate::inbound::Inherited;
 use crate::telemetry;
 
@@ -14,6 +16,9 @@ use super::Outcome;
 use super::configured::Configured;
 use super::signals::{EndSignals, ReloadSignals};
 use super::supervisor;
+
+/// A start that is nearly over is waited for so long when it is to end.
+const LAST_START: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
@@ -35,7 +40,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     super::block_on(async {
         let mut signals = EndSignals::listen()?;
         let mut reload_signals = ReloadSignals::listen()?;
-        let running = app.start()?;
+        let Some(running) = start(app, &mut signals).await? else { return Ok(()) };
         if let Some(file) = &args.ready_file {
             fs::write(file, ready_line(&running)).with_context(|| format!("{} cannot be written", file.display()))?;
         }
@@ -43,6 +48,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
             tokio::select! {
                 signal = signals.next() => break signal,
                 () = reload_signals.next() => running.reload(),
+                () = running.ended() => return Err(anyhow!("the sidecar has ended by itself: the log says why").into()),
             }
         };
         end(running, signal, &mut signals).await;
@@ -52,6 +58,22 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
         }
         Ok(())
     })
+}
+
+/// Starts the sidecar, unless a signal ends that first: a database that says nothing may take long.
+async fn start(app: App, signals: &mut EndSignals) -> anyhow::Result<Option<Running>> {
+    let (sender, mut started) = oneshot::channel();
+    // If nobody waits any more, what was started ends.
+    std::thread::Builder::new().name("start".into()).spawn(move || drop(sender.send(app.start())))?;
+    let signal = tokio::select! {
+        started = &mut started => return Ok(Some(started.context("the start failed")??)),
+        signal = signals.next() => signal,
+    };
+    // What has started by now may have begun to renew a grant: that is let end.
+    if let Ok(Ok(Ok(running))) = tokio::time::timeout(LAST_START, started).await {
+        end(running, signal, signals).await;
+    }
+    Ok(None)
 }
 
 /// Drains after this signal; another one cuts.
