@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::http::get;
 use support::parts::have;
-use support::program::{Login, Service, Sidecar, bankside, command};
+use support::program::{Login, Service, Sidecar, bankside, command, finish};
 use support::wait::until_some;
 
 /// Two free ports, the second above the first, as the demonstration wants them.
@@ -69,6 +69,45 @@ fn the_demonstrations_examples_work_and_ctrl_c_leaves_nothing_behind() {
     let left: Vec<_> = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "nothing is left in the working folder: {left:?}");
     assert!(is_free(port) && is_free(port + 1) && is_free(admin_port), "the ports are free again");
+}
+
+#[test]
+fn a_demonstration_whose_ports_are_taken_says_which_others_to_try_and_a_closed_terminal_leaves_nothing_behind() {
+    let (port, folder) = (free_pair(), tempfile::tempdir().expect("a temporary folder"));
+    let temporary = folder.path().join("tmp");
+    fs::create_dir(&temporary).expect("a folder");
+    let demo = |port: u16, admin: u16| {
+        let mut demo = command(&["demo", "--port", &port.to_string(), "--admin-port", &admin.to_string()]);
+        demo.env("TMPDIR", &temporary);
+        demo
+    };
+    for same in [port, port + 1] {
+        let said = finish(demo(port, same), "").with(1);
+        assert!(said.err.contains("--admin-port must be another one than --port and the next"), "{}", said.err);
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = (taken.local_addr().expect("an address").port(), taken);
+    let said = finish(demo(port, taken.0), "").with(1);
+    let expected = "(os error 98); try `bankside demo --port 18080 --admin-port 19090`";
+    assert!(said.err.contains(&format!("cannot listen on 127.0.0.1:{}", taken.0)), "{}", said.err);
+    assert!(said.err.contains(expected), "{}", said.err);
+
+    let admin = support::world::free_port();
+    let mut demo = Service::start(demo(port, admin), &folder.path().join("log"));
+    let lines = demo.lines_until("Ctrl-C");
+    assert!(lines.iter().any(|line| line.contains(&format!("http://localhost:{admin}/ in a browser"))), "{lines:?}");
+    assert_eq!(demo.end(Signal::SIGHUP), Some(0));
+    assert_eq!(fs::read_dir(&temporary).expect("a folder").count(), 0);
+}
+
+#[test]
+fn the_sandbox_does_not_write_over_a_real_configuration() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("bankside.toml");
+    fs::write(&config, "real").expect("written");
+    let said = bankside(&["sandbox", "--dir", folder.path().to_str().expect("UTF-8")], "").with(1);
+    assert!(said.err.contains("bankside.toml is not a sandbox's: choose another --dir"), "{}", said.err);
+    assert_eq!(fs::read_to_string(&config).expect("it is there"), "real");
 }
 
 /// Ports of one's own in the configuration that the sandbox has written.

@@ -24,7 +24,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Outcome {
     super::block_on(async {
-        let mut signals = EndSignals::listen()?;
+        let mut signals = EndSignals::listen_to_all()?;
         let mut options = Options::default();
         options.icard.port = args.icard_port;
         options.cnb.port = args.cnb_port;

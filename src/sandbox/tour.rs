@@ -19,6 +19,7 @@ pub fn invitation(listens: &Listens) -> String {
          A payment, and what the operator sees:\n\n\
          curl http://{icard}/v1/payments/sepa-credit-transfers -H 'Content-Type: application/json' -d '{PAYMENT}'\n\
          curl http://{admin}/readyz\n\n\
+         The operator's page is http://{admin}/ in a browser.\n\
          Ctrl-C ends it and leaves nothing behind."
     )
 }
