@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use zeroize::Zeroizing;
 
-use crate::certificate::{Material, Report};
+use crate::certificate::{CertificateError, Material, Report};
 use crate::config::{self, Config, FileContent, IdentitySource, Problems};
 use crate::upstream::Identity;
 use crate::words::{Clock, Secret};
@@ -38,9 +38,18 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     Ok(())
 }
 
+/// How to see what only a passphrase opens.
+const SEALED: &str =
+    "name it as `pkcs12` in [identity] with its passphrase, and run `bankside certificate` without a file";
+
 fn of_file(file: &Path) -> anyhow::Result<Report> {
     let bytes = Zeroizing::new(fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?);
-    let material = Material::from_file(&bytes, None).with_context(|| file.display().to_string())?;
+    let material = match Material::from_file(&bytes, None) {
+        Err(error @ (CertificateError::PassphraseMissing | CertificateError::WrongPassphrase)) => {
+            return Err(anyhow!("{}: {error}; {SEALED}", file.display()));
+        }
+        read => read.with_context(|| file.display().to_string())?,
+    };
     Ok(material.report(Clock::system().now()))
 }
 
