@@ -29,12 +29,15 @@ use crate::upstream;
 
 use configured::Configured;
 
+const HELP_CONFIG: &str =
+    "The configuration [env: BANKSIDE_CONFIG] [default: ./bankside.toml, then /etc/bankside/bankside.toml]";
+
 /// Puts a bank's PSD2 API on localhost: mutual TLS with your QWAC, and an always-fresh OAuth token.
 #[derive(Debug, Parser)]
 #[command(name = "bankside", version, max_term_width = 100)]
 struct Cli {
-    /// The configuration [default: ./bankside.toml, then /etc/bankside/bankside.toml]
-    #[arg(short, long, value_name = "FILE", env = "BANKSIDE_CONFIG", global = true)]
+    // No `env` of clap's: an empty variable is none.
+    #[arg(short, long, value_name = "FILE", global = true, help = HELP_CONFIG)]
     config: Option<PathBuf>,
 
     #[command(subcommand)]

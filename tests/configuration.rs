@@ -275,9 +275,15 @@ fn the_examples_of_the_configuration_are_good() {
 
 #[test]
 fn wrong_usage_is_2_and_help_is_0() {
-    for wrong in
-        [&["chek"][..], &["check", "--nonsense"], &["login"], &["grant", "show"], &["demo", "--port", "x"], &[]]
-    {
+    for wrong in [
+        &["chek"][..],
+        &["check", "--nonsense"],
+        &["login"],
+        &["grant", "show"],
+        &["demo", "--port", "x"],
+        &["demo", "--port", "0"],
+        &[],
+    ] {
         assert_eq!(bankside(wrong, "").code, Some(2), "{wrong:?}");
     }
     for subcommand in ["demo", "run", "check", "login", "grant", "certificate", "sandbox", "schema", "completions"] {
@@ -304,7 +310,22 @@ fn the_configuration_is_named_before_or_after_the_subcommand_or_in_the_environme
     assert_eq!(finish(by_environment, "").with(0).out, expected);
     let mut by_folder = command(&["check"]);
     by_folder.current_dir(folder.0.path());
+    by_folder.env("BANKSIDE_CONFIG", "");
     assert!(finish(by_folder, "").with(0).out.contains("icard"));
+    assert_eq!(bankside(&["check", "-c", ""], "").code, Some(2));
+}
+
+#[test]
+fn where_there_is_no_configuration_it_is_said_how_to_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    for subcommand in ["check", "run"] {
+        let mut nowhere = command(&[subcommand]);
+        nowhere.current_dir(folder.path());
+        let said = finish(nowhere, "").with(78);
+        let expected = "there is no configuration: neither ./bankside.toml nor /etc/bankside/bankside.toml; name one with \
+                        `-c FILE`, or look around with `bankside demo`\n";
+        assert_eq!(said.err, expected);
+    }
 }
 
 #[test]
@@ -319,6 +340,14 @@ fn the_certificate_command_says_what_the_qwac_is() {
     let file = folder.0.path().join("qwac.pem");
     let of_file = bankside(&["certificate", file.to_str().unwrap()], "").with(0);
     assert!(of_file.out.contains("PSDCZ-CNB-48136450"), "{}", of_file.out);
+}
+
+#[tokio::test]
+async fn the_certificate_command_says_how_to_see_what_a_passphrase_seals() {
+    let world = World::start().await;
+    let file = world.dir().join("qwac.p12");
+    let said = bankside(&["certificate", file.to_str().unwrap()], "").with(1);
+    assert!(said.err.contains("name it as `pkcs12` in [identity] with its passphrase"), "{}", said.err);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Finding and loading the configuration that a command works with.
 
+use std::env;
 use std::path::PathBuf;
 
 use crate::app::App;
@@ -10,19 +11,33 @@ use super::{Failed, output};
 /// Where the configuration is looked for, in this order, if none is named.
 const DEFAULT_PATHS: [&str; 2] = ["bankside.toml", "/etc/bankside/bankside.toml"];
 
+/// What is said where there is none.
+const NONE: &str = if cfg!(feature = "sandbox") {
+    "there is no configuration: neither ./bankside.toml nor /etc/bankside/bankside.toml; name one with `-c FILE`, or look \
+     around with `bankside demo`"
+} else {
+    "there is no configuration: neither ./bankside.toml nor /etc/bankside/bankside.toml; name one with `-c FILE`"
+};
+
 /// The configuration's place, as the command line gives it.
 pub(super) struct Configured {
     named: Option<PathBuf>,
 }
 
 impl Configured {
+    /// What the command line names, or else `BANKSIDE_CONFIG`, unless that is empty.
     pub(super) fn new(named: Option<PathBuf>) -> Self {
-        Self { named }
+        let of_environment = || env::var_os("BANKSIDE_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+        Self { named: named.or_else(of_environment) }
     }
 
     /// The configuration. What is wrong is told on standard error.
     pub(super) fn config(&self) -> Result<Config, Failed> {
-        Config::load(&self.path(), &ProcessEnvironment).map_err(|problems| told(&problems))
+        let Some(path) = self.path() else {
+            output::complain(NONE);
+            return Err(Failed::Config);
+        };
+        Config::load(&path, &ProcessEnvironment).map_err(|problems| told(&problems))
     }
 
     /// The configuration with its identities, read and checked. What is wrong is told on standard error.
@@ -39,14 +54,14 @@ impl Configured {
 
     /// What reads the configuration again, from where it was found.
     pub(super) fn reader(&self) -> impl Fn() -> Reading + Send + Sync + use<> {
-        let path = self.path();
+        let path = self.path().unwrap_or_else(|| PathBuf::from(DEFAULT_PATHS[0]));
         move || Config::read(&path, &ProcessEnvironment)
     }
 
     /// The configuration's file: the one that is named, else the first default that is there.
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> Option<PathBuf> {
         let default = || DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.exists());
-        self.named.clone().or_else(default).unwrap_or_else(|| PathBuf::from(DEFAULT_PATHS[0]))
+        self.named.clone().or_else(default)
     }
 }
 
