@@ -214,10 +214,16 @@ async fn health_says_whether_the_sidecar_lives_and_whether_its_banks_can_be_used
     let said = bankside(&["health", "--ready", "--admin", &admin], "").with(1);
     assert!(said.out.contains("bankside login icard") && said.err.contains("503"), "{}{}", said.out, said.err);
 
-    // The address may come from the environment, as in an image.
-    let mut health = command(&["health"]);
-    health.env("BANKSIDE_ADMIN", &admin);
-    finish(health, "").with(0);
+    // The address may come from the environment, as in an image; an empty one is none.
+    for (address, arguments, code) in [
+        (admin.as_str(), vec!["health"], 0),
+        ("", vec!["health", "-c", "nowhere.toml"], 1),
+        ("nowhere", vec!["health"], 2),
+    ] {
+        let mut health = command(&arguments);
+        health.env("BANKSIDE_ADMIN", address);
+        finish(health, "").with(code);
+    }
     assert_eq!(sidecar.terminate(), Some(0));
     let said = bankside(&["health", "--admin", &admin], "").with(1);
     assert!(said.err.contains(&admin), "{}", said.err);
@@ -237,4 +243,7 @@ fn health_finds_the_operators_listener_in_the_configuration() {
     assert!(said.contains("admin.sock/livez"), "{said}");
     let said = health(&format!("[admin]\nlisten = \"off\"\n{bank}"));
     assert!(said.contains("admin.listen is off"), "{said}");
+    // A broken edit, which a sidecar that runs survives.
+    let said = health("[admin]\nlisten = \"unix:broken.sock\"\n[banks.b]\nlisten = 7\nwrong = \n");
+    assert!(said.contains(&format!("{}/broken.sock/livez", folder.path().display())), "{said}");
 }

@@ -1,16 +1,20 @@
 //! `bankside health`: asks a running sidecar's operator's listener, for images and probes that have no other client.
 
+use std::env;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Parser;
+use clap::error::ErrorKind;
 
 use crate::config::Listen;
 
 use super::configured::Configured;
+use super::written::Written;
 use super::{Outcome, output};
 
 /// Where the operator's listener is, unless something else is said.
@@ -18,13 +22,16 @@ const DEFAULT_ADMIN: Listen = Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::L
 /// No answer of the two is longer.
 const MOST: u64 = 1 << 20;
 
+const HELP_ADMIN: &str =
+    "Where the operator's listener is [env: BANKSIDE_ADMIN] [default: admin.listen of the configuration]";
+
 #[derive(Debug, Parser)]
 pub(super) struct Args {
     /// Asks whether every bank can be used (/readyz), not only whether the sidecar lives (/livez)
     #[arg(long)]
     ready: bool,
-    /// Where the operator's listener is [default: admin.listen of the configuration]
-    #[arg(long, value_name = "ADDRESS", env = "BANKSIDE_ADMIN")]
+    // No `env` of clap's: an empty variable is none.
+    #[arg(long, value_name = "ADDRESS", help = HELP_ADMIN)]
     admin: Option<Listen>,
     /// How many seconds to wait for the connection, and for each part of the answer
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
@@ -32,8 +39,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
-    let admin = match &args.admin {
-        Some(admin) => admin.clone(),
+    let admin = match args.admin.clone().or_else(admin_of_environment) {
+        Some(admin) => admin,
         None => configured_admin(configured)?,
     };
     let path = if args.ready { "/readyz" } else { "/livez" };
@@ -43,12 +50,34 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     if status == 200 { Ok(()) } else { Err(anyhow!("{admin}{path} answered {status}").into()) }
 }
 
-/// A configuration that has become wrong says nothing of a sidecar that goes on with the former one: it is looked for at
-/// the default address then.
+/// `BANKSIDE_ADMIN`, unless it is empty.
+fn admin_of_environment() -> Option<Listen> {
+    let text = env::var("BANKSIDE_ADMIN").ok().filter(|text| !text.is_empty())?;
+    let wrong = |error| clap::Error::raw(ErrorKind::ValueValidation, format!("BANKSIDE_ADMIN: {error}\n"));
+    Some(text.parse().map_err(wrong).unwrap_or_else(|error| error.exit()))
+}
+
+/// A configuration that has become wrong says nothing of a sidecar that goes on with the former one: what it says of the
+/// address is believed all the same, and without that it is looked for at the default one.
 fn configured_admin(configured: &Configured) -> anyhow::Result<Listen> {
-    match configured.config() {
-        Ok(config) => config.admin.context("admin.listen is off: there is nobody to ask"),
-        Err(_) => Ok(DEFAULT_ADMIN),
+    const OFF: &str = "admin.listen is off: there is nobody to ask";
+    let Some(file) = configured.path() else { return Ok(DEFAULT_ADMIN) };
+    if let Ok(config) = configured.config() {
+        return config.admin.context(OFF);
+    }
+    let written = Written::read(&file).and_then(|written| written.text(&["admin", "listen"]));
+    match written.as_deref() {
+        Some("off") => Err(anyhow!(OFF)),
+        Some(text) => Ok(text.parse().map_or(DEFAULT_ADMIN, |listen| beside(&file, listen))),
+        None => Ok(DEFAULT_ADMIN),
+    }
+}
+
+/// Relative paths are relative to the configuration's file.
+fn beside(file: &Path, listen: Listen) -> Listen {
+    match (listen, file.parent()) {
+        (Listen::Unix(path), Some(folder)) => Listen::Unix(folder.join(path)),
+        (listen, _) => listen,
     }
 }
 
