@@ -43,6 +43,13 @@ fn checked(world: &World, plain: Says, online: Says) {
     }
 }
 
+/// A warning is of the key's own line, and not of its table's.
+fn names_the_line_with(world: &World, text: &str) {
+    let line = world.toml().lines().position(|line| line.contains(text)).expect("it is there") + 1;
+    let said = bankside(&["check", "-c", world.config_arg()], "");
+    has("check", &said.err, &[&format!("bankside.toml:{line}: warning: ")]);
+}
+
 /// What the running sidecar tells whom.
 struct Told<'a> {
     sidecar: &'a Sidecar,
@@ -314,6 +321,7 @@ async fn a_port_that_is_taken() {
         &format!("profile = \"icard\"\nlisten = \"{address}\""),
     );
     let says: Says = (0, &["warning: banks.icard.listen", "cannot be listened on: Address already in use", "ss -ltnp"]);
+    names_the_line_with(&world, &address);
     checked(&world, says, says);
     let said = bankside(&["run", "-c", world.config_arg()], "").with(1);
     has("run", &said.err, &["cannot listen on", &address, "Address already in use"]);
@@ -342,4 +350,14 @@ async fn a_store_that_cannot_be_written() {
     checked(&world, says, says);
     let said = bankside(&["run", "-c", world.config_arg()], "").with(1);
     has("run", &said.err, &["the store cannot be opened", "/proc/self/bankside.db"]);
+}
+
+#[tokio::test]
+async fn a_store_key_that_cannot_be_made() {
+    let world = world().await;
+    world.replace("file = \"bankside.key\"", "file = \"/proc/self/bankside.key\"");
+    let says: Says =
+        (0, &["warning: store.key", "/proc/self/bankside.key cannot be made by this user", "as that user"]);
+    names_the_line_with(&world, "/proc/self/bankside.key");
+    checked(&world, says, says);
 }

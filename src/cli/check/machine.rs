@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
-use crate::config::{Listen, Place, Problem, Store, StoreUrl};
+use crate::config::{Listen, Place, Problem, Store, StoreKey, StoreUrl};
 use crate::store::{Sqlite, StoreError};
 
 use super::super::health;
+use super::super::written::Written;
 use super::online::chain;
 
 /// How long a sidecar that may run here has for its answer.
@@ -23,14 +24,23 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) fn problems(app: &App) -> Vec<Problem> {
     let config = app.config();
     let of_store = written(&config.store).or_else(|| opened(&config.store));
-    let mut problems: Vec<Problem> = of_store.into_iter().collect();
+    let mut problems: Vec<Problem> = of_store.into_iter().chain(made(&config.store)).collect();
     if !config.admin.as_ref().is_some_and(is_running) {
-        let banks = config.banks.iter().flat_map(|bank| bank.listen.iter().map(move |listen| (listen, &bank.place)));
-        problems.extend(banks.filter_map(|(listen, place)| address(listen, &place.child("listen"))));
+        for bank in &config.banks {
+            let place = in_its_line(bank.place.child("listen"), &["banks", bank.name.as_str(), "listen"]);
+            problems.extend(bank.listen.iter().filter_map(|listen| address(listen, &place)));
+        }
         let place = Place { file: Arc::new(config.file.clone()), line: 1, key: "admin.listen".into() };
+        let place = in_its_line(place, &["admin", "listen"]);
         problems.extend(config.admin.iter().filter_map(|listen| address(listen, &place)));
     }
     problems
+}
+
+/// A key's place in its own line, where the file has such a line: otherwise in that of its table.
+fn in_its_line(place: Place, keys: &[&str]) -> Place {
+    let line = Written::read(&place.file).and_then(|written| written.line(keys));
+    Place { line: line.unwrap_or(place.line), ..place }
 }
 
 /// Whether a sidecar answers there.
@@ -71,7 +81,16 @@ fn written(store: &Store) -> Option<Problem> {
     let error = can_write(path).err()?;
     let reason = format!("the store {} cannot be written by this user: {error}", path.display());
     let remedy = "let the sidecar's user write the file and its folder, and run this command as that user";
-    Some(Problem::warning(&store.place.child("url"), reason, remedy))
+    Some(Problem::warning(&in_its_line(store.place.child("url"), &["store", "url"]), reason, remedy))
+}
+
+/// Why the store's key could not be made, if it is to be.
+fn made(store: &Store) -> Option<Problem> {
+    let StoreKey::Make(path) = &store.key else { return None };
+    let error = can_write(path).err()?;
+    let reason = format!("the store's key {} cannot be made by this user: {error}", path.display());
+    let remedy = "let the sidecar's user write its folder, and run this command as that user";
+    Some(Problem::warning(&in_its_line(store.place.child("key"), &["store", "key"]), reason, remedy))
 }
 
 /// Why the store, if there is one, could not be opened with its key.
@@ -83,13 +102,17 @@ fn opened(store: &Store) -> Option<Problem> {
         StoreError::NewerSchema { .. } => "url",
         error => {
             let reason = format!("the store could not be looked into: {}", chain(&error));
-            return Some(Problem::warning(&store.place.child("url"), reason, "see that it is a store, and whole"));
+            return Some(Problem::warning(
+                &in_its_line(store.place.child("url"), &["store", "url"]),
+                reason,
+                "see that it is a store, and whole",
+            ));
         }
     };
-    Some(Problem::error(&store.place.child(key), error.to_string(), ANOTHER))
+    Some(Problem::error(&in_its_line(store.place.child(key), &["store", key]), error.to_string(), ANOTHER))
 }
 
-/// `SQLite` puts files beside its database: its folder must be writable, too.
+/// The file, if it is there, and its folder must be writable: `SQLite` puts files beside its database.
 fn can_write(path: &Path) -> io::Result<()> {
     if path.exists() {
         OpenOptions::new().read(true).write(true).open(path)?;
