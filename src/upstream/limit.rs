@@ -20,6 +20,8 @@ use super::pool::Pool;
 pub struct ConnectionLimit {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// Those of them whose pool has no connection at all.
+    without: AtomicUsize,
     pools: Mutex<Vec<Weak<Pool>>>,
     metrics: ConnectionMetrics,
 }
@@ -65,7 +67,13 @@ impl ConnectionLimit {
     /// At most `most` connections, which are counted here.
     pub fn counted(most: usize, metrics: ConnectionMetrics) -> Self {
         let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { permits, waiting: AtomicUsize::new(0), pools: Mutex::new(Vec::new()), metrics }
+        Self {
+            permits,
+            waiting: AtomicUsize::new(0),
+            without: AtomicUsize::new(0),
+            pools: Mutex::new(Vec::new()),
+            metrics,
+        }
     }
 
     /// What connections are counted by.
@@ -76,6 +84,11 @@ impl ConnectionLimit {
     /// How many requests wait for a permit.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many of them wait for a pool that has no connection at all.
+    pub(super) fn without(&self) -> usize {
+        self.without.load(Ordering::Relaxed)
     }
 
     /// Whether a request waits for a connection, or for a stream of one.
@@ -94,21 +107,25 @@ impl ConnectionLimit {
         pools.push(Arc::downgrade(pool));
     }
 
-    /// A permit, if there is one before `deadline`. `queue` is what the error tells.
-    pub(super) async fn acquire(&self, deadline: Instant, queue: Duration) -> Result<Permit, Failure> {
+    /// A permit for `pool`, if there is one before `deadline`. `queue` is what the error tells.
+    pub(super) async fn acquire(&self, pool: &Pool, deadline: Instant, queue: Duration) -> Result<Permit, Failure> {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(Permit::new(permit, &self.metrics));
         }
         let _waiting = Waiting::new(&self.waiting);
-        self.close_one_idle();
+        let _without = pool.is_without().then(|| Waiting::new(&self.without));
+        self.close_one(pool.is_without());
         match timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Permit::new(permit, &self.metrics)),
             Ok(Err(_)) | Err(_) => Err(Failure::Saturated(queue)),
         }
     }
 
-    fn close_one_idle(&self) {
-        let _ = self.pools().iter().filter_map(Weak::upgrade).any(|pool| pool.close_one_idle());
+    /// Closes an idle connection. Where none is idle, a pool that has several gives one up for one that is `without`.
+    fn close_one(&self, is_without: bool) {
+        let pools: Vec<_> = self.pools().iter().filter_map(Weak::upgrade).collect();
+        let is_closed = pools.iter().any(|pool| pool.close_one_idle());
+        let _ = is_closed || is_without && pools.iter().any(|pool| pool.give_one_up());
     }
 }
 

@@ -30,8 +30,10 @@ const MOST_MULTIPLEXED: usize = 16;
 /// While others wait for a permit, every so many returned connections one is closed for them, even if somebody waits
 /// here: handing connections on within one worker for ever would starve the others.
 const HANDED_ON: u32 = 8;
-/// While others wait for a permit, an HTTP/2 connection that has been open for so long takes no more streams.
+/// While others have no connection at all, an HTTP/2 connection that has been open for so long takes no more streams.
 const HELD_ON: Duration = Duration::from_millis(100);
+/// While others only want one more, that of several that has been open for so long: handshakes are dear.
+const HELD_ON_LONG: Duration = Duration::from_secs(1);
 
 /// A connection for one request.
 #[derive(Debug)]
@@ -175,7 +177,11 @@ impl Pool {
         state.wake_one();
         let unused = if waiting > 0 { state.take_unused() } else { None };
         // A worker that always has a stream open would never have an unused one for the others.
-        let given_up = unused.or_else(|| if self.others_wait(&state) { state.take_oldest() } else { None });
+        let given_up = unused.or_else(|| {
+            let held_on = if self.settings.connections.without() > 0 { HELD_ON } else { HELD_ON_LONG };
+            let may_give = state.multiplexed.len() > 1 || held_on == HELD_ON;
+            if may_give && self.others_wait(&state) { state.take_oldest(held_on) } else { None }
+        });
         drop(state);
         drop(given_up);
     }
@@ -212,6 +218,19 @@ impl Pool {
             return true;
         }
         state.take_unused().is_some()
+    }
+
+    /// Lets go of an HTTP/2 connection, if there are several: it closes when its streams have ended. Whether it did.
+    pub(super) fn give_one_up(&self) -> bool {
+        let mut state = self.state();
+        let given_up = if state.multiplexed.len() > 1 { state.take_oldest(HELD_ON) } else { None };
+        drop(state);
+        given_up.is_some()
+    }
+
+    /// Whether there is no connection.
+    pub(super) fn is_without(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0 && self.state().multiplexed.is_empty()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -287,10 +306,10 @@ impl State {
 
     /// Takes out the HTTP/2 connection that has been open longest, if it has had its time: its streams go on to their
     /// ends, and it closes.
-    fn take_oldest(&mut self) -> Option<http2::Handle> {
+    fn take_oldest(&mut self, held_on: Duration) -> Option<http2::Handle> {
         let ages = self.multiplexed.iter().map(http2::Handle::age).enumerate();
         let (oldest, age) = ages.max_by_key(|(_, age)| *age)?;
-        (age >= HELD_ON).then(|| self.multiplexed.swap_remove(oldest))
+        (age >= held_on).then(|| self.multiplexed.swap_remove(oldest))
     }
 
     /// Takes out an HTTP/2 connection without streams.

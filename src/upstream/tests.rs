@@ -9,4 +9,5 @@ mod http2_ends;
 mod http2_limits;
 mod pool_failures;
 mod pool_limits;
+mod pool_shares;
 mod pools;

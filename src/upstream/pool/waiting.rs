@@ -107,7 +107,7 @@ impl Pool {
         let permit = tokio::select! {
             biased;
             news = &mut *told => return Ok(news.unwrap_or(News::LookAgain)),
-            permit = self.settings.connections.acquire(deadline, self.settings.queue) => permit,
+            permit = self.settings.connections.acquire(self, deadline, self.settings.queue) => permit,
         };
         match permit {
             Ok(permit) => dial.start(permit),
