@@ -5,11 +5,14 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::task::coop::unconstrained;
+use tokio::time::Instant;
 
+use crate::message::Fields;
 use crate::upstream::connect::BankStream;
 use crate::upstream::deadline::Deadline;
 use crate::upstream::limit::Permit;
@@ -32,6 +35,10 @@ pub(in crate::upstream) struct Connection {
     /// it fire for nothing.
     pub(super) deadline: Deadline,
     is_reused: bool,
+    /// How long it may be idle, as far as the bank has said.
+    keep_alive: Option<Duration>,
+    /// The end of that time.
+    fit_until: Option<Instant>,
     pool: Weak<Pool>,
     _permit: Permit,
 }
@@ -48,12 +55,16 @@ impl Connection {
     pub(in crate::upstream) fn new(stream: BankStream, permit: Permit, pool: &Arc<Pool>) -> Box<Self> {
         let (read, write) = (BytesMut::new(), Vec::new());
         let (deadline, pool) = (Deadline::never(), Arc::downgrade(pool));
-        Box::new(Self { stream, read, write, deadline, is_reused: false, pool, _permit: permit })
+        let (keep_alive, fit_until) = (None, None);
+        Box::new(Self { stream, read, write, deadline, is_reused: false, keep_alive, fit_until, pool, _permit: permit })
     }
 
-    /// Whether an idle connection can carry a request: it has not closed, and says nothing unasked. Session tickets are
-    /// taken in on the way.
+    /// Whether an idle connection can carry a request: it has not closed, is not about to, and says nothing unasked.
+    /// Session tickets are taken in on the way.
     pub(in crate::upstream) fn is_fit(&mut self) -> bool {
+        if self.fit_until.is_some_and(|until| Instant::now() >= until) {
+            return false;
+        }
         let (mut unasked, mut cx) = ([0], Context::from_waker(Waker::noop()));
         // A task that has done much in this turn would be told that nothing has come, whatever has.
         pin!(unconstrained(self.stream.read(&mut unasked))).poll(&mut cx).is_pending()
@@ -90,9 +101,15 @@ impl Connection {
                 self.write.clear();
             }
             self.deadline.stop();
+            self.fit_until = self.keep_alive.map(|patience| Instant::now() + patience);
             self.reach_for(0);
             pool.take_back(self);
         }
+    }
+
+    /// Heeds what an answer says of how long the connection is kept.
+    pub(super) fn heed_keep_alive(&mut self, fields: &Fields) {
+        self.keep_alive = keep_alive(fields).or(self.keep_alive);
     }
 
     /// An empty buffer for the request.
@@ -125,4 +142,15 @@ impl Connection {
         // The buffer may have grown by more than was asked for.
         pin!(self.stream.read_buf(&mut (&mut self.read).limit(room.max(RECORD)))).poll(cx)
     }
+}
+
+/// How long an idle connection may be used of which the bank says `Keep-Alive: timeout=…`: somewhat less, so that no
+/// request crosses the bank's close on its way, and may have arrived.
+fn keep_alive(fields: &Fields) -> Option<Duration> {
+    let seconds: u32 = fields.list("keep-alive").find_map(|parameter| {
+        let (name, value) = std::str::from_utf8(parameter).ok()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().parse().ok())?
+    })?;
+    let patience = Duration::from_secs(seconds.into());
+    Some(patience.saturating_sub(Duration::from_secs(1)).max(patience.min(Duration::from_secs(1)) / 2))
 }

@@ -168,7 +168,7 @@ impl<'a> Exchange<'a> {
         Ok(())
     }
 
-    fn into_response(self, head: ResponseHead) -> Result<Response, Broken> {
+    fn into_response(mut self, head: ResponseHead) -> Result<Response, Broken> {
         let framing = match response_framing(&self.request.method, &head) {
             Ok(framing) => framing,
             Err(error) => {
@@ -176,6 +176,7 @@ impl<'a> Exchange<'a> {
                 return Err(Broken { failure, progress: Progress::MayHaveArrived, is_whole: false });
             }
         };
+        self.connection.heed_keep_alive(&head.fields);
         let has_none = self.request.method != Method::HEAD && !may_have_content(head.status);
         let is_doubtful = self.is_doubtful || has_none && speaks_of_content(&head.fields);
         let persists = persists(head.version, &head.fields) && persists(Version::HTTP_11, &self.request.fields);

@@ -131,6 +131,27 @@ async fn an_answer_that_has_no_content_and_speaks_of_some_leaves_no_connection()
 }
 
 #[tokio::test]
+async fn a_connection_is_not_used_when_the_bank_is_about_to_close_it() {
+    const KEPT: &str = "HTTP/1.1 200 OK\r\nKeep-Alive: max=9, Timeout=4\r\nContent-Length: 0\r\n\r\n";
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut first = bank.accept().await;
+        first.answer(KEPT).await;
+        first.answer(KEPT).await;
+        bank.accept().await.answer(KEPT).await;
+        assert!(first.rest().await.is_empty());
+    });
+    for idle in [2, 4, 0] {
+        whole(&client, get("/")).await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(idle)).await;
+        tokio::time::resume();
+    }
+    script.await.unwrap();
+}
+
+#[tokio::test]
 async fn interim_answers_are_passed_on_in_order() {
     let bank = Bank::http1().await;
     let client = bank.client(settings());
