@@ -1,11 +1,11 @@
 //! What an exchange is given and what it leaves, in either version of HTTP.
 
-use std::io;
+use std::io::{self, Read};
 use std::time::Duration;
 
 use rustls::ProtocolVersion;
 
-use super::connect::refusal;
+use super::connect::{BankStream, refusal};
 use super::{Failure, Progress, SendError};
 
 /// How long things may take.
@@ -20,11 +20,14 @@ pub(super) struct Patience {
 /// The bank's refusal of our certificate or TLS, if that is what `error` says on a connection that `has_read` something or
 /// not. Only under TLS 1.3 does it come after the handshake, and then before all else that the bank says: an alert that
 /// comes later may well come after it has done what was asked.
-pub(super) fn refusal_after_handshake(
-    tls: Option<ProtocolVersion>,
-    has_read: bool,
-    error: &io::Error,
-) -> Option<Failure> {
+pub(super) fn refusal_after_handshake(stream: &mut BankStream, has_read: bool, error: &io::Error) -> Option<Failure> {
+    let session = stream.get_mut().1;
+    // What came just before the alert stays with TLS.
+    let has_read = has_read || matches!(session.reader().read(&mut [0]), Ok(1));
+    refusal_under(session.protocol_version(), has_read, error)
+}
+
+fn refusal_under(tls: Option<ProtocolVersion>, has_read: bool, error: &io::Error) -> Option<Failure> {
     refusal(error).filter(|_| tls == Some(ProtocolVersion::TLSv1_3) && !has_read)
 }
 
@@ -57,7 +60,7 @@ mod tests {
         {
             let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRevoked);
             let error = io::Error::new(io::ErrorKind::InvalidData, alert);
-            let refusal = refusal_after_handshake(tls, has_read, &error);
+            let refusal = refusal_under(tls, has_read, &error);
             let says_so = refusal.is_some_and(|failure| failure.is_about_our_certificate());
             assert_eq!(says_so, is_refusal, "{tls:?}, {has_read}");
         }

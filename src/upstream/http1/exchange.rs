@@ -207,9 +207,8 @@ impl<'a> Exchange<'a> {
 
     /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
     fn closed(&mut self, error: io::Error) -> Failure {
-        let tls = self.connection.stream.get_ref().1.protocol_version();
         let has_read = self.has_read || self.connection.is_reused();
-        if let Some(refusal) = refusal_after_handshake(tls, has_read, &error) {
+        if let Some(refusal) = refusal_after_handshake(&mut self.connection.stream, has_read, &error) {
             return refusal;
         }
         Failure::Closed(self.write_error.take().unwrap_or(error))
