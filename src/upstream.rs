@@ -87,7 +87,7 @@ impl Client {
 
     /// As [`Client::exchange`], for a request that is of no use afterwards.
     pub async fn send(&self, mut request: Request, response: Duration) -> Result<Response, SendError> {
-        self.exchange(&mut request, response).await
+        self.exchange(&mut request, response, |_| ()).await
     }
 
     /// Sends the request once and takes its body: its fields go out as they are, but for those that frame the body (`Content-Length`,
@@ -96,18 +96,29 @@ impl Client {
     /// each wait is bounded by [`ClientSettings::idle`].
     ///
     /// A pooled connection that turns out to be dead before a byte of the request was written is replaced by another.
-    /// If this future or the answer's body is dropped, the exchange ends, and nothing of it is used again.
-    pub async fn exchange(&self, request: &mut Request, response: Duration) -> Result<Response, SendError> {
+    /// If this future or the answer's body is dropped, the exchange ends, and nothing of it is used again. `departs` hears
+    /// when there is a connection, before anything is written, and when nothing of the request has left on it after all.
+    pub async fn exchange(
+        &self,
+        request: &mut Request,
+        response: Duration,
+        departs: impl Fn(bool),
+    ) -> Result<Response, SendError> {
         let patience = Patience { response, idle: self.pool.settings().idle };
         let mut dead = 0;
         loop {
-            let outcome = match self.pool.lease().await.map_err(Failure::before_sending)? {
+            let lease = self.pool.lease().await.map_err(Failure::before_sending)?;
+            departs(true);
+            let outcome = match lease {
                 Lease::Http1(connection) => http1::exchange(connection, request, patience).await,
                 Lease::Http2(lease) => http2::exchange(lease, request, patience).await,
             };
             match outcome {
                 Ok(response) => return Ok(response),
-                Err(Broken { is_whole: true, .. }) if dead < MOST_DEAD => dead += 1,
+                Err(Broken { is_whole: true, .. }) if dead < MOST_DEAD => {
+                    departs(false);
+                    dead += 1;
+                }
                 Err(broken) => return Err(broken.into()),
             }
         }

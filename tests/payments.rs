@@ -415,8 +415,11 @@ async fn a_payment_whose_app_hangs_up_while_the_bank_is_connected_to_is_not_sent
     let address = front.address("examplebank");
     let (gone, half) = (paying(address, "gone", 1).await, paying(address, "half", 1).await);
     let half = tokio::spawn(half_closed(half));
+    let mut empty = TcpStream::connect(address).await.expect("it listens");
+    let request = "POST /gone HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    empty.write_all(request.as_bytes()).await.expect("it reads");
     time_passes(LATE).await;
-    drop(gone);
+    drop((gone, empty));
     time_passes(Duration::from_millis(100)).await;
     open.send_replace(true);
     let answer = half.await.expect("the app lives");

@@ -84,7 +84,7 @@ impl Rewrite {
             request.target = [&self.base_path[..], &request.target].concat().into();
         }
         let body = trailers::clean(std::mem::take(&mut request.body), &self.ruled);
-        let (body, kept) = Kept::tee(body, keep, departure);
+        let (body, kept) = Kept::tee(body, keep);
         (Outgoing { request, kept, departure: departure.clone() }, body)
     }
 
@@ -101,9 +101,6 @@ impl Rewrite {
 impl Outgoing {
     /// The request with this body, and with this token in place of whatever the app sent as `Authorization`.
     pub(super) fn with(&mut self, body: Body, token: &Token) -> &mut Request {
-        if !self.kept.tells_departure() {
-            self.departure.begin();
-        }
         self.request.fields.set("Authorization", token.authorization().expose());
         self.request.body = body;
         &mut self.request
@@ -111,7 +108,7 @@ impl Outgoing {
 
     /// The body once more, if all of it is at hand.
     pub(super) fn again(&self) -> Option<Body> {
-        self.kept.again(&self.departure)
+        self.kept.again()
     }
 
     /// The method, unless the bank may take the request for one with another.

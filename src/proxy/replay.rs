@@ -5,7 +5,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use crate::inbound::Departure;
 use crate::message::{Body, BodyError, BodyStream, Fields, Frame, Size};
 
 /// What has been read of a body so far, as long as it is not too much.
@@ -38,9 +37,8 @@ enum State {
 }
 
 impl Kept {
-    /// Splits a body into the one that is sent and what is kept of it, `most` bytes at the most. The first
-    /// begins the departure when a connection asks for it.
-    pub(super) fn tee(body: Body, most: usize, departure: &Departure) -> (Body, Self) {
+    /// Splits a body into the one that is sent and what is kept of it, `most` bytes at the most.
+    pub(super) fn tee(body: Body, most: usize) -> (Body, Self) {
         if body.is_absent() {
             return (body, Self::Absent);
         }
@@ -51,20 +49,12 @@ impl Kept {
             lock(&copy).state = State::Lost;
             return (body, Self::Streaming(copy));
         }
-        let tee = Tee { body, most, copy: Arc::clone(&copy), departure: departure.clone() };
+        let tee = Tee { body, most, copy: Arc::clone(&copy) };
         (Body::stream(tee), Self::Streaming(copy))
     }
 
-    /// Whether the body that is about to be sent begins the departure by itself: only a connection asks for it, and not
-    /// if it is known to be empty.
-    pub(super) fn tells_departure(&self) -> bool {
-        let Self::Streaming(copy) = self else { return false };
-        let copy = lock(copy);
-        copy.state == State::Open || (copy.state == State::Whole && copy.bytes > 0)
-    }
-
     /// The body once more, if all of it is at hand.
-    pub(super) fn again(&self, departure: &Departure) -> Option<Body> {
+    pub(super) fn again(&self) -> Option<Body> {
         let Self::Streaming(copy) = self else {
             return Some(Body::absent());
         };
@@ -75,9 +65,9 @@ impl Kept {
         if copy.bytes == 0 && copy.trailers.is_none() {
             return Some(Body::full(Bytes::new()));
         }
-        let (trailers, departure) = (copy.trailers.clone(), departure.clone());
+        let trailers = copy.trailers.clone();
         let size = if trailers.is_none() { Size::Exact(copy.bytes as u64) } else { Size::Unknown };
-        Some(Body::stream(Again { data: copy.data.concat().into(), trailers, size, departure }))
+        Some(Body::stream(Again { data: copy.data.concat().into(), trailers, size }))
     }
 }
 
@@ -91,12 +81,10 @@ struct Tee {
     body: Body,
     most: usize,
     copy: Arc<Mutex<Copy>>,
-    departure: Departure,
 }
 
 impl BodyStream for Tee {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        self.departure.begin();
         let frame = ready!(self.body.poll_frame(cx));
         lock(&self.copy).take(frame.as_ref(), self.most, self.body.size());
         Poll::Ready(frame)
@@ -134,12 +122,10 @@ struct Again {
     data: Bytes,
     trailers: Option<Fields>,
     size: Size,
-    departure: Departure,
 }
 
 impl BodyStream for Again {
     fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
-        self.departure.begin();
         if !self.data.is_empty() {
             return Poll::Ready(Some(Ok(Frame::Data(std::mem::take(&mut self.data)))));
         }
@@ -171,38 +157,38 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_body_can_be_sent_once_more() {
-        let (sent, kept) = Kept::tee(Body::stream(Chunks(vec!["ab", "cd"])), 4, &Departure::default());
-        assert!(kept.again(&Departure::default()).is_none(), "nothing was read yet");
+        let (sent, kept) = Kept::tee(Body::stream(Chunks(vec!["ab", "cd"])), 4);
+        assert!(kept.again().is_none(), "nothing was read yet");
         assert_eq!(sent.collect(100).await.expect("reads"), Some(b"abcd".to_vec()));
-        let again = kept.again(&Departure::default()).expect("all of it was kept");
+        let again = kept.again().expect("all of it was kept");
         assert_eq!(again.collect(100).await.expect("reads"), Some(b"abcd".to_vec()));
     }
 
     #[tokio::test]
     async fn a_long_body_streams_and_is_not_kept() {
-        let (sent, kept) = Kept::tee(Body::stream(Chunks(vec!["ab", "cd"])), 3, &Departure::default());
+        let (sent, kept) = Kept::tee(Body::stream(Chunks(vec!["ab", "cd"])), 3);
         assert_eq!(sent.collect(100).await.expect("reads"), Some(b"abcd".to_vec()));
-        assert!(kept.again(&Departure::default()).is_none());
-        let (_, kept) = Kept::tee(Body::full("abcd"), 3, &Departure::default());
-        assert!(kept.again(&Departure::default()).is_none());
+        assert!(kept.again().is_none());
+        let (_, kept) = Kept::tee(Body::full("abcd"), 3);
+        assert!(kept.again().is_none());
     }
 
     #[tokio::test]
     async fn a_body_that_was_read_in_part_is_not_whole() {
-        let (mut sent, kept) = Kept::tee(Body::stream(Chunks(vec!["ab", "cd"])), 10, &Departure::default());
+        let (mut sent, kept) = Kept::tee(Body::stream(Chunks(vec!["ab", "cd"])), 10);
         sent.frame().await.expect("a frame").expect("no error");
-        assert!(kept.again(&Departure::default()).is_none());
+        assert!(kept.again().is_none());
     }
 
     #[test]
     fn an_empty_content_is_whole_before_anybody_reads_it() {
-        let (_, kept) = Kept::tee(Body::full(""), 0, &Departure::default());
-        assert!(!kept.again(&Departure::default()).expect("whole").is_absent());
+        let (_, kept) = Kept::tee(Body::full(""), 0);
+        assert!(!kept.again().expect("whole").is_absent());
     }
 
     #[test]
     fn no_body_can_always_be_sent_once_more() {
-        let (sent, kept) = Kept::tee(Body::absent(), 0, &Departure::default());
-        assert!(sent.is_absent() && kept.again(&Departure::default()).expect("whole").is_absent());
+        let (sent, kept) = Kept::tee(Body::absent(), 0);
+        assert!(sent.is_absent() && kept.again().expect("whole").is_absent());
     }
 }

@@ -218,10 +218,12 @@ impl Parts {
         event: &mut Event,
     ) -> Result<Response, SendError> {
         let timeout = verdict.timeout.unwrap_or(self.shared.bank.timeouts.response);
+        let departure = outgoing.departure.clone();
+        let departs = |departs: bool| if departs { departure.begin() } else { departure.take_back() };
         let mut sent = 1;
         loop {
             let sent_at = Instant::now();
-            let error = match self.client.exchange(outgoing.with(body, token), timeout).await {
+            let error = match self.client.exchange(outgoing.with(body, token), timeout, departs).await {
                 Ok(answer) => {
                     self.shared.metrics.bank_answered(sent_at);
                     return Ok(answer);
