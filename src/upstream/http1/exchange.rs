@@ -177,7 +177,9 @@ impl<'a> Exchange<'a> {
             }
         };
         self.connection.heed_keep_alive(&head.fields);
-        let has_none = self.request.method != Method::HEAD && !may_have_content(head.status);
+        // A 304 and an answer to HEAD say how long the content would be (RFC 9110, section 8.6).
+        let describes = self.request.method == Method::HEAD || head.status == StatusCode::NOT_MODIFIED;
+        let has_none = !describes && !may_have_content(head.status);
         let is_doubtful = self.is_doubtful || has_none && speaks_of_content(&head.fields);
         let persists = persists(head.version, &head.fields) && persists(Version::HTTP_11, &self.request.fields);
         let upload = if self.write_error.is_some() { Upload::GivenUp } else { self.upload };
