@@ -11,7 +11,7 @@ use support::program::{Login, Service, bankside, command};
 use support::wait::until;
 use support::world::{World, free_port};
 
-const WORD: &str = "finishing: interrupting this may cost the grant; once more ends it at once";
+const WORD: &str = "finishing: interrupting this may cost what the bank has given; once more ends it at once";
 /// How long the bank takes, in milliseconds: longer than a signal takes.
 const LONG: u64 = 3_000;
 

@@ -48,7 +48,7 @@ async fn watch(mut signals: EndSignals) {
     if UNDER_WAY.load(Ordering::Relaxed) == 0 {
         process::exit(128 + number(signal));
     }
-    output::complain("finishing: interrupting this may cost the grant; once more ends it at once");
+    output::complain("finishing: interrupting this may cost what the bank has given; once more ends it at once");
     signals.next().await;
     process::exit(1);
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::app::BankDesk;
 use crate::oauth::RegistrationReport;
 
+use super::care::with_care;
 use super::configured::Configured;
 use super::{Outcome, output};
 
@@ -46,14 +47,14 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
             return Ok(output::print(&listing(&reports, args.json)?)?);
         }
         if let Some(client_id) = &args.delete {
-            tokens.unregister(client_id, args.local, tell).await?;
+            with_care(tokens.unregister(client_id, args.local, tell)).await?;
             output::complain(&format!("The registration {client_id} is deleted."));
             return Ok(());
         }
         let client_id = if args.renew_secret {
-            tokens.renew_secret(tell).await?
+            with_care(tokens.renew_secret(tell)).await?
         } else {
-            tokens.register(&name(args, desk), tell).await?
+            with_care(tokens.register(&name(args, desk), tell)).await?
         };
         output::complain("The credentials are in the store. The client id is:");
         Ok(output::print(&client_id)?)

@@ -41,7 +41,8 @@ async fn rotate(store: &dyn Store) -> anyhow::Result<()> {
     for _ in 0..MOST_PASSES {
         if keys.others.is_empty() {
             output::complain(&format!(
-                "Everything is sealed under the key {}. The other keys may be taken out of `store.key`.",
+                "Everything is sealed under the key {}. The other keys may be taken out of `store.key`, once no process \
+                 runs that has one of them as its first.",
                 keys.sealing
             ));
             return Ok(());

@@ -26,6 +26,8 @@ use super::{TokenError, Tokens};
 const HOLD: Duration = Duration::from_secs(10);
 /// How often a lease is extended.
 const BEAT: Duration = Duration::from_secs(3);
+/// And after a failure.
+const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// How often it is looked whether another leader is done.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so long another process' attempt is left to it.
@@ -162,11 +164,14 @@ impl Tokens {
     /// Extends the lease for as long as it is polled. A lease that was lost is no reason to stop: the call has left,
     /// and its answer is good as long as nobody stored a newer one.
     async fn hold_lease(&self, slot: &Slot, version: u64) {
-        let claimant = self.claimant(false);
+        let (claimant, mut pause) = (self.claimant(false), BEAT);
         loop {
-            sleep(BEAT).await;
+            sleep(pause).await;
+            pause = BEAT;
             if let Err(error) = self.parts.store.extend(&slot.key, version, &claimant).await {
                 self.store_failed(slot, &error);
+                // When the store is back, others have 2 s to learn that this leader lives.
+                pause = BEAT_AGAIN;
             }
         }
     }

@@ -35,7 +35,8 @@ async fn only_what_the_bank_says_of_a_refresh_token_ends_a_grant() {
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_a_wrong_client_ended_is_renewed_where_a_person_says_so() {
     let bench = expired().await;
-    let refused = || Reply::Say(400, &[], r#"{"error":"invalid_grant","error_description":"issued to another client"}"#);
+    let refused =
+        || Reply::Say(400, &[], r#"{"error":"invalid_grant","error_description":"issued to another client"}"#);
     bench.script.then(refused());
     assert!(bench.tokens.get(&default()).await.is_err());
     bench.script.then(refused());
