@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bankside::sandbox::{Endpoint, Fault, Plan, Protocols, Qwac, QwacOptions, RecordedRequest, Target, Validity};
 use hyper::Version;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use support::http::{get, get_unix, metric, send};
 use support::load::{Load, PHASE};
 use support::program::Sidecar;
-use support::wait::{until, until_found, until_queued};
+use support::wait::{time_passes, until, until_found, until_queued};
 use support::world::{World, free_port};
 
 const ECHO: &str = "/_test/echo";
@@ -331,6 +331,32 @@ async fn an_address_that_is_taken_fails_the_reload_as_a_whole() {
     until_ok(&sidecar).await;
     get(address, ECHO).await.with(200);
     assert_eq!(told(&sidecar), 1, "it was tried again without a word");
+}
+
+/// A refused reload is tried again, but never with what somebody is just writing.
+#[tokio::test]
+async fn a_file_that_is_being_written_is_not_read_although_a_reload_is_to_be_tried_again() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let good = world.toml();
+    let address = taken.local_addr().expect("an address");
+    let listens = format!("profile = \"icard\"\nlisten = [\"127.0.0.1:0\", \"{address}\"]");
+    put(&world, "bankside.toml", good.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", &listens));
+    until_failed(&sidecar, "cannot listen on").await;
+    // The first try is 2 s after that: the file changes all the time from before it to behind it.
+    let writing = std::time::Instant::now();
+    while writing.elapsed() < Duration::from_millis(2400) {
+        time_passes(Duration::from_millis(100)).await;
+        if writing.elapsed() > Duration::from_millis(1700) {
+            put(&world, "bankside.toml", format!("{good}# {}\n", writing.elapsed().as_millis()));
+            assert_eq!(reloads(&sidecar, "ok").await, 0);
+        }
+    }
+    put(&world, "bankside.toml", format!("{good}[banks.icard.access]\nkey = {{ value = \"the-key\" }}\n"));
+    until_ok(&sidecar).await;
+    get(sidecar.address("icard"), ECHO).await.problem("caller-refused", 403);
 }
 
 /// The store may take long to open, and a certificate be renewed meanwhile.

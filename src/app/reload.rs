@@ -96,7 +96,19 @@ impl Reloader {
             () = self.asked.notified() => Some(Cause::Asked),
             () = until(switch, &self.clock) => Some(Cause::Date),
             () = self.watch.changed() => Some(Cause::Files),
-            cause = time_to_try_again(self.refused.as_ref()) => Some(cause),
+            cause = time_to_try_again(self.refused.as_ref()) => self.again(cause).await,
+        }
+    }
+
+    /// Tries once more, unless somebody is writing: that is waited for as any change, and then is the cause.
+    async fn again(&mut self, cause: Cause) -> Option<Cause> {
+        if self.watch.is_as_seen().await {
+            return Some(cause);
+        }
+        tokio::select! {
+            biased;
+            () = self.drain.cancelled() => None,
+            () = self.watch.changed() => Some(Cause::Files),
         }
     }
 
@@ -131,7 +143,11 @@ impl Reloader {
     /// Notes when a reload with these problems is tried again; whether this was such a try, and they are told already.
     fn refuse(&mut self, cause: Cause, problems: Option<&Problems>) -> bool {
         let former = self.refused.take();
-        let Some(problems) = problems else { return false };
+        let Some(problems) = problems else {
+            // That the next identity could be taken says nothing of what the files say.
+            self.refused = former.filter(|former| cause == Cause::Date && former.cause != Cause::Date);
+            return false;
+        };
         let is_again = former.as_ref().is_some_and(|former| former.again <= Instant::now());
         let wait = former.as_ref().filter(|_| is_again).map_or(AGAIN.0, |former| (former.wait * 2).min(AGAIN.1));
         let is_known = is_again && former.is_some_and(|former| former.problems == *problems);

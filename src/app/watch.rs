@@ -52,6 +52,11 @@ impl Watch {
         self.seen = signature(self.files.clone()).await;
     }
 
+    /// Whether the files are as they were last seen.
+    pub(super) async fn is_as_seen(&self) -> bool {
+        signature(self.files.clone()).await == self.seen
+    }
+
     /// Waits for a change, and until it is over. May be dropped at any time: nothing is seen before it returns.
     pub(super) async fn changed(&mut self) {
         loop {
