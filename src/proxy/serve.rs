@@ -219,9 +219,16 @@ impl Parts {
     ) -> Result<Response, SendError> {
         let timeout = verdict.timeout.unwrap_or(self.shared.bank.timeouts.response);
         let departure = outgoing.departure.clone();
-        let departs = |departs: bool| if departs { departure.begin() } else { departure.take_back() };
         let mut sent = 1;
         loop {
+            let may_have_arrived = past.may_have_arrived;
+            let departs = |departs: bool| {
+                if departs {
+                    departure.begin();
+                } else if !may_have_arrived {
+                    departure.take_back();
+                }
+            };
             let sent_at = Instant::now();
             let error = match self.client.exchange(outgoing.with(body, token), timeout, departs).await {
                 Ok(answer) => {

@@ -1,6 +1,6 @@
 //! How many connections to a bank there may be, over all workers.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,6 +22,7 @@ pub struct ConnectionLimit {
     waiting: AtomicUsize,
     /// Those of them whose pool has no connection at all.
     without: AtomicUsize,
+    is_one_leaving: AtomicBool,
     pools: Mutex<Vec<Weak<Pool>>>,
     metrics: ConnectionMetrics,
 }
@@ -71,6 +72,7 @@ impl ConnectionLimit {
             permits,
             waiting: AtomicUsize::new(0),
             without: AtomicUsize::new(0),
+            is_one_leaving: AtomicBool::new(false),
             pools: Mutex::new(Vec::new()),
             metrics,
         }
@@ -126,6 +128,24 @@ impl ConnectionLimit {
         let pools: Vec<_> = self.pools().iter().filter_map(Weak::upgrade).collect();
         let is_closed = pools.iter().any(|pool| pool.close_one_idle());
         let _ = is_closed || is_without && pools.iter().any(|pool| pool.give_one_up());
+    }
+}
+
+/// A connection that was given up for another pool and has not closed yet. There is one at a time: whoever waits is served
+/// by its permit, and until then all others stay in use.
+#[derive(Debug)]
+pub(super) struct Leaving(Arc<ConnectionLimit>);
+
+impl Leaving {
+    /// If none is leaving.
+    pub(super) fn begin(limit: &Arc<ConnectionLimit>) -> Option<Self> {
+        (!limit.is_one_leaving.swap(true, Ordering::Relaxed)).then(|| Self(Arc::clone(limit)))
+    }
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.is_one_leaving.store(false, Ordering::Relaxed);
     }
 }
 

@@ -16,10 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::config::Alpn;
 
 use super::connect::Known;
+use super::limit::Leaving;
 use super::{ClientSettings, Endpoint, Failure, TlsClient, http1, http2};
 
 /// HTTP/1.1 connections that one pool makes at once. A handshake costs as much as 20 or 30 requests: of a larger burst,
@@ -88,6 +90,8 @@ struct Waiter {
     tell: oneshot::Sender<News>,
     /// Whether they brought a connection themselves, or are about to.
     brings: bool,
+    /// When their time in the queue is up.
+    until: Instant,
 }
 
 /// What somebody who waits is told.
@@ -180,7 +184,7 @@ impl Pool {
         let given_up = unused.or_else(|| {
             let held_on = if self.settings.connections.without() > 0 { HELD_ON } else { HELD_ON_LONG };
             let may_give = state.multiplexed.len() > 1 || held_on == HELD_ON;
-            if may_give && self.others_wait(&state) { state.take_oldest(held_on) } else { None }
+            if may_give && self.others_wait(&state) { self.give_up_oldest(&mut state, held_on) } else { None }
         });
         drop(state);
         drop(given_up);
@@ -223,9 +227,17 @@ impl Pool {
     /// Lets go of an HTTP/2 connection, if there are several: it closes when its streams have ended. Whether it did.
     pub(super) fn give_one_up(&self) -> bool {
         let mut state = self.state();
-        let given_up = if state.multiplexed.len() > 1 { state.take_oldest(HELD_ON) } else { None };
+        let given_up = if state.multiplexed.len() > 1 { self.give_up_oldest(&mut state, HELD_ON) } else { None };
         drop(state);
         given_up.is_some()
+    }
+
+    /// Takes the oldest HTTP/2 connection out, unless one of any pool is leaving. `state` is that of this pool.
+    fn give_up_oldest(&self, state: &mut State, held_on: Duration) -> Option<http2::Handle> {
+        let leaving = Leaving::begin(&self.settings.connections)?;
+        let handle = state.take_oldest(held_on)?;
+        handle.leaves(leaving);
+        Some(handle)
     }
 
     /// Whether there is no connection.

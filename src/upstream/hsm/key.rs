@@ -49,8 +49,10 @@ impl Key {
         });
         key.module.watch(&key.pool);
         if let Err(error) = key.prepare() {
-            // The module may have been started before the token was there.
-            if matches!(error, HsmError::NoToken { .. } | HsmError::Failed { lost: true, .. })
+            // The module may have been started before the token was there. Whoever signs with it now is not disturbed.
+            let is_in_use = keys.iter().filter_map(Weak::upgrade).any(|other| Arc::ptr_eq(&other.module, &key.module));
+            if !is_in_use
+                && matches!(error, HsmError::NoToken { .. } | HsmError::Failed { lost: true, .. })
                 && key.module.restart()?
             {
                 key.prepare()?;

@@ -2,14 +2,14 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::upstream::Failure;
 use crate::upstream::connect::BankStream;
-use crate::upstream::limit::Permit;
+use crate::upstream::limit::{Leaving, Permit};
 use crate::upstream::pool::Pool;
 use crate::upstream::wire::Written;
 
@@ -48,6 +48,8 @@ pub(in crate::upstream) struct Connection {
     is_left: AtomicBool,
     has_been_used: AtomicBool,
     idle_sweeps: AtomicU32,
+    /// Where it was given up for another pool. It ends with the connection.
+    leaving: OnceLock<Leaving>,
 }
 
 /// One stream's place on a connection.
@@ -75,6 +77,7 @@ pub(in crate::upstream) fn open(stream: BankStream, permit: Permit, pool: &Arc<P
         is_left: AtomicBool::new(false),
         has_been_used: AtomicBool::new(false),
         idle_sweeps: AtomicU32::new(0),
+        leaving: OnceLock::new(),
     });
     tokio::spawn(Driver::new(stream, Arc::clone(&connection), permit));
     Handle(connection)
@@ -101,6 +104,12 @@ impl Handle {
     /// Whether no stream is lent.
     pub(in crate::upstream) fn is_unused(&self) -> bool {
         self.0.active.load(Relaxed) == 0
+    }
+
+    /// It is given up, and closes when its streams have ended.
+    pub(in crate::upstream) fn leaves(&self, leaving: Leaving) {
+        // Whoever is given up is in no pool any more, so this comes once.
+        let _ = self.0.leaving.set(leaving);
     }
 
     /// How long it has been open.

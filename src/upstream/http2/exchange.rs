@@ -55,7 +55,7 @@ pub(in crate::upstream) async fn exchange(
 ) -> Result<Response, Broken> {
     let unsent = |failure, is_whole| Err(Broken { failure, progress: Progress::NothingSent, is_whole });
     let has_body = request.body.size() != Size::Exact(0);
-    let (written, reads) = (lease.connection().written(), lease.connection().machine().reads());
+    let written = lease.connection().written();
     let begun = lease.connection().machine().begin(request, !has_body);
     let begun = match begun {
         Ok(Some(begun)) => begun,
@@ -68,6 +68,7 @@ pub(in crate::upstream) async fn exchange(
     };
     let upload = has_body.then(|| Outgoing::new(std::mem::take(&mut request.body)));
     let mut place = Place { id: begun.stream, lease, deadline: begun.deadline };
+    let reads = begun.reads;
     if !has_body {
         place.deadline.set(patience.response);
     }

@@ -82,6 +82,8 @@ pub(super) struct Begun {
     pub(super) stream: u32,
     /// A timer that is not needed elsewhere.
     pub(super) deadline: Deadline,
+    /// How often something had come by then.
+    pub(super) reads: u64,
 }
 
 /// What has come of an answer when its head is there.
@@ -173,7 +175,8 @@ impl Machine {
         let (send_window, receive_window) = (i64::from(self.bank.window), i64::from(STREAM_WINDOW));
         self.streams.insert(stream, Stream::new(request, is_whole, at, send_window, receive_window));
         self.wake_driver();
-        Ok(Some(Begun { stream, deadline: self.spare_deadlines.pop().unwrap_or_default() }))
+        let deadline = self.spare_deadlines.pop().unwrap_or_default();
+        Ok(Some(Begun { stream, deadline, reads: self.reads }))
     }
 
     /// The answer's head, when it is there.

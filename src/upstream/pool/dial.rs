@@ -1,10 +1,11 @@
 //! Making a connection, in a task of its own: it outlives the request that began it, and serves whoever waits longest.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{News, Pool, State};
 use crate::config::Alpn;
@@ -132,6 +133,15 @@ impl Pool {
             Some((_, pause)) => pause,
             None => SHORTEST_PAUSE,
         };
+        // Whose time was up waited for this attempt only.
+        let now = Instant::now();
+        let waiting = std::mem::take(&mut state.waiting).into_iter();
+        let (late, waiting): (VecDeque<_>, _) = waiting.partition(|waiter| waiter.until <= now);
+        state.waiting = waiting;
+        for waiter in late {
+            // Who has given up does not need to know.
+            let _ = waiter.tell.send(News::Failed(failure.for_another()));
+        }
         state.failing = Some((failure, pause));
         is_last.then_some(pause)
     }

@@ -30,6 +30,11 @@ impl Pool {
         (state.idle.len(), state.multiplexed.len())
     }
 
+    /// How many wait in the queue.
+    pub(in crate::upstream) fn waiting(&self) -> usize {
+        self.state().waiting.len()
+    }
+
     /// How many connections are being made.
     pub(in crate::upstream) fn dials(&self) -> usize {
         self.state().dials

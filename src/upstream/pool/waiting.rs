@@ -58,7 +58,7 @@ impl Pool {
             if is_first && Instant::now() >= self.at_the_latest(deadline) {
                 return Err(Failure::ConnectTimeout(self.settings.connect));
             }
-            let news = match self.join(is_first) {
+            let news = match self.join(is_first, deadline) {
                 Joined::AtHand(lease) => return Ok(lease),
                 Joined::Queue(mut place, None) => self.wait(&mut place.told, deadline).await?,
                 Joined::Queue(mut place, Some((dial, is_beside))) => {
@@ -74,15 +74,19 @@ impl Pool {
         }
     }
 
-    /// `is_first`: it has waited longer than those in the queue.
-    fn join(self: &Arc<Self>, is_first: bool) -> Joined {
+    /// `is_first`: it has waited longer than those in the queue, where its time is up at `until`.
+    fn join(self: &Arc<Self>, is_first: bool, until: Instant) -> Joined {
         let mut state = self.state();
         if let Some(lease) = state.at_hand() {
             return Joined::AtHand(lease);
         }
         let (tell, told) = oneshot::channel();
+        if !is_first && state.dials == 0 && state.waiting.iter().all(|waiter| waiter.tell.is_closed()) {
+            // It is no more than a memory: nobody waits who saw it.
+            state.failing = None;
+        }
         let brings = state.wants_dial();
-        let waiter = Waiter { tell, brings };
+        let waiter = Waiter { tell, brings, until };
         if is_first {
             state.waiting.push_front(waiter);
         } else {

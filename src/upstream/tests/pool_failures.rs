@@ -1,6 +1,7 @@
 //! Who waits for a connection while none can be made, with HTTP/1.1.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use crate::config::Alpn;
 use crate::message::Response;
 use crate::upstream::{Client, ClientSettings, Failure, Progress, SendError};
 
-const SHORTEST: std::time::Duration = std::time::Duration::from_millis(50);
+const SHORTEST: Duration = Duration::from_millis(50);
 
 type Sent = JoinHandle<Result<Response, SendError>>;
 
@@ -72,9 +73,11 @@ async fn attempts_in_vain_keep_their_distance() {
 #[tokio::test]
 async fn when_the_bank_is_back_each_who_waits_gets_a_connection() {
     let (client, _first, _peer, bank) = in_use(settings()).await;
-    client.pool.be_failing();
-    let waiting = [(); 5].map(|()| send(&client));
+    let mut waiting = vec![send(&client)];
     until(|| client.pool.is_waited_for()).await;
+    client.pool.be_failing();
+    waiting.extend([(); 4].map(|()| send(&client)));
+    until(|| client.pool.waiting() == 5).await;
     assert_eq!(client.pool.dials(), 1);
     let mut peers = Vec::new();
     for _ in 0..5 {
@@ -89,6 +92,27 @@ async fn when_the_bank_is_back_each_who_waits_gets_a_connection() {
     for waiting in waiting {
         assert_eq!(waiting.await.unwrap().unwrap().status, 200);
     }
+}
+
+#[tokio::test]
+async fn whose_time_is_up_is_told_of_the_attempt_that_fails_then() {
+    let settings = ClientSettings { queue: SHORT, connect: 10 * SHORT, ..settings() };
+    let (client, _first, _peer, _silent) = in_use(settings).await;
+    let waiting = [(); 4].map(|()| send(&client));
+    let start = Instant::now();
+    for waiting in waiting {
+        let error = waiting.await.unwrap().unwrap_err();
+        assert!(matches!(error.failure, Failure::ConnectTimeout(_)), "{error:?}");
+    }
+    assert!(start.elapsed() < 20 * SHORT, "and not after twice the time of an attempt");
+}
+
+#[tokio::test]
+async fn a_failure_that_nobody_waited_through_is_told_to_nobody() {
+    let (client, _first, _peer, bank) = in_use(ClientSettings { queue: Duration::ZERO, ..settings() }).await;
+    client.pool.be_failing();
+    serve(bank);
+    whole(&client, get("/")).await;
 }
 
 #[tokio::test]
