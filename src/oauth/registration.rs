@@ -51,7 +51,8 @@ impl Tokens {
             tell(
                 "warning: `client_id` is configured and wins: take it, and `client_secret`, out of the configuration to use this registration",
             );
-            let grants = self.dependent_grants().await.map_err(RegistrationError::NotKept)?;
+            // What can be done is done: a store that fails now costs the warning only.
+            let grants = self.dependent_grants().await.unwrap_or(0);
             if grants > 0 {
                 tell(&format!(
                     "warning: that ends the {grants} grants of the configured client: the bank renews them for it only, and \

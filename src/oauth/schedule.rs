@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::store::{GrantKey, StoreError};
+use crate::words::Timestamp;
 
 use super::Tokens;
 use super::failure::chain;
@@ -125,7 +126,7 @@ impl Tokens {
 
     /// Begins one renewal. A grant that nobody uses here does not stay in memory for it.
     fn renew_one(self: &Arc<Self>, key: &GrantKey, version: u64, permit: OwnedSemaphorePermit) {
-        let held = self.slots.get(&key.grant).is_some();
+        let held = self.slots.get(&key.grant).is_some_and(|slot| slot.used_at() > Timestamp::default());
         let Ok(slot) = self.slot(&key.grant) else { return };
         let used_at = slot.used_at();
         if let Boarding::Lead(pilot, mut landing) = slot.board(self.parts.clock.now(), false) {

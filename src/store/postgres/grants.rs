@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{FARTHEST, Stored, name_of, seal, standing_of, understood};
+use crate::store::stored::{FARTHEST, name_of, seal, standing_of, understood};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -64,7 +64,11 @@ pub(super) async fn tally(desk: &mut Desk, bank: &BankName) -> Result<Vec<Tally>
 
 pub(super) async fn put(desk: &mut Desk, key: &GrantKey, tokens: &NewTokens) -> Result<Grant, StoreError> {
     for _ in 0..TRIES {
-        let from = rows::find(desk, key).await?.map_or(0, |(Stored { facts, .. }, _)| facts.version);
+        // Nothing else of what stands there: if it is not understood, this mends it.
+        let sql = "SELECT version FROM bankside.grants WHERE bank = $1 AND name = $2";
+        let row = [(&key.bank.as_str() as _, Type::TEXT), (&key.grant.as_str() as _, Type::TEXT)];
+        let rows = desk.connection.query(sql, &row).await?;
+        let from = rows.first().map(|row| number(get(row, "version")?)).transpose()?.unwrap_or(0);
         if write(desk, key, Change { from, to: from + 1, tokens, given: true }).await? {
             return load(desk, key).await?.ok_or(StoreError::Damaged { what: "grant" });
         }
@@ -87,7 +91,9 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
          FROM next, (SELECT bankside.now() AS now OFFSET 0) AS clock \
          ON CONFLICT (bank, name) DO UPDATE SET version = excluded.version, change = excluded.change, \
          standing = excluded.standing, access = excluded.access, refresh = excluded.refresh, scopes = excluded.scopes, \
-         issued_at = excluded.issued_at, expires_at = excluded.expires_at, renew_at = excluded.renew_at, \
+         issued_at = excluded.issued_at, expires_at = excluded.expires_at, \
+         renew_at = excluded.renew_at - CASE WHEN $12 THEN 0 \
+         ELSE greatest(excluded.used_at - coalesce(grants.sent_at, excluded.used_at), 0) END, \
          consent_at = CASE WHEN $12 THEN excluded.consent_at ELSE grants.consent_at END, \
          used_at = CASE WHEN $12 THEN excluded.used_at ELSE grants.used_at END, certificate = excluded.certificate, \
          lease_holder = NULL, lease_until = 0, sent_at = NULL, failures = 0, retry_at = 0 \
@@ -96,7 +102,8 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
     let (from, to) = (integer(from), integer(to));
     let (check_id, check) = keys::check(&desk.sealer)?;
     let expires_at = tokens.expires_at.map(Timestamp::millis);
-    // By the database's clock, which says what is due: with ours, one that is ahead would have it renewed without end.
+    // By the database's clock, which says what is due: with ours, one that is ahead would have it renewed without end. It
+    // is counted from the claim, so that a call or a store that took long makes no renewal late.
     let renew_after = tokens.renew_at.map(|at| millis(at.since(tokens.issued_at)));
     desk.connection
         .did(

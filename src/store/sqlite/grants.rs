@@ -55,7 +55,11 @@ pub(super) fn tally(work: &Work<'_>, bank: &BankName) -> Result<Vec<Tally>, Stor
 }
 
 pub(super) fn put(work: &Work<'_>, key: &GrantKey, tokens: &NewTokens) -> Result<Grant, StoreError> {
-    let version = Stored::find(work, key)?.map_or(0, |stored| stored.facts.version) + 1;
+    // Nothing else of what stands there: if it is not understood, this mends it.
+    let select = "SELECT version FROM grants WHERE bank = ?1 AND name = ?2";
+    let former: Option<u64> =
+        work.transaction.query_row(select, [key.bank.as_str(), key.grant.as_str()], |row| row.get(0)).optional()?;
+    let version = former.unwrap_or(0) + 1;
     write(work, key, version, tokens, Some(work.now), work.now)?;
     load(work, key)?.ok_or(StoreError::Damaged { what: "grant" })
 }
