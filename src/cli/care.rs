@@ -49,6 +49,7 @@ async fn watch(mut signals: EndSignals) {
         process::exit(128 + number(signal));
     }
     output::complain("finishing: interrupting this may cost what the bank has given; once more ends it at once");
-    signals.next().await;
+    // A terminal that closes says so more than once.
+    while signals.next().await == "SIGHUP" {}
     process::exit(1);
 }

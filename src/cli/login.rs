@@ -68,10 +68,12 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
                 let tokens = Arc::clone(&tokens);
                 Box::pin(async move { finish(&tokens, &callback).await })
             }));
-            tokio::time::timeout(authorization.expires_in, finished)
-                .await
-                .map_err(|_| anyhow!("nobody came back from the bank in time"))?
-                .map_err(Into::into)
+            let Ok(finished) = tokio::time::timeout(authorization.expires_in, finished).await else {
+                // Somebody may have come back at the last moment.
+                with_care(office.settle()).await;
+                return Err(anyhow!("nobody came back from the bank in time"));
+            };
+            Ok(finished?)
         }
         None => finish_pasted(tokens, args, minutes).await,
     }

@@ -33,9 +33,10 @@ impl EndSignals {
         Ok(Self { interrupt, terminate, hangup: None })
     }
 
-    /// As [`listen`](Self::listen), for a command that a closed terminal ends, too.
+    /// As [`listen`](Self::listen), for a command that a closed terminal ends, too, unless it was started to outlive it.
     pub(super) fn listen_to_all() -> io::Result<Self> {
-        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::listen()? })
+        let hangup = if is_hangup_ignored() { None } else { Some(signal(SignalKind::hangup())?) };
+        Ok(Self { hangup, ..Self::listen()? })
     }
 
     /// Waits for the next one; its name.
@@ -52,6 +53,13 @@ impl EndSignals {
             _ = hangup => "SIGHUP",
         }
     }
+}
+
+/// Whether whoever started us (`nohup`) wants SIGHUP ignored. Where that cannot be told, nobody does.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
 /// The number of a signal that ends the program.
