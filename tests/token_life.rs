@@ -210,6 +210,8 @@ async fn a_401_to_a_post_that_cannot_go_once_more_begins_the_renewal_all_the_sam
 async fn what_was_sent_twice_because_its_connection_died_is_not_sent_a_third_time_after_a_401() {
     let world = World::start().await;
     let control = world.sandbox.icard().control();
+    // With HTTP/2, the stream may be reset before the connection, and the second sending meet the end of that, too.
+    world.in_table("banks.icard.tls", "alpn = [\"http/1.1\"]");
     world.login("icard", "default").await;
     let sidecar = world.run();
     let address = sidecar.address("icard");
