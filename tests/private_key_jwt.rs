@@ -134,9 +134,9 @@ async fn the_issuer_the_algorithm_and_the_keys_name_are_those_that_are_configure
 async fn a_call_that_was_cut_off_is_made_again_with_another_assertion() {
     let world = world().await;
     let control = world.sandbox.cnb().control();
-    let sidecar = world.run();
     let before = shown(control).len();
     control.plan(Plan::next(1, Target::TOKEN, Fault::CutHandled));
+    let sidecar = world.run();
     let answered = async || (get(sidecar.address("app"), ACCOUNTS).await.status == 200).then_some(());
     until_found("the app is served", answered).await;
     let assertions = shown(control);

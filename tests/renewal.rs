@@ -90,10 +90,11 @@ fn trouble(name: &str, fault: Fault, lasts: Duration) {
     lifetime(&desk, 2 * SECOND);
     desk.login("icard", "other");
     lifetime(&desk, 3600 * SECOND);
-    let sidecar = desk.run();
-    let address = sidecar.address("icard");
+    // Before it runs: it renews as soon as it can.
     desk.rotating().plan(Plan::lasting(lasts, Target::TOKEN, fault));
     let began = Instant::now();
+    let sidecar = desk.run();
+    let address = sidecar.address("icard");
     let (mut calls, mut refused) = (Vec::new(), 0);
     std::thread::scope(|scope| {
         let valid = scope.spawn(|| keeps_working(address, began + lasts + 10 * SECOND));
@@ -193,8 +194,9 @@ fn store_failures(narrow: &Narrow) -> u64 {
 /// The store takes nothing from before the intent.
 fn untouched_without_an_intent(trouble: Trouble) {
     let desk = expired("default");
-    let Some(narrow) = Narrow::run(&desk, trouble) else { return };
+    // Before it runs: it renews at once.
     desk.rotating().plan(Plan::always(Target::TOKEN, Fault::status(500)));
+    let Some(narrow) = Narrow::run(&desk, trouble) else { return };
     within(5 * SECOND, "it was tried", || token_requests(&desk) > 1);
     narrow.break_store();
     within(12 * SECOND, "the store is what fails", || {
