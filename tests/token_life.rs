@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use support::http::{get, send};
 use support::program::bankside;
-use support::wait::{until, until_found};
+use support::wait::{time_passes, until, until_found};
 use support::world::World;
 
 const REFRESH: &str = "refresh_token";
@@ -224,6 +224,28 @@ async fn what_was_sent_twice_because_its_connection_died_is_not_sent_a_third_tim
     until("it is renewed", || refreshes(&world) == 1).await;
     until_found("the next one is taken", async || (get(address, "/v1/accounts").await.status == 200).then_some(()))
         .await;
+}
+
+#[tokio::test]
+async fn what_is_sent_once_more_because_its_connection_died_goes_with_the_token_that_is_best_by_then() {
+    let world = World::start().await;
+    let control = world.sandbox.icard().control();
+    let life = Duration::from_secs(3);
+    control.change_rules(|rules| rules.access_lifetime = life);
+    world.login("icard", "default").await;
+    control.change_rules(|rules| rules.access_lifetime = Duration::from_hours(1));
+    control.plan(Plan::next(1, Target::API, Fault::Hang));
+    let before = control.counters().requests(Endpoint::Api);
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+    let asked = tokio::spawn(async move { get(address, "/v1/accounts").await });
+    until("the bank has it", || control.counters().requests(Endpoint::Api) == before + 1).await;
+    until("the token is renewed", || refreshes(&world) == 1).await;
+    // The first one ends.
+    time_passes(life).await;
+    control.cut_connections();
+    asked.await.expect("an answer").with(200);
+    assert_eq!(control.counters().requests(Endpoint::Api) - before, 2);
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ impl Parts {
             return Ok((hops::answer(), None));
         }
         let place = parts.shared.in_flight.enter(&mut request, &parts.shared.metrics).await?;
-        let token = loop {
+        let mut token = loop {
             let token = parts.shared.tokens.get(&verdict.grant).await?;
             let newest = newest.load();
             if Arc::ptr_eq(&parts, &newest) {
@@ -135,7 +135,7 @@ impl Parts {
         event.span.continue_in(outgoing.fields_mut());
 
         let mut past = Past::default();
-        let answer = parts.send(&mut outgoing, body, &token, &verdict, &mut past, event).await?;
+        let answer = parts.send(&mut outgoing, body, &mut token, &verdict, &mut past, event).await?;
         let mut answer =
             parts.once_more_if_unauthorized(answer, &mut outgoing, &token, &verdict, past, newest, event).await?;
         incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
@@ -188,13 +188,13 @@ impl Parts {
         event.status = Some(answer.status);
         outgoing.departure.take_back();
         tokio::task::yield_now().await;
-        let Some(better) = by.shared.tokens.after_unauthorized(&verdict.grant, sent, lacks_scope).await else {
+        let Some(mut better) = by.shared.tokens.after_unauthorized(&verdict.grant, sent, lacks_scope).await else {
             return Ok(answer);
         };
         drop(answer);
         event.retried += 1;
         past.was_answered = true;
-        let answer = by.send(outgoing, body, &better, verdict, &mut past, event).await?;
+        let answer = by.send(outgoing, body, &mut better, verdict, &mut past, event).await?;
         if answer.status.is_success() {
             better.mark_accepted();
         }
@@ -207,12 +207,12 @@ impl Parts {
         tokio::spawn(async move { tokens.after_unauthorized(&grant, &sent, lacks_scope).await });
     }
 
-    /// Sends a request; once more where its connection died and that is safe.
+    /// Sends a request; once more where its connection died and that is safe, with the token that is best by then.
     async fn send(
         &self,
         outgoing: &mut Outgoing,
         mut body: Body,
-        token: &Token,
+        token: &mut Arc<Token>,
         verdict: &Verdict,
         past: &mut Past,
         event: &mut Event,
@@ -251,11 +251,16 @@ impl Parts {
                 (Resend::Once(_), Some(kept)) => body = kept,
                 _ => return Err(past.told_with(error)),
             }
-            sent += 1;
-            event.retried += 1;
             if error.progress == Progress::NothingSent && !past.may_have_arrived {
                 outgoing.departure.take_back();
             }
+            // The first one may have ended while the connection was silent, and a 401 could not be made good any more.
+            match self.shared.tokens.get(&verdict.grant).await {
+                Ok(best) => *token = best,
+                Err(_) => return Err(past.told_with(error)),
+            }
+            sent += 1;
+            event.retried += 1;
             past.may_have_arrived |= error.progress == Progress::MayHaveArrived;
         }
     }
