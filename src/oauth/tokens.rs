@@ -159,7 +159,8 @@ impl Tokens {
     /// A newer token than `sent`, or one that is being made, is taken. Else `sent` is renewed if the bank had accepted
     /// it before, or it is older than 3 s, or it was issued under another certificate, and the answer did not say
     /// `insufficient_scope`; at most 3 renewals for this cause per grant and minute (12 for another certificate), since
-    /// banks answer 401 for faults of their own. Never for `fixed`.
+    /// banks answer 401 for faults of their own. Where `sent` has ended on its way, the request is like any that comes
+    /// without a token. Never for `fixed`.
     pub async fn after_unauthorized(
         self: &Arc<Self>,
         grant: &GrantName,
@@ -168,6 +169,9 @@ impl Tokens {
     ) -> Option<Arc<Token>> {
         if self.is_fixed() {
             return None;
+        }
+        if !insufficient_scope && !sent.is_valid(self.parts.clock.now()) {
+            return self.get(grant).await.ok();
         }
         let slot = self.slot(grant).ok()?;
         let (deadline, store_deadline) = (Instant::now() + PATIENCE, Instant::now() + STORE_PATIENCE);

@@ -69,6 +69,24 @@ async fn three_renewals_a_minute_are_made_for_this_cause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_that_has_ended_on_its_way_is_renewed_like_any_that_has_ended() {
+    let bench = Bench::new();
+    bench.import(1).await;
+    bench.script.always(|| Reply::Tokens(1));
+    let mut token = bench.tokens.get(&default()).await.unwrap();
+    // Neither settled nor ever accepted, and more often than 401s may cause renewals.
+    for _ in 0..5 {
+        sleep(Duration::from_secs(1)).await;
+        assert!(
+            bench.tokens.after_unauthorized(&default(), &token, true).await.is_none(),
+            "it would lack the scope too"
+        );
+        token = bench.tokens.after_unauthorized(&default(), &token, false).await.unwrap();
+    }
+    assert_eq!(bench.script.calls(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_newer_token_of_another_process_is_found_even_where_no_renewal_is_allowed() {
     let (bench, token) = valid().await;
     bench.script.then(Reply::Tokens(86_400));
