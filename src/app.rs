@@ -21,6 +21,7 @@ pub use office::{BankDesk, Office};
 pub use running::{Phase, Running};
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, Problem, Problems, Reading, Severity};
@@ -83,13 +84,25 @@ impl App {
         Self::with(config, Clock::system(), Random::system())
     }
 
+    /// As [`new`](Self::new), from what was read of `file`: where something is wrong with that, what is wrong with its
+    /// identities is told, too.
+    pub fn of(reading: Reading, file: &Path) -> Result<Self, Problems> {
+        let clock = Clock::system();
+        let seen = signature_of(&reading.files);
+        Ok(Self::assemble(Checked::of(reading, clock.now(), file)?, seen, clock, Random::system()))
+    }
+
     /// As [`new`](Self::new), with a clock and randomness of the caller's.
     pub fn with(config: Config, clock: Clock, random: Random) -> Result<Self, Problems> {
-        // At once: what is opened and asked from here on may take long, and the files may change meanwhile.
         let seen = signature_of(&config.files);
-        let checked = Checked::new(config, clock.now())?;
+        Ok(Self::assemble(Checked::new(config, clock.now())?, seen, clock, random))
+    }
+
+    /// `seen` must have been taken at once: what is opened and asked later may take long, and the files may change
+    /// meanwhile.
+    fn assemble(checked: Checked, seen: Signature, clock: Clock, random: Random) -> Self {
         let (inherited, observer) = (Inherited::default(), Arc::new(|_: Phase, _: &str| {}));
-        Ok(Self { checked, seen, clock, random, inherited, read_again: None, observer, metrics: Metrics::default() })
+        Self { checked, seen, clock, random, inherited, read_again: None, observer, metrics: Metrics::default() }
     }
 
     /// Reloads by reading the configuration like this: when one of its files changes, and on [`Running::reload`]. The

@@ -48,7 +48,7 @@ pub use grants::{
     TokenEndpoint,
 };
 pub use identity::{FileContent, Identity, IdentitySource, NextIdentity, Pkcs11, Pkcs11Key};
-pub use load::{Reading, schema};
+pub use load::{BankConnection, Reading, schema};
 pub use postgres::{Postgres, PostgresHost, PostgresTls};
 pub use problem::{Place, Problem, Problems, Severity};
 pub use profile::profile_names;

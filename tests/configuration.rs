@@ -131,6 +131,34 @@ fn ten_mistakes_are_ten_problems_at_their_lines_and_no_secrets_value_is_among_th
 }
 
 #[test]
+fn what_is_wrong_with_identities_and_roots_is_told_beside_the_mistakes_in_the_text() {
+    let (one, other) = (qwac(), qwac());
+    let text = with_identity(PEM).replace("redirect_uri", "redirekt = 1\nredirect_uri")
+        + "\n[banks.other]\nprofile = \"cnb\"\nlisten = \"127.0.0.1:0\"\nclient_id = \"id\"\n\
+           client_secret = { file = \"secret\" }\nredirect_uri = \"https://app.example/callback\"\n\
+           [banks.other.tls]\nca = [\"ca.pem\"]\n[banks.other.identity]\ncertificate = \"old.pem\"\n\
+           private_key = \"old-key.pem\"\n";
+    let folder = Folder::new(&text);
+    folder.write("secret", "s3cr3t-client-secret");
+    folder.write("qwac.pem", one.chain_pem());
+    folder.write("qwac-key.pem", other.key_pem().expose());
+    folder.write("ca.pem", "-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n");
+    folder.write("old.pem", other.chain_pem());
+    folder.write("old-key.pem", one.key_pem().expose());
+    for (key, words) in [
+        ("redirekt", "redirect_uri"),
+        ("identity.private_key", "does not belong"),
+        ("banks.other.tls.ca", "cannot be used as a root"),
+        ("banks.other.identity.private_key", "does not belong"),
+    ] {
+        let line = text.lines().position(|line| line.starts_with(key.rsplit('.').next().unwrap())).unwrap() + 1;
+        let line = if key.starts_with("banks.other.identity") { text.lines().count() } else { line };
+        refused_by_both(&folder, &format!("{line}: "), words);
+    }
+    assert_eq!(folder.run("check").err.lines().count(), 4);
+}
+
+#[test]
 fn a_configuration_that_is_no_toml_is_refused_without_its_lines() {
     let folder = Folder::new("[banks.icard]\nclient_secret = { value = hunter2 }\n");
     let said = folder.run("check").with(78);

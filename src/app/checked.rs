@@ -1,8 +1,9 @@
 //! A configuration that is ready to be served: its identities are read, fit, and are those of this time.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Bank, ClientAuth, Config, NextIdentity, Problem, Problems, Severity};
+use crate::config::{Bank, BankConnection, ClientAuth, Config, NextIdentity, Problem, Problems, Reading, Severity};
 use crate::upstream::TlsClient;
 use crate::words::Timestamp;
 
@@ -18,6 +19,15 @@ pub(super) struct Checked {
 }
 
 impl Checked {
+    /// What a reading came to. Where something is wrong with the configuration, what is wrong with its identities is told,
+    /// too.
+    pub(super) fn of(reading: Reading, now: Timestamp, file: &Path) -> Result<Self, Problems> {
+        reading.outcome.and_then(|config| Self::new(config, now)).map_err(|Problems(mut problems)| {
+            problems.extend(reading.connections.iter().flat_map(|connection| problems_with(connection, now)));
+            Problems::in_order(problems, file)
+        })
+    }
+
     /// Reads the identities of this time, and those that follow: one that cannot follow is a problem today.
     pub(super) fn new(mut config: Config, now: Timestamp) -> Result<Self, Problems> {
         let (mut problems, mut warnings, mut tls) = (Vec::new(), config.warnings.clone(), Vec::new());
@@ -32,11 +42,12 @@ impl Checked {
                 Err(found) => problems.extend(found),
             }
         }
-        if !problems.is_empty() {
-            return Err(Problems(without_repetitions(problems)));
-        }
         let identities = tls.iter().filter_map(|client| client.identity());
         warnings.extend(identities.flat_map(|identity| identity.problems_at(now)));
+        if !problems.is_empty() {
+            problems.extend(errors(warnings));
+            return Err(Problems(without_repetitions(problems)));
+        }
         Ok(Self { config: Arc::new(config), tls, warnings: without_repetitions(warnings) })
     }
 
@@ -79,6 +90,21 @@ impl Checked {
     fn tls_of(&self, bank: &Bank) -> Option<&Arc<TlsClient>> {
         self.banks().find(|(other, _)| other.name == bank.name).map(|(_, tls)| tls)
     }
+}
+
+/// Why no connection could be made, or what `check` takes for an error of the identity of this time or the next one.
+fn problems_with(BankConnection { tls, identity }: &BankConnection, now: Timestamp) -> Vec<Problem> {
+    let identity = identity.as_ref().filter(|_| tls.client_certificate);
+    let next = identity.and_then(|identity| identity.at(now).next.as_deref());
+    let shown =
+        [Some((identity.map(|identity| identity.at(now)), now)), next.map(|next| (Some(&next.identity), next.from))];
+    let problems = shown.into_iter().flatten().flat_map(|(identity, at)| {
+        TlsClient::new(tls, identity, &mut Vec::new()).map_or_else(
+            |problems| problems,
+            |client| client.identity().map(|identity| errors(identity.problems_at(at))).unwrap_or_default(),
+        )
+    });
+    problems.collect()
 }
 
 /// Replaces the bank's identity if its successor's time has come.

@@ -180,10 +180,11 @@ impl Reloader {
             return Err(problem(&whole(&self.started), "there is no file to read it from".to_owned()));
         };
         self.watch.look().await;
-        let now = self.clock.now();
+        let (now, file) = (self.clock.now(), self.started.file.clone());
         let reading = tokio::task::spawn_blocking(move || {
             let reading = read();
-            (reading.outcome.and_then(|config| Checked::new(config, now)), reading.files)
+            let files = reading.files.clone();
+            (Checked::of(reading, now, &file), files)
         });
         let Ok((outcome, mut files)) = reading.await else {
             return Err(problem(&whole(&self.started), "reading it broke off".to_owned()));

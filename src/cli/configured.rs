@@ -33,16 +33,13 @@ impl Configured {
 
     /// The configuration. What is wrong is told on standard error.
     pub(super) fn config(&self) -> Result<Config, Failed> {
-        let Some(path) = self.path() else {
-            output::complain(NONE);
-            return Err(Failed::Config);
-        };
-        Config::load(&path, &ProcessEnvironment).map_err(|problems| told(&problems))
+        Config::load(&self.existing()?, &ProcessEnvironment).map_err(|problems| told(&problems))
     }
 
     /// The configuration with its identities, read and checked. What is wrong is told on standard error.
     pub(super) fn checked(&self) -> Result<App, Failed> {
-        App::new(self.config()?).map_err(|problems| told(&problems))
+        let path = self.existing()?;
+        App::of(Config::read(&path, &ProcessEnvironment), &path).map_err(|problems| told(&problems))
     }
 
     /// As [`checked`](Self::checked); what is worth knowing is told, too.
@@ -56,6 +53,14 @@ impl Configured {
     pub(super) fn reader(&self) -> impl Fn() -> Reading + Send + Sync + use<> {
         let path = self.path().unwrap_or_else(|| PathBuf::from(DEFAULT_PATHS[0]));
         move || Config::read(&path, &ProcessEnvironment)
+    }
+
+    /// As [`path`](Self::path). That there is none is told on standard error.
+    fn existing(&self) -> Result<PathBuf, Failed> {
+        self.path().ok_or_else(|| {
+            output::complain(NONE);
+            Failed::Config
+        })
     }
 
     /// The configuration's file: the one that is named, else the first default that is there.

@@ -13,7 +13,7 @@ use super::raw::RawConfig;
 use super::reader::{Read, Reader};
 use super::tree::{Entry, Node, Source, Value};
 use super::valid::settings;
-use super::{Config, Environment, Problem, Problems, Severity};
+use super::{Config, Environment, Identity, Problem, Problems, Severity, Tls};
 
 /// What came of reading a configuration.
 #[derive(Debug)]
@@ -22,6 +22,17 @@ pub struct Reading {
     pub outcome: Result<Config, Problems>,
     /// The files that were read, or could not be: if one of them changes, another reading may come to something else.
     pub files: Vec<PathBuf>,
+    /// Where the outcome is a failure: how banks are connected to, as far as that is valid. It may have faults of its own.
+    pub connections: Vec<BankConnection>,
+}
+
+/// What a bank's connections are made of.
+#[derive(Clone, Debug)]
+pub struct BankConnection {
+    /// Whom we trust, and with which versions.
+    pub tls: Tls,
+    /// What we show.
+    pub identity: Option<Identity>,
 }
 
 impl Config {
@@ -37,7 +48,9 @@ impl Config {
     pub fn read(path: &Path, environment: &dyn Environment) -> Reading {
         let text = match Self::text(path) {
             Ok(text) => text,
-            Err(problems) => return Reading { outcome: Err(problems), files: vec![path.to_owned()] },
+            Err(problems) => {
+                return Reading { outcome: Err(problems), files: vec![path.to_owned()], connections: Vec::new() };
+            }
         };
         let base = path.parent().unwrap_or(Path::new(""));
         Self::read_text(&text, path, base, environment)
@@ -70,22 +83,23 @@ impl Config {
             settings(raw, &without_profile, &source.place(), base, &mut reader)
         });
         let failed = reader.has_errors();
-        let problems = in_order(reader.problems, file);
+        let Problems(problems) = Problems::in_order(reader.problems, file);
         let files: Vec<PathBuf> = reader.files.into_iter().collect();
-        let outcome = match valid {
-            Some(valid) if !failed => Ok(Self {
-                file: file.to_owned(),
-                log: valid.log,
-                admin: valid.admin,
-                store: valid.store,
-                workers: valid.workers,
-                banks: valid.banks,
-                warnings: problems,
-                files: files.clone(),
-            }),
-            _ => Err(Problems(problems.into_iter().filter(|one| one.severity == Severity::Error).collect())),
+        let Some(valid) = valid.filter(|_| !failed) else {
+            let errors = problems.into_iter().filter(|one| one.severity == Severity::Error).collect();
+            return Reading { outcome: Err(Problems(errors)), files, connections: reader.connections };
         };
-        Reading { outcome, files }
+        let config = Self {
+            file: file.to_owned(),
+            log: valid.log,
+            admin: valid.admin,
+            store: valid.store,
+            workers: valid.workers,
+            banks: valid.banks,
+            warnings: problems,
+            files: files.clone(),
+        };
+        Reading { outcome: Ok(config), files, connections: Vec::new() }
     }
 }
 
@@ -112,15 +126,6 @@ fn lay_profiles(tree: &mut Node, reader: &mut Reader<'_>) -> HashSet<String> {
     });
     *banks = laid.collect();
     without
-}
-
-/// The configuration's own problems first, by line; each once, although several banks may share a profile.
-fn in_order(mut problems: Vec<Problem>, file: &Path) -> Vec<Problem> {
-    problems.sort_by_cached_key(|one| {
-        (one.place.file.as_path() != file, one.place.file.clone(), one.place.line, one.place.key.clone())
-    });
-    problems.dedup();
-    problems
 }
 
 /// The JSON Schema (2020-12) of a configuration file.

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, where, and what to do about it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A place in a configuration: a key in a line of a file (or of a built-in profile, named `profile:NAME`).
@@ -89,6 +89,23 @@ impl fmt::Display for Problem {
 /// All that is wrong with a configuration, in the order of files and lines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    /// The configuration's own problems first, by line; each once, although several banks may share what has it.
+    pub fn in_order(mut problems: Vec<Problem>, configuration: &Path) -> Self {
+        problems.sort_by_cached_key(|one| {
+            let Place { file, line, key } = &one.place;
+            (file.as_path() != configuration, Arc::clone(file), *line, Arc::clone(key))
+        });
+        let mut once: Vec<Problem> = Vec::new();
+        for problem in problems {
+            if !once.contains(&problem) {
+                once.push(problem);
+            }
+        }
+        Self(once)
+    }
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

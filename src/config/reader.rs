@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::interpolate::interpolate;
 use super::tree::{Node, Value};
-use super::{Environment, Invalid, Place, Problem, Severity};
+use super::{BankConnection, Environment, Invalid, Place, Problem, Severity};
 
 /// A value that a configuration may hold.
 pub(super) trait Read: Sized {
@@ -71,12 +71,14 @@ pub(super) struct Reader<'e> {
     pub(super) problems: Vec<Problem>,
     /// The files that were read so far.
     pub(super) files: BTreeSet<PathBuf>,
+    /// What was valid of how banks are connected to.
+    pub(super) connections: Vec<BankConnection>,
 }
 
 impl<'e> Reader<'e> {
     /// A reader that has read nothing.
     pub(super) fn new(environment: &'e dyn Environment) -> Self {
-        Self { environment, problems: Vec::new(), files: BTreeSet::new() }
+        Self { environment, problems: Vec::new(), files: BTreeSet::new(), connections: Vec::new() }
     }
 
     /// Notes what must be put right.

@@ -12,7 +12,7 @@ use super::valid_headers::{header_rules, is_field_value};
 use super::valid_identity::{Supply, identity};
 use super::valid_registration::registration;
 use super::valid_routes::routes;
-use super::{Access, Bank, Identity, Limits, Listen, Place, Renewal, ScopeRole, Timeouts, Tls};
+use super::{Access, Bank, BankConnection, Identity, Limits, Listen, Place, Renewal, ScopeRole, Timeouts, Tls};
 use crate::words::BankName;
 
 /// How long a token endpoint is waited for where nothing else is said: callers are to be served within 10 s after one that
@@ -41,6 +41,9 @@ pub(super) fn bank(
     let headers = header_rules(raw.headers.value, reader);
     let tls = tls(raw.tls, reader);
     let identity = bank_identity(raw.identity, global, presents, &place, reader);
+    if let (Some(tls), Some(identity)) = (&tls, &identity) {
+        reader.connections.push(BankConnection { tls: tls.clone(), identity: identity.clone() });
+    }
     let keys = GrantKeys {
         place: &place,
         grant_type: raw.grant_type,
