@@ -62,7 +62,7 @@ impl Cause {
     /// There is nobody to be at the bank.
     pub(super) fn no_client() -> Self {
         let reason = "no client id is configured or registered".to_owned();
-        Self { reason, remedy: "Set client_id, or run `bankside register`" }
+        Self { reason, remedy: "Set client_id, or run `bankside register BANK`" }
     }
 }
 

@@ -46,7 +46,7 @@ pub enum LoginError {
     #[error("grants of this bank need no login: its `grant_type` is not authorization_code")]
     NotByPersons,
     /// There is no client id.
-    #[error("no client is known: set `client_id`, or run `bankside register`")]
+    #[error("no client is known: set `client_id`, or run `bankside register BANK`")]
     NoClient,
     /// The step before the authorization failed.
     #[error("the bank gave no session for the login: {0}")]

@@ -32,7 +32,7 @@ pub enum RegistrationError {
     #[error("the configuration has no `registration.{0}` for this bank")]
     NotOffered(&'static str),
     /// There is no registration that this could be about.
-    #[error("no registration is known here: run `bankside register` first")]
+    #[error("no registration is known here: run `bankside register BANK` first")]
     NoClient,
     /// Neither the bank nor the store knows it.
     #[error("there is no registration with this id")]
