@@ -62,6 +62,40 @@ pub enum Segment {
     Any,
 }
 
+impl Route {
+    /// Whether a route that stands before another one leaves nothing to it of what it is written for.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let covers_methods = match (&self.methods, &other.methods) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(others)) => others.iter().all(|method| own.contains(method)),
+        };
+        covers_methods && self.path.covers(&other.path)
+    }
+}
+
+impl PathPattern {
+    /// Whether every path that `other` matches matches this one, too.
+    fn covers(&self, other: &Self) -> bool {
+        let covers_length = match (self.rest, other.rest) {
+            (true, true) => self.segments.len() <= other.segments.len(),
+            (true, false) => self.segments.len() < other.segments.len(),
+            (false, true) => false,
+            (false, false) => self.segments.len() == other.segments.len(),
+        };
+        covers_length && self.segments.iter().zip(&other.segments).all(|(own, other)| own.covers(other))
+    }
+}
+
+impl Segment {
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, Self::Literal(bytes)) => !bytes.is_empty(),
+            (own, other) => own == other,
+        }
+    }
+}
+
 /// What could be read in two ways is refused: empty segments but for the last, dot segments, `*` beside other characters.
 impl FromStr for PathPattern {
     type Err = Invalid;
@@ -109,6 +143,29 @@ mod tests {
         ] {
             let pattern: PathPattern = text.parse().expect("a pattern");
             assert_eq!((pattern.segments, pattern.rest), (segments, rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_covers_another_if_it_matches_all_that_the_other_does() {
+        for (one, other, covers) in [
+            ("/**", "/a/b", true),
+            ("/**", "/", true),
+            ("/**", "/**", true),
+            ("/a/**", "/a/b/**", true),
+            ("/a/**", "/a/", true),
+            ("/a/**", "/a", false),
+            ("/a/b/**", "/a/**", false),
+            ("/a/**", "/b/c", false),
+            ("/*/b", "/a/b", true),
+            ("/*/b", "/*/b", true),
+            ("/a/b", "/*/b", false),
+            ("/*", "/", false),
+            ("/*", "/a/", false),
+            ("/*", "/**", false),
+        ] {
+            let [first, second] = [one, other].map(|text| text.parse::<PathPattern>().expect("a pattern"));
+            assert_eq!(first.covers(&second), covers, "{one} {other}");
         }
     }
 

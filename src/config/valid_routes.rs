@@ -9,7 +9,14 @@ use crate::words::GrantName;
 
 /// The routes, in their order. `grants` is `None` where these are not valid themselves.
 pub(super) fn routes(raw: Vec<Located<RawRoute>>, grants: Option<&Grants>, reader: &mut Reader<'_>) -> Vec<Route> {
-    raw.into_iter().filter_map(|route| one(route, grants, reader)).collect()
+    let routes: Vec<Route> = raw.into_iter().filter_map(|route| one(route, grants, reader)).collect();
+    for (index, route) in routes.iter().enumerate() {
+        if let Some(earlier) = routes[..index].iter().find(|earlier| earlier.covers(route)) {
+            let reason = format!("nothing is left to it: the route in line {} is for all of that", earlier.place.line);
+            reader.warn(&route.place, reason, "the first route that matches decides: put the narrower one before it");
+        }
+    }
+    routes
 }
 
 fn one(table: Located<RawRoute>, grants: Option<&Grants>, reader: &mut Reader<'_>) -> Option<Route> {
