@@ -193,8 +193,26 @@ impl RawSecret {
             reader.error(place, "the secret is empty", "give it a value, or leave the key out");
             return None;
         }
+        if let Some(oddity) = oddity(secret.expose()) {
+            let remedy =
+                "if it is not meant, take that away: `printf %s SECRET > FILE` writes a secret and nothing else";
+            reader.warn(place, format!("the secret {oddity}"), remedy);
+        }
         Some(secret)
     }
+}
+
+/// What editors and clipboards leave in secrets, and nobody sees there.
+fn oddity(secret: &[u8]) -> Option<&'static str> {
+    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+    let is_blank = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
+    if secret.starts_with(BYTE_ORDER_MARK) {
+        return Some("begins with a byte order mark, which is part of it");
+    }
+    if secret.iter().any(u8::is_ascii_control) {
+        return Some("has a line end, a tab or another control character in it");
+    }
+    (is_blank(secret.first()) || is_blank(secret.last())).then_some("begins or ends with a space, which is part of it")
 }
 
 fn from_file(file: Located<Written<FilePath>>, reader: &mut Reader<'_>) -> Option<Secret> {

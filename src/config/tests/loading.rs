@@ -162,6 +162,39 @@ fn what_works_but_somebody_should_know_is_a_warning() {
 }
 
 #[test]
+fn what_an_editor_left_in_a_secret_is_a_warning_that_does_not_tell_it() {
+    let directory = directory();
+    for (content, words) in [
+        ("\u{feff}hunter2", "byte order mark"),
+        ("hunter2 ", "space"),
+        (" hunter2\n", "space"),
+        ("hunter2\n\n", "line end"),
+        ("hun\tter2", "tab"),
+    ] {
+        write(directory.path(), "secret", content);
+        let config = load_in(directory.path(), &format!("{IDENTITY}{BANK}")).expect("it is valid");
+        let [warning] = &config.warnings[..] else { panic!("{content:?}: {:?}", config.warnings) };
+        assert_eq!(&*warning.place.key, "banks.examplebank.client_secret");
+        assert!(warning.reason.contains(words) && !warning.to_string().contains("ter2"), "{warning}");
+    }
+    write(directory.path(), "secret", "a good one\r\n");
+    assert_eq!(load_in(directory.path(), &format!("{IDENTITY}{BANK}")).expect("it is valid").warnings, []);
+}
+
+#[test]
+fn a_route_that_nothing_is_left_to_is_a_warning() {
+    let (all, reads) = ("path = \"/v1/**\"", "path = \"/v1/**\"\nmethods = [\"GET\"]");
+    let denial = "path = \"/v1/payments/**\"\ndeny = true";
+    for (routes, is_warned) in [([all, denial], true), ([denial, all], false), ([reads, denial], false)] {
+        let routes = routes.map(|route| format!("[[banks.examplebank.routes]]\n{route}\n")).concat();
+        let text = format!("{IDENTITY}{BANK}{routes}");
+        let second = text.lines().count() - 2;
+        let warned: Vec<_> = loaded(&text).warnings.iter().map(|warning| warning.place.line).collect();
+        assert_eq!(warned, if is_warned { vec![second] } else { vec![] }, "{routes}");
+    }
+}
+
+#[test]
 fn routes_pick_grants_and_say_which_are_needed() {
     let text = format!(
         "{IDENTITY}{BANK}[banks.examplebank.grants]\npay = {{ scopes = [\"pis\"] }}\n\
