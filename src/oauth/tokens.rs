@@ -154,25 +154,36 @@ impl Tokens {
         self.wait_for(grant).await
     }
 
-    /// After a 401 for `sent`: the token to try once more with, or `None` where there is no better one.
+    /// After a 401 for `sent`: the token to try once more with, or `None` where there is no better one and the 401 stands.
     ///
     /// A newer token than `sent`, or one that is being made, is taken. Else `sent` is renewed if the bank had accepted
     /// it before, or it is older than 3 s, or it was issued under another certificate, and the answer did not say
     /// `insufficient_scope`; at most 3 renewals for this cause per grant and minute (12 for another certificate), since
-    /// banks answer 401 for faults of their own. Where `sent` has ended on its way, the request is like any that comes
-    /// without a token. Never for `fixed`.
+    /// banks answer 401 for faults of their own. Never for `fixed`.
+    ///
+    /// Where `sent` has ended on its way, the 401 is ours: the request is like any that finds no token, errors included.
     pub async fn after_unauthorized(
         self: &Arc<Self>,
         grant: &GrantName,
         sent: &Token,
         insufficient_scope: bool,
-    ) -> Option<Arc<Token>> {
+    ) -> Result<Option<Arc<Token>>, TokenError> {
         if self.is_fixed() {
-            return None;
+            return Ok(None);
         }
         if !insufficient_scope && !sent.is_valid(self.parts.clock.now()) {
-            return self.get(grant).await.ok();
+            return self.get(grant).await.map(Some);
         }
+        Ok(self.better_than(grant, sent, insufficient_scope).await)
+    }
+
+    /// A newer token than one that the bank refuses, as far as one may be made.
+    async fn better_than(
+        self: &Arc<Self>,
+        grant: &GrantName,
+        sent: &Token,
+        insufficient_scope: bool,
+    ) -> Option<Arc<Token>> {
         let slot = self.slot(grant).ok()?;
         let (deadline, store_deadline) = (Instant::now() + PATIENCE, Instant::now() + STORE_PATIENCE);
         loop {

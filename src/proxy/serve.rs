@@ -188,7 +188,7 @@ impl Parts {
         event.status = Some(answer.status);
         outgoing.departure.take_back();
         tokio::task::yield_now().await;
-        let Some(mut better) = by.shared.tokens.after_unauthorized(&verdict.grant, sent, lacks_scope).await else {
+        let Some(mut better) = by.shared.tokens.after_unauthorized(&verdict.grant, sent, lacks_scope).await? else {
             return Ok(answer);
         };
         drop(answer);

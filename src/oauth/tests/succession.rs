@@ -62,12 +62,15 @@ async fn a_token_of_a_former_certificate_is_renewed_once_although_it_is_young_an
     bench.import(86_400).await;
     bench.script.then(Reply::Tokens(86_400));
     let token = bench.tokens.get(&default()).await.unwrap();
-    assert!(bench.tokens.after_unauthorized(&default(), &token, false).await.is_none(), "of this certificate");
+    assert!(bench.tokens.after_unauthorized(&default(), &token, false).await.unwrap().is_none(), "of this certificate");
     let next = successor(&bench, &bench.script, "other");
-    assert!(next.after_unauthorized(&default(), &token, true).await.is_none(), "it is not for the scope");
-    let newer = next.after_unauthorized(&default(), &token, false).await.unwrap();
+    assert!(next.after_unauthorized(&default(), &token, true).await.unwrap().is_none(), "it is not for the scope");
+    let newer = next.after_unauthorized(&default(), &token, false).await.unwrap().unwrap();
     assert_eq!((sent(&newer).as_str(), bench.script.calls()), ("access-1", 1));
-    assert!(next.after_unauthorized(&default(), &newer, false).await.is_none(), "it is of the newest certificate");
+    assert!(
+        next.after_unauthorized(&default(), &newer, false).await.unwrap().is_none(),
+        "it is of the newest certificate"
+    );
     assert_eq!(bench.script.calls(), 1);
 }
 
@@ -79,7 +82,7 @@ async fn many_swaps_within_a_minute_are_a_renewal_each() {
     let mut token = bench.tokens.get(&default()).await.unwrap();
     for swap in 0..10 {
         let next = successor(&bench, &bench.script, &swap.to_string());
-        token = next.after_unauthorized(&default(), &token, false).await.unwrap();
+        token = next.after_unauthorized(&default(), &token, false).await.unwrap().unwrap();
     }
     assert_eq!(bench.script.calls(), 10);
 }
