@@ -1,5 +1,6 @@
 //! Floor 0, the words that every room speaks: names, secrets, tokens, time, chance, and the kinds of problems.
 
+pub mod causes;
 pub mod clock;
 pub mod kind;
 pub mod name;
@@ -7,6 +8,7 @@ pub mod random;
 pub mod secret;
 pub mod token;
 
+pub use causes::with_causes;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use kind::Kind;
 pub use name::{BankName, GrantName, InvalidName};

@@ -8,7 +8,7 @@ use http::{StatusCode, header};
 use serde_json::json;
 
 use crate::oauth::{GrantError, LoginError, TokenError};
-use crate::words::Kind;
+use crate::words::{Kind, with_causes};
 
 /// A problem. There is no secret in it.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Problem {
 
     /// One of a kind that only this side has.
     fn own(status: StatusCode, kind: &'static str, title: &'static str, error: &dyn Error, remedy: &str) -> Self {
-        Self { status, kind, title, detail: chain(error), remedy: remedy.into() }
+        Self { status, kind, title, detail: with_causes(error), remedy: remedy.into() }
     }
 
     /// There is nothing at this address.
@@ -105,7 +105,7 @@ impl From<GrantError> for Problem {
             status: StatusCode::NOT_FOUND,
             kind: Kind::UnknownGrant.name(),
             title: Kind::UnknownGrant.title(),
-            detail: chain(&error),
+            detail: with_causes(&error),
             remedy: "See `GET /api/banks` for the grants that there are, or authorize this one".into(),
         };
         match &error {
@@ -120,14 +120,14 @@ impl From<GrantError> for Problem {
                     remedy,
                 )
             }
-            GrantError::Import(_) => Self::new(Kind::BadRequest, chain(&error), "Send the bank's token response"),
+            GrantError::Import(_) => Self::new(Kind::BadRequest, with_causes(&error), "Send the bank's token response"),
             GrantError::Token(TokenError::NeedsAuthorization) => {
-                Self::new(Kind::NeedsAuthorization, chain(&error), "Authorize the grant")
+                Self::new(Kind::NeedsAuthorization, with_causes(&error), "Authorize the grant")
             }
             GrantError::Token(TokenError::Unavailable { cause, .. }) => {
                 let remedy = "Try again later; if it stays so, the log says how the bank's token endpoint answers";
                 let remedy = cause.as_ref().map_or(remedy, |cause| cause.remedy);
-                Self::new(Kind::TokenUnavailable, chain(&error), remedy)
+                Self::new(Kind::TokenUnavailable, with_causes(&error), remedy)
             }
             GrantError::NotRevoked(_) => {
                 let remedy = "Try again later, or add `?local=true` to forget the grant without asking the bank";
@@ -141,19 +141,7 @@ impl From<GrantError> for Problem {
 fn store(error: &dyn Error) -> Problem {
     Problem::new(
         Kind::StoreUnavailable,
-        chain(error),
+        with_causes(error),
         "Look at the store's database and disk; the log says what failed",
     )
-}
-
-/// An error with its sources, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

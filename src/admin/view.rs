@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use crate::config::{Bank, GrantType, Listen};
 use crate::oauth::{GrantReport, GrantState};
 use crate::telemetry::{Reach, Standing};
-use crate::words::{BankName, GrantName, Timestamp};
+use crate::words::{BankName, GrantName, Timestamp, with_causes};
 
-use super::problem::chain;
 use super::server::{AdminBank, AdminState};
 use super::{callback, health};
 
@@ -85,7 +84,12 @@ async fn view(admin: &AdminBank, state: &AdminState) -> BankView {
         clock_ahead: metrics.clock_ahead(),
         connections: metrics.open_connections(),
         certificate: certificate(admin, state.clock.now()),
-        grants: admin.tokens.list().await.map(|grants| with_required(bank, grants)).map_err(|error| chain(&error)),
+        grants: admin
+            .tokens
+            .list()
+            .await
+            .map(|grants| with_required(bank, grants))
+            .map_err(|error| with_causes(&error)),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Place, Problem, Problems, StoreKey};
-use crate::words::{Clock, Timestamp};
+use crate::words::{Clock, Timestamp, with_causes};
 
 use super::checked::Checked;
 use super::control::Sidecar;
@@ -170,7 +170,7 @@ impl Reloader {
         let doors =
             sidecar.doors.plan(&checked.config, none).map_err(|unbound| not_bound(&checked.config, &unbound))?;
         let operator = sidecar.operator.plan(checked.config.admin.as_ref(), none);
-        let operator = operator.map_err(|error| problem(&whole(&checked.config), chain(&error)))?;
+        let operator = operator.map_err(|error| problem(&whole(&checked.config), with_causes(&error)))?;
         Ok(Next { checked, doors, operator })
     }
 
@@ -282,7 +282,7 @@ fn in_order(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
 
 fn not_bound(config: &Config, unbound: &Unbound) -> Problems {
     let bank = config.banks.iter().find(|bank| bank.name == unbound.bank);
-    problem(&bank.map_or_else(|| whole(config), |bank| bank.place.clone()), chain(&unbound.error))
+    problem(&bank.map_or_else(|| whole(config), |bank| bank.place.clone()), with_causes(&unbound.error))
 }
 
 fn problem(place: &Place, reason: String) -> Problems {
@@ -292,11 +292,6 @@ fn problem(place: &Place, reason: String) -> Problems {
 /// The configuration as a whole.
 fn whole(config: &Config) -> Place {
     Place { file: Arc::new(config.file.clone()), line: 1, key: "".into() }
-}
-
-/// An error with all its sources, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl fmt::Display for Cause {

@@ -1,11 +1,10 @@
 //! The three kinds of failure of a token call: over, not now, unknown.
 
-use std::error::Error;
 use std::time::Duration;
 
 use crate::config::ClientAuth;
 use crate::upstream::SendError;
-use crate::words::Timestamp;
+use crate::words::{Timestamp, with_causes};
 
 use super::answer::{self, Given, Refusal};
 use super::{AssertionError, CallAnswer, CallError};
@@ -56,7 +55,7 @@ impl Cause {
         let failure = error.source.downcast_ref::<SendError>().map(|error| error.failure.remedy());
         let unsigned = error.source.is::<AssertionError>().then_some(AssertionError::REMEDY);
         let remedy = failure.or(unsigned).unwrap_or("Try again later; if it stays so, ask the bank");
-        Self { reason: chain(error), remedy }
+        Self { reason: with_causes(error), remedy }
     }
 
     /// There is nobody to be at the bank.
@@ -100,18 +99,6 @@ pub(super) fn judge(
             later(true, None, Cause { reason, ..Cause::of_status(status) })
         }
     }
-}
-
-/// An error with all its sources, in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

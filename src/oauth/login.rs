@@ -13,12 +13,11 @@ use tracing::{info, warn};
 use crate::config::{AuthorizationCode, GrantType, Session};
 use crate::message::Fields;
 use crate::store::{Attempt, Grant, Store, StoreError};
-use crate::words::{BankName, GrantName, Secret};
+use crate::words::{BankName, GrantName, Secret, with_causes};
 
 use super::answer::{self, Refusal};
 use super::callback::{Callback, hash};
 use super::client::{self, Client};
-use super::failure::chain;
 use super::keep::keep;
 use super::request::{Exchange, Form, post};
 use super::{BankCall, Tokens};
@@ -171,7 +170,7 @@ impl Tokens {
         self.parts.metrics.login(result.is_ok());
         match result {
             Ok(()) => info!(%bank, %grant, outcome = "authorized", "token"),
-            Err(ref error) => warn!(%bank, %grant, outcome = "not_authorized", reason = chain(error), "token"),
+            Err(ref error) => warn!(%bank, %grant, outcome = "not_authorized", reason = with_causes(error), "token"),
         }
         result.map(|()| attempt.grant)
     }
@@ -193,13 +192,13 @@ impl Tokens {
                 called => break (started, called),
             }
         };
-        let answer = called.map_err(|error| LoginError::Exchange(chain(&error)))?;
+        let answer = called.map_err(|error| LoginError::Exchange(with_causes(&error)))?;
         let mut given = answer::read(&answer, self.parts.clock.now()).map_err(refused)?;
         given.scopes = given.scopes.or_else(|| Some(attempt.scopes.clone()));
         let refreshable = given.refresh.is_some();
         let (key, tokens) = (self.key(&attempt.grant), self.new_tokens(given, started, refreshable));
         let (bank, grant) = (&self.bank.name, &attempt.grant);
-        let failed = |error: &StoreError| warn!(%bank, %grant, outcome = "store", reason = chain(error), "token");
+        let failed = |error: &StoreError| warn!(%bank, %grant, outcome = "store", reason = with_causes(error), "token");
         let kept = keep(|| self.parts.store.put(&key, tokens.clone()), failed).await?;
         self.publish_new(&kept);
         Ok(())
@@ -224,7 +223,7 @@ pub(super) async fn session(
     let mut form = Form::default();
     step.params.iter().for_each(|(name, value)| form.set(name, &value.replace("{client_id}", &client.id)));
     let answer = call.call(&step.url, post(&step.url, &form, &Fields::new()), limit).await;
-    let answer = answer.map_err(|error| LoginError::Session(chain(&error)))?;
+    let answer = answer.map_err(|error| LoginError::Session(with_causes(&error)))?;
     if !answer.status.is_success() {
         return Err(LoginError::Session(answer.status.to_string()));
     }

@@ -10,9 +10,8 @@ use http::Method;
 use crate::config::{GrantType, HttpsUrl, Registration};
 use crate::message::Request;
 use crate::store::{Attempt, RegisteredClient, Standing, StoreError};
-use crate::words::{GrantName, Secret};
+use crate::words::{GrantName, Secret, with_causes};
 
-use super::failure::chain;
 use super::keep::keep;
 use super::registration_outcome::{RegistrationError, RegistrationReport};
 use super::registration_wire::{Said, applications, filled, refusal, registration_request, said};
@@ -209,7 +208,7 @@ impl Tokens {
     ) -> Result<CallAnswer, RegistrationError> {
         let answer = self.parts.call.call(url, request, self.call_limit()).await;
         let answer = answer.map_err(|error| RegistrationError::Unanswered {
-            reason: chain(&error),
+            reason: with_causes(&error),
             advice: if error.sent { advice } else { "nothing was sent: try again" },
         })?;
         match answer.status.as_u16() {
@@ -252,7 +251,7 @@ impl Tokens {
                 tell(&format!(
                     "the store does not take the credentials of {client_id} ({}). They are lost if this is \
                      interrupted: mend the store, it is tried again until it works",
-                    chain(error)
+                    with_causes(error)
                 ));
             }
         });

@@ -10,12 +10,12 @@ use tracing::{info, warn};
 
 use crate::config::{GrantType, TokenEndpoint};
 use crate::store::{Claim, Claimant, Grant, NewTokens, Settled, Standing, StoreError};
-use crate::words::Timestamp;
+use crate::words::{Timestamp, with_causes};
 
 use super::answer::Given;
 use super::backoff;
 use super::client;
-use super::failure::{Cause, Failure, chain, judge};
+use super::failure::{Cause, Failure, judge};
 use super::keep::keep;
 use super::request::Exchange;
 use super::slot::Slot;
@@ -248,7 +248,7 @@ impl Tokens {
     }
 
     fn store_failed(&self, slot: &Slot, error: &StoreError) -> TokenError {
-        self.warn(slot, "store", &chain(error), STORE_WAIT);
+        self.warn(slot, "store", &with_causes(error), STORE_WAIT);
         TokenError::Store { retry_after: STORE_WAIT }
     }
 }

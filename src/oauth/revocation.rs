@@ -7,9 +7,8 @@ use http::{Method, StatusCode};
 use crate::config::{HttpsUrl, Revocation, TokenEndpoint};
 use crate::message::{Fields, Request};
 use crate::store::Grant;
-use crate::words::Secret;
+use crate::words::{Secret, with_causes};
 
-use super::failure::chain;
 use super::request::{Form, add_headers, bare, post};
 use super::{CallError, GrantError, TokenError, Tokens, client};
 
@@ -23,7 +22,7 @@ impl Tokens {
                 let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await?;
                 let client = client.ok_or_else(|| GrantError::NotRevoked("no client id is known".into()))?;
                 let request = self.revocation_request(endpoint, url, &client, grant).await;
-                let request = request.map_err(|error| GrantError::NotRevoked(chain(&error)))?;
+                let request = request.map_err(|error| GrantError::NotRevoked(with_causes(&error)))?;
                 let Some(request) = request else { return Ok(()) };
                 self.send_revocation(url, request, StatusCode::is_success).await
             }
@@ -49,7 +48,7 @@ impl Tokens {
         match self.renew(&grant.facts.key.grant).await {
             Ok(_) => Ok(self.parts.store.load(&grant.facts.key).await?.and_then(|grant| grant.access)),
             Err(GrantError::Token(TokenError::NeedsAuthorization)) => Ok(None),
-            Err(error) => Err(GrantError::NotRevoked(chain(&error))),
+            Err(error) => Err(GrantError::NotRevoked(with_causes(&error))),
         }
     }
 
@@ -81,7 +80,7 @@ impl Tokens {
         is_done: impl FnOnce(&StatusCode) -> bool,
     ) -> Result<(), GrantError> {
         let answer = self.parts.call.call(url, request, self.call_limit()).await;
-        let answer = answer.map_err(|error| GrantError::NotRevoked(chain(&error)))?;
+        let answer = answer.map_err(|error| GrantError::NotRevoked(with_causes(&error)))?;
         if is_done(&answer.status) { Ok(()) } else { Err(GrantError::NotRevoked(answer.status.to_string())) }
     }
 }

@@ -9,10 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::store::{GrantKey, StoreError};
-use crate::words::Timestamp;
+use crate::words::{Timestamp, with_causes};
 
 use super::Tokens;
-use super::failure::chain;
 use super::slot::Boarding;
 use super::tokens::{Aim, Errand};
 
@@ -160,7 +159,7 @@ impl Tokens {
     fn warn_once(&self, watch: &mut Watch, error: &StoreError) {
         if !watch.failing {
             watch.failing = true;
-            warn!(bank = %self.bank.name, outcome = "store", reason = chain(error), "token");
+            warn!(bank = %self.bank.name, outcome = "store", reason = with_causes(error), "token");
         }
     }
 }

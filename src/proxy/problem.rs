@@ -2,8 +2,6 @@
 //!
 //! A body of RFC 9457 and a `Proxy-Status` of RFC 9209, so that nobody takes it for the bank's word.
 
-use std::error::Error;
-use std::fmt::Write;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -15,7 +13,7 @@ use crate::inbound::access::AccessRefusal;
 use crate::message::{Body, Response};
 use crate::oauth::TokenError;
 use crate::upstream::{Failure, Progress, SendError};
-use crate::words::{GrantName, Kind};
+use crate::words::{GrantName, Kind, with_causes};
 
 use super::hops;
 use super::limits::Overloaded;
@@ -112,17 +110,7 @@ impl ProxyError {
 
     /// The error with its causes, in one line. None of our errors carries a secret.
     pub(super) fn detail(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let reason = error.to_string();
-            // Some errors already quote their cause.
-            if !text.contains(&reason) {
-                let _ = write!(text, ": {reason}");
-            }
-            cause = error.source();
-        }
-        text
+        with_causes(self)
     }
 
     fn told(&self, bank: &Bank, grant: Option<&GrantName>) -> Told {

@@ -7,9 +7,9 @@ use crate::config::{AuthorizationCode, Bank, GrantType, HttpsUrl, StoreUrl, Tls}
 use crate::message::{Body, Request};
 use crate::oauth::{Edge, GrantError, GrantState, Trial};
 use crate::upstream::{Client, Endpoint, TlsClient};
-use crate::words::GrantName;
+use crate::words::{GrantName, with_causes};
 
-use super::online::{Findings, chain, settings};
+use super::online::{Findings, settings};
 
 /// The store, if there is one: a command of another user must not be the one that makes it.
 pub(super) async fn open(app: &App) -> Result<Option<Office>, anyhow::Error> {
@@ -28,7 +28,7 @@ pub(super) async fn look(bank: &Arc<Bank>, tls: &Arc<TlsClient>, office: Option<
         GrantType::AuthorizationCode(code) => {
             match trial.client(code).await {
                 Ok(word) => findings.row("client", &format!("known (an invented code was refused: {word})")),
-                Err(error) => findings.fail(&format!("no token: {}", chain(&error)), error.remedy()),
+                Err(error) => findings.fail(&format!("no token: {}", with_causes(&error)), error.remedy()),
             }
             for grant in bank.required_grants() {
                 page(bank, code, &trial, &grant, findings).await;
@@ -38,7 +38,9 @@ pub(super) async fn look(bank: &Arc<Bank>, tls: &Arc<TlsClient>, office: Option<
             for grant in bank.required_grants() {
                 match trial.token(&given.token, &grant).await {
                     Ok(()) => findings.row("token", &format!("given for {grant}")),
-                    Err(error) => findings.fail(&format!("no token for {grant}: {}", chain(&error)), error.remedy()),
+                    Err(error) => {
+                        findings.fail(&format!("no token for {grant}: {}", with_causes(&error)), error.remedy());
+                    }
                 }
             }
         }
@@ -53,7 +55,7 @@ pub(super) async fn look(bank: &Arc<Bank>, tls: &Arc<TlsClient>, office: Option<
 async fn page(bank: &Bank, code: &AuthorizationCode, trial: &Trial, grant: &GrantName, findings: &mut Findings) {
     let url = match trial.authorization_url(code, grant).await {
         Ok(url) => url,
-        Err(error) => return findings.fail(&format!("no login can begin: {}", chain(&error)), error.remedy()),
+        Err(error) => return findings.fail(&format!("no login can begin: {}", with_causes(&error)), error.remedy()),
     };
     let seen = match open_page(bank, &url).await {
         Ok(seen) => seen,
@@ -100,7 +102,7 @@ async fn open_page(bank: &Bank, url: &str) -> Result<Page, String> {
     request.fields.push("Accept", "text/html");
     request.fields.push("User-Agent", concat!("bankside/", env!("CARGO_PKG_VERSION")));
     let client = Client::new(endpoint, Arc::new(tls), settings(bank));
-    let answer = client.send(request, bank.timeouts.response).await.map_err(|error| chain(&error))?;
+    let answer = client.send(request, bank.timeouts.response).await.map_err(|error| with_causes(&error))?;
     let location = answer.fields.get("location").map(|value| String::from_utf8_lossy(value).into_owned());
     Ok(Page { status: answer.status.as_u16(), location: location.unwrap_or_default() })
 }
@@ -128,7 +130,7 @@ async fn grants(bank: &Bank, office: &Office, findings: &mut Findings) {
                 findings.row("grant", &format!("{grant} is {}{}", report.state, until.unwrap_or_default()));
             }
             Err(GrantError::Missing) => findings.mind(&format!("grant {grant}: nobody has logged in yet"), &login),
-            Err(error) => findings.fail(&format!("grant {grant}: {}", chain(&error)), "see [store]"),
+            Err(error) => findings.fail(&format!("grant {grant}: {}", with_causes(&error)), "see [store]"),
         }
     }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::app::App;
 use crate::config::{Listen, Place, Problem, Store, StoreKey, StoreUrl};
 use crate::store::{Sqlite, StoreError};
+use crate::words::with_causes;
 
 use super::super::health;
 use super::super::written::Written;
-use super::online::chain;
 
 /// How long a sidecar that may run here has for its answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -101,7 +101,7 @@ fn opened(store: &Store) -> Option<Problem> {
         StoreError::WrongKey { .. } => "key",
         StoreError::NewerSchema { .. } => "url",
         error => {
-            let reason = format!("the store could not be looked into: {}", chain(&error));
+            let reason = format!("the store could not be looked into: {}", with_causes(&error));
             return Some(Problem::warning(
                 &in_its_line(store.place.child("url"), &["store", "url"]),
                 reason,

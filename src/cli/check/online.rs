@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::config::{Alpn, Bank};
 use crate::upstream::probe::{Answer, Handshake, Seen, probe};
 use crate::upstream::{ClientSettings, ConnectionLimit, Endpoint, Failure, TlsClient};
-use crate::words::{Clock, Timestamp};
+use crate::words::{Clock, Timestamp, with_causes};
 
 use super::super::{Failed, Outcome, output};
 use super::login;
@@ -128,20 +128,7 @@ fn connection(handshake: &Handshake) -> String {
 }
 
 fn fail(failure: &Failure, findings: &mut Findings) {
-    findings.fail(&chain(failure), failure.remedy());
-}
-
-/// An error with its causes, in one line. Some errors already quote theirs.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        if !text.contains(&reason) {
-            text = format!("{text}: {reason}");
-        }
-        cause = error.source();
-    }
-    text
+    findings.fail(&with_causes(failure), failure.remedy());
 }
 
 /// Whether a certificate was asked for, and whether ours is one of those.
