@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::config::{GrantType, TokenEndpoint};
 use crate::store::{Claim, Claimant, Grant, NewTokens, Settled, Standing, StoreError};
+use crate::telemetry::RenewalOutcome;
 use crate::words::{Timestamp, with_causes};
 
 use super::answer::Given;
@@ -124,7 +125,7 @@ impl Tokens {
             return Ok(Prepared { endpoint, client });
         }
         let cause = Cause::no_client();
-        self.warn(slot, "no_client", &cause.reason, STORE_WAIT);
+        self.warn(slot, RenewalOutcome::NoClient, &cause.reason, STORE_WAIT);
         Err(TokenError::Unavailable { retry_after: STORE_WAIT, cause: Some(cause) })
     }
 
@@ -153,7 +154,12 @@ impl Tokens {
                 let chance = self.parts.random.fraction();
                 let wait = backoff::wait(grant.facts.failures, took, retry_after, chance);
                 let undecided = unanswered || grant.facts.sent_at.is_some();
-                self.warn(slot, if undecided { "unknown_outcome" } else { "not_now" }, &cause.reason, wait);
+                self.warn(
+                    slot,
+                    if undecided { RenewalOutcome::UnknownOutcome } else { RenewalOutcome::NotNow },
+                    &cause.reason,
+                    wait,
+                );
                 let postponed = self.parts.store.postpone(&slot.key, version, &self.holder, wait, undecided).await;
                 postponed.map_err(|error| self.store_failed(slot, &error).after(wait.max(STORE_WAIT)))?;
                 Err(TokenError::Unavailable { retry_after: wait, cause: Some(cause) })
@@ -208,7 +214,7 @@ impl Tokens {
             slot.set_unstored();
         });
         let settled = settled.await.map_err(|_| TokenError::Store { retry_after: STORE_WAIT })?;
-        self.publish(slot, settled, "renewed")
+        self.publish(slot, settled, RenewalOutcome::Renewed)
     }
 
     /// The bank said that the grant is over: so it is, unless the row is newer than what we asked with.
@@ -216,13 +222,13 @@ impl Tokens {
         let settled = self.parts.store.end(&slot.key, version).await;
         // The bank would say it again each time that it is asked.
         let settled = settled.map_err(|error| self.store_failed(slot, &error).after(USELESS_WAIT))?;
-        self.publish(slot, settled, "over")
+        self.publish(slot, settled, RenewalOutcome::Over)
     }
 
-    fn publish(&self, slot: &Slot, settled: Settled, outcome: &'static str) -> Result<(), TokenError> {
+    fn publish(&self, slot: &Slot, settled: Settled, outcome: RenewalOutcome) -> Result<(), TokenError> {
         let (grant, outcome) = match settled {
             Settled::Stored(grant) => (grant, outcome),
-            Settled::Newer(grant) => (grant, "superseded"),
+            Settled::Newer(grant) => (grant, RenewalOutcome::Superseded),
             Settled::Missing => {
                 slot.forget();
                 return Err(TokenError::NeedsAuthorization);
@@ -232,7 +238,7 @@ impl Tokens {
         self.parts.metrics.renewal(outcome);
         let (bank, name) = (&slot.key.bank, &slot.key.grant);
         let expires_at = grant.facts.expires_at.map(|end| end.to_string());
-        info!(%bank, grant = %name, outcome, version = grant.facts.version, expires_at, "token");
+        info!(%bank, grant = %name, outcome = outcome.name(), version = grant.facts.version, expires_at, "token");
         match grant.facts.standing {
             Standing::Over => Err(TokenError::NeedsAuthorization),
             _ if slot.token(self.parts.clock.now()).is_some() => Ok(()),
@@ -240,15 +246,15 @@ impl Tokens {
         }
     }
 
-    fn warn(&self, slot: &Slot, outcome: &'static str, reason: &str, retry_after: Duration) {
+    fn warn(&self, slot: &Slot, outcome: RenewalOutcome, reason: &str, retry_after: Duration) {
         self.parts.metrics.renewal(outcome);
         let (bank, grant) = (&self.bank.name, &slot.key.grant);
         let retry_ms = u64::try_from(retry_after.as_millis()).unwrap_or(u64::MAX);
-        warn!(%bank, %grant, outcome, reason, retry_ms, "token");
+        warn!(%bank, %grant, outcome = outcome.name(), reason, retry_ms, "token");
     }
 
     fn store_failed(&self, slot: &Slot, error: &StoreError) -> TokenError {
-        self.warn(slot, "store", &with_causes(error), STORE_WAIT);
+        self.warn(slot, RenewalOutcome::Store, &with_causes(error), STORE_WAIT);
         TokenError::Store { retry_after: STORE_WAIT }
     }
 }

@@ -7,6 +7,7 @@ mod bank;
 mod connections;
 mod histogram;
 mod reach;
+mod renewal;
 mod scrape;
 mod sharded;
 
@@ -23,6 +24,7 @@ use crate::words::BankName;
 pub use bank::{BankMetrics, Open};
 pub use connections::{ConnectionMetrics, Towards};
 pub use reach::Reach;
+pub use renewal::RenewalOutcome;
 pub use scrape::Standing;
 
 use scrape::Scrape;

@@ -12,12 +12,9 @@ use super::connections::Connections;
 use super::histogram::{Histogram, Sum};
 use super::reach::Seen;
 use super::sharded::Sharded;
-use super::{ConnectionMetrics, Reach, Towards};
+use super::{ConnectionMetrics, Reach, RenewalOutcome, Towards};
 
 pub(super) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-/// What comes of a renewal, as the log says it.
-pub(super) const RENEWALS: [&str; 8] =
-    ["renewed", "over", "superseded", "not_now", "unknown_outcome", "store", "no_client", "other"];
 pub(super) const LOGINS: [&str; 2] = ["authorized", "not_authorized"];
 
 /// One bank's metrics. Clones count together.
@@ -31,7 +28,8 @@ struct Counts {
     apps: AtomicI64,
     accepted: AtomicU64,
     connections: [Connections; Towards::ALL.len()],
-    renewals: [AtomicU64; RENEWALS.len()],
+    /// As in [`RenewalOutcome::ALL`].
+    renewals: [AtomicU64; RenewalOutcome::ALL.len()],
     logins: [AtomicU64; LOGINS.len()],
     seen: Seen,
     clock_ahead: ClockAhead,
@@ -157,10 +155,9 @@ impl BankMetrics {
         ConnectionMetrics::new(self.clone(), towards)
     }
 
-    /// Counts what came of a renewal, by the log's word for it.
-    pub fn renewal(&self, outcome: &str) {
-        let at = RENEWALS.iter().position(|known| *known == outcome).unwrap_or(RENEWALS.len() - 1);
-        add(&self.0.renewals[at], 1);
+    /// Counts what came of a renewal.
+    pub fn renewal(&self, outcome: RenewalOutcome) {
+        add(&self.0.renewals[outcome as usize], 1);
     }
 
     /// Counts a login that came back from the bank.
@@ -226,7 +223,7 @@ impl BankMetrics {
         self.0.accepted.load(Ordering::Relaxed)
     }
 
-    pub(super) fn renewals(&self) -> [u64; RENEWALS.len()] {
+    pub(super) fn renewals(&self) -> [u64; RenewalOutcome::ALL.len()] {
         self.0.renewals.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 

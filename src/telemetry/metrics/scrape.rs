@@ -11,9 +11,10 @@ use prometheus_client::registry::Unit;
 use crate::telemetry::log;
 use crate::words::{BankName, Kind};
 
-use super::bank::{CLASSES, LOGINS, RENEWALS, count};
+use super::bank::{CLASSES, LOGINS, count};
 use super::connections::HANDSHAKES;
 use super::histogram::Sum;
+use super::renewal::RenewalOutcome;
 use super::{BankMetrics, Towards};
 
 /// How a bank stands, as far as it is known by looking only.
@@ -114,10 +115,9 @@ impl Scrape {
     fn tokens(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = counter(encoder, "renewals", "Renewals of tokens, by outcome", None)?;
         self.each(|bank, metrics| {
-            RENEWALS
-                .iter()
-                .zip(metrics.renewals())
-                .try_for_each(|(outcome, count)| put_count(&mut family, &[("bank", bank), ("outcome", outcome)], count))
+            RenewalOutcome::ALL.iter().zip(metrics.renewals()).try_for_each(|(outcome, count)| {
+                put_count(&mut family, &[("bank", bank), ("outcome", outcome.name())], count)
+            })
         })?;
         let help = "By how much this machine's clock is ahead of the bank's, as its token endpoint's last answer told";
         let mut family = gauge(encoder, "clock_ahead", help, Some(&Unit::Seconds))?;

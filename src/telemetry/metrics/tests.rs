@@ -95,17 +95,18 @@ fn connections_and_handshakes_are_told_apart_by_endpoint_and_outcome() {
 }
 
 #[test]
-fn renewals_have_a_bounded_set_of_outcomes() {
+fn renewals_and_logins_are_counted_by_outcome() {
     let metrics = Metrics::default();
     let counted = metrics.bank(&bank());
-    counted.renewal("renewed");
-    counted.renewal("something nobody foresaw");
+    counted.renewal(RenewalOutcome::Renewed);
+    counted.renewal(RenewalOutcome::NoClient);
     counted.login(false);
     assert_has(
         &lines(&metrics, Vec::new()),
         &[
             r#"bankside_renewals_total{bank="examplebank",outcome="renewed"} 1"#,
-            r#"bankside_renewals_total{bank="examplebank",outcome="other"} 1"#,
+            r#"bankside_renewals_total{bank="examplebank",outcome="over"} 0"#,
+            r#"bankside_renewals_total{bank="examplebank",outcome="no_client"} 1"#,
             r#"bankside_logins_total{bank="examplebank",outcome="not_authorized"} 1"#,
         ],
     );
