@@ -35,6 +35,7 @@ mod state;
 mod tests;
 mod tokens;
 mod trial;
+mod unauthorized;
 
 pub use assertion::AssertionError;
 pub use edge::{BankCall, CallAnswer, CallError, Edge};
