@@ -17,6 +17,7 @@ mod problem;
 mod replay;
 mod resend;
 mod routes;
+mod sending;
 mod serve;
 mod trailers;
 mod uploads;

@@ -1,26 +1,25 @@
 //! The way of a request.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::StatusCode;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::Bank;
 use crate::inbound::{Caller, Departure, Malformed, Service, access};
-use crate::message::{Body, Fields, Request, Response};
+use crate::message::{Fields, Request, Response};
 use crate::oauth::Tokens;
 use crate::telemetry::BankMetrics;
-use crate::upstream::{Client, Progress, SendError};
-use crate::words::{GrantName, Random, Token};
+use crate::upstream::Client;
+use crate::words::{GrantName, Random};
 
 use super::event::Event;
 use super::limits::InFlight;
-use super::outgoing::{Outgoing, Rewrite};
+use super::outgoing::Rewrite;
 use super::problem::ProxyError;
-use super::resend::{self, Attempt, Past, Resend};
+use super::resend::Past;
 use super::routes::{Passage, Routes};
 use super::{hops, incoming, path};
 
@@ -44,21 +43,22 @@ pub struct Shared {
 }
 
 /// What a request that may pass is given.
-struct Verdict {
+pub(super) struct Verdict {
     /// The path and query, where it is not the request's target as it is.
-    target: Option<Bytes>,
-    grant: GrantName,
+    pub(super) target: Option<Bytes>,
+    pub(super) grant: GrantName,
     /// The route's response timeout.
-    timeout: Option<Duration>,
+    pub(super) timeout: Option<Duration>,
     /// Whether the route allows sending it once more although it may have arrived.
-    replay: bool,
+    pub(super) replay: bool,
 }
 
-struct Parts {
-    shared: Shared,
+/// What serves a bank on a worker, as it is configured.
+pub(super) struct Parts {
+    pub(super) shared: Shared,
     routes: Routes,
     rewrite: Rewrite,
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl Proxy {
@@ -157,114 +157,6 @@ impl Parts {
         Ok(Verdict { target, grant, timeout, replay })
     }
 
-    /// A 401 for a token that is not the best one, or that can be renewed: the request goes once more, never a third time.
-    #[expect(clippy::too_many_arguments, reason = "all of them are what is known of the first time")]
-    async fn once_more_if_unauthorized(
-        &self,
-        answer: Response,
-        outgoing: &mut Outgoing,
-        sent: &Arc<Token>,
-        verdict: &Verdict,
-        mut past: Past,
-        newest: &ArcSwap<Self>,
-        event: &mut Event,
-    ) -> Result<Response, ProxyError> {
-        if answer.status != StatusCode::UNAUTHORIZED {
-            if answer.status.is_success() {
-                sent.mark_accepted();
-            }
-            return Ok(answer);
-        }
-        // A token that the bank has bound to a former certificate is replaced under the newest one.
-        let newest = newest.load_full();
-        let by = if newest.shared.bank.handles_requests_like(&self.shared.bank) { &*newest } else { self };
-        let lacks_scope = says_insufficient_scope(&answer);
-        // What may have arrived before has been sent twice by now.
-        let Some(body) = outgoing.again().filter(|_| !past.may_have_arrived) else {
-            by.renew_for_others(&verdict.grant, sent, lacks_scope);
-            return Ok(answer);
-        };
-        // The bank has refused it, so nothing of it counts: an app that has closed by now is given up here.
-        event.status = Some(answer.status);
-        outgoing.departure.take_back();
-        tokio::task::yield_now().await;
-        let Some(mut better) = by.shared.tokens.after_unauthorized(&verdict.grant, sent, lacks_scope).await? else {
-            return Ok(answer);
-        };
-        drop(answer);
-        event.retried += 1;
-        past.was_answered = true;
-        let answer = by.send(outgoing, body, &mut better, verdict, &mut past, event).await?;
-        if answer.status.is_success() {
-            better.mark_accepted();
-        }
-        Ok(answer)
-    }
-
-    /// Begins the renewal that a 401 calls for, although the request that met it cannot go once more.
-    fn renew_for_others(&self, grant: &GrantName, sent: &Arc<Token>, lacks_scope: bool) {
-        let (tokens, grant, sent) = (Arc::clone(&self.shared.tokens), grant.clone(), Arc::clone(sent));
-        tokio::spawn(async move { tokens.after_unauthorized(&grant, &sent, lacks_scope).await });
-    }
-
-    /// Sends a request; once more where its connection died and that is safe, with the token that is best by then.
-    async fn send(
-        &self,
-        outgoing: &mut Outgoing,
-        mut body: Body,
-        token: &mut Arc<Token>,
-        verdict: &Verdict,
-        past: &mut Past,
-        event: &mut Event,
-    ) -> Result<Response, SendError> {
-        let timeout = verdict.timeout.unwrap_or(self.shared.bank.timeouts.response);
-        let departure = outgoing.departure.clone();
-        let mut sent = 1;
-        loop {
-            let may_have_arrived = past.may_have_arrived;
-            let departs = |departs: bool| {
-                if departs {
-                    departure.begin();
-                } else if !may_have_arrived {
-                    departure.take_back();
-                }
-            };
-            let sent_at = Instant::now();
-            let error = match self.client.exchange(outgoing.with(body, token), timeout, departs).await {
-                Ok(answer) => {
-                    self.shared.metrics.bank_answered(sent_at);
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            let again = outgoing.again();
-            let attempt = Attempt {
-                method: outgoing.method(),
-                body_kept: again.is_some(),
-                route_replay: verdict.replay,
-                sent,
-                may_have_arrived_before: past.may_have_arrived,
-            };
-            let decision = resend::decide(attempt, &error);
-            tracing::debug!(bank = %self.shared.bank.name, %error, ?decision, "a request's connection failed");
-            match (decision, again) {
-                (Resend::Once(_), Some(kept)) => body = kept,
-                _ => return Err(past.told_with(error)),
-            }
-            if error.progress == Progress::NothingSent && !past.may_have_arrived {
-                outgoing.departure.take_back();
-            }
-            // The first one may have ended while the connection was silent, and a 401 could not be made good any more.
-            match self.shared.tokens.get(&verdict.grant).await {
-                Ok(best) => *token = best,
-                Err(_) => return Err(past.told_with(error)),
-            }
-            sent += 1;
-            event.retried += 1;
-            past.may_have_arrived |= error.progress == Progress::MayHaveArrived;
-        }
-    }
-
     fn tell(&self, error: &ProxyError, mut event: Event) -> Response {
         event.kind = Some(error.kind());
         if error.is_of_the_way_to_the_bank() {
@@ -292,10 +184,4 @@ fn grant_of(request: &Request, passage: &Passage<'_>) -> Result<GrantName, Proxy
         (Some(route), _) => Ok(route.clone()),
         (None, asked) => Ok(asked.unwrap_or_default()),
     }
-}
-
-/// Whether the bank says that the token lacks a scope (RFC 6750, section 3.1): a new one would lack it too.
-fn says_insufficient_scope(answer: &Response) -> bool {
-    const ERROR: &[u8] = b"insufficient_scope";
-    answer.fields.get_all("WWW-Authenticate").any(|value| value.windows(ERROR.len()).any(|part| part == ERROR))
 }
