@@ -145,8 +145,17 @@ impl Tokens {
         self.wait_for(grant).await
     }
 
+    /// Whether the token has ended by the clock.
+    pub fn has_ended(&self, token: &Token) -> bool {
+        !token.is_valid(self.parts.clock.now())
+    }
+
     /// The fast way: a lookup and an atomic load.
     fn at_hand(&self, grant: &GrantName) -> Option<Arc<Token>> {
+        // Who knew the grant before a reload may have brought its slot back.
+        if !self.is_known(grant) {
+            return None;
+        }
         let now = self.parts.clock.now();
         self.slots.ask(grant, |slot| {
             let token = slot.token(now)?;
@@ -224,11 +233,10 @@ impl Tokens {
 
     /// The grant's slot, made if need be.
     pub(super) fn slot(&self, grant: &GrantName) -> Result<Arc<Slot>, TokenError> {
-        match self.slots.get(grant) {
-            Some(slot) => Ok(slot),
-            None if self.is_known(grant) => Ok(self.slots.of(self.key(grant))),
-            None => Err(TokenError::UnknownGrant),
+        if !self.is_known(grant) {
+            return Err(TokenError::UnknownGrant);
         }
+        Ok(self.slots.get(grant).unwrap_or_else(|| self.slots.of(self.key(grant))))
     }
 }
 

@@ -39,8 +39,12 @@ impl Tokens {
         if self.is_fixed() {
             return Ok(None);
         }
-        if !insufficient_scope && !sent.is_valid(self.parts.clock.now()) {
-            return self.get(grant).await.map(Some);
+        if !insufficient_scope && self.has_ended(sent) {
+            return match self.get(grant).await {
+                // A reload has dropped it: the bank's word stands.
+                Err(TokenError::UnknownGrant) => Ok(None),
+                outcome => outcome.map(Some),
+            };
         }
         Ok(self.better_than(grant, sent, insufficient_scope).await)
     }

@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use super::support::{Bench, Reply, Script, bank, by_code, default, sent};
-use crate::config::GrantType;
+use super::support::{Bench, Reply, Script, bank, by_code, by_credentials, default, sent};
+use crate::config::{Bank, GrantType};
 use crate::oauth::{Parts, TokenError, Tokens};
 use crate::words::Random;
 
@@ -124,4 +124,21 @@ async fn a_given_token_is_the_one_that_is_configured_from_here_on() {
     let by_code = Arc::new(bank(GrantType::AuthorizationCode(Box::new(by_code()))));
     let third = second.succeed(by_code, bench.tokens.parts.clone());
     assert_eq!(third.get(&default()).await.unwrap_err(), TokenError::NeedsAuthorization);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_is_configured_no_more_is_not_brought_back_by_who_still_has_the_former_tokens() {
+    let named = |grants: &[&str]| {
+        let grants = grants.iter().map(|grant| (grant.parse().unwrap(), vec!["aisp".to_owned()])).collect();
+        Arc::new(Bank { grants, ..bank(by_credentials()) })
+    };
+    let bench = Bench::with(Arc::unwrap_or_clone(named(&["pay"])));
+    bench.script.always(|| Reply::Tokens(300));
+    let pay = "pay".parse().unwrap();
+    bench.tokens.get(&pay).await.unwrap();
+    let next = bench.tokens.succeed(named(&[]), bench.tokens.parts.clone());
+    assert_eq!(next.get(&pay).await.unwrap_err(), TokenError::UnknownGrant);
+    bench.tokens.get(&pay).await.unwrap();
+    assert_eq!(next.get(&pay).await.unwrap_err(), TokenError::UnknownGrant);
+    assert!(next.renew(&pay).await.is_err());
 }
