@@ -7,7 +7,8 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 
 use crate::message::{Body, Response};
-use crate::upstream::{Progress, SendError};
+use crate::oauth::TokenError;
+use crate::upstream::Progress;
 use crate::words::{GrantName, Token};
 
 use super::event::Event;
@@ -36,8 +37,8 @@ impl Parts {
             return Ok(answer);
         }
         // A token that the bank has bound to a former certificate is replaced under the newest one.
-        let newest = newest.load_full();
-        let by = if newest.shared.bank.handles_requests_like(&self.shared.bank) { &*newest } else { self };
+        let next = newest.load_full();
+        let by = if next.shared.bank.handles_requests_like(&self.shared.bank) { &*next } else { self };
         let lacks_scope = says_insufficient_scope(&answer);
         // What may have arrived before has been sent twice by now.
         let Some(body) = outgoing.again().filter(|_| !past.may_have_arrived) else {
@@ -54,11 +55,31 @@ impl Parts {
         drop(answer);
         event.retried += 1;
         past.was_answered = true;
-        let answer = by.send(outgoing, body, &mut better, verdict, &mut past, event).await?;
+        let answer = by.send(outgoing, body, &mut better, verdict, &mut past, newest, event).await?;
         if answer.status.is_success() {
             better.mark_accepted();
         }
         Ok(answer)
+    }
+
+    /// A token for the one that has ended while its connection was silent, since a 401 could not be made good any more, and
+    /// whoever sends with it; `None` while it holds. The error has no cause where a reload has replaced what it needs.
+    async fn in_place_of(
+        &self,
+        token: &Token,
+        grant: &GrantName,
+        newest: &ArcSwap<Self>,
+    ) -> Result<Option<(Arc<Self>, Arc<Token>)>, Option<TokenError>> {
+        if !self.shared.tokens.has_ended(token) {
+            return Ok(None);
+        }
+        // The bank may take former credentials and certificates no more.
+        let next = newest.load_full();
+        if !next.shared.bank.handles_requests_like(&self.shared.bank) {
+            return Err(None);
+        }
+        let token = next.shared.tokens.get(grant).await?;
+        Ok(Some((next, token)))
     }
 
     /// Begins the renewal that a 401 calls for, although the request that met it cannot go once more.
@@ -67,7 +88,8 @@ impl Parts {
         tokio::spawn(async move { tokens.after_unauthorized(&grant, &sent, lacks_scope).await });
     }
 
-    /// Sends a request; once more where its connection died and that is safe, with the token that is best by then.
+    /// Sends a request; once more where its connection died and that is safe, with another token if this one has ended.
+    #[expect(clippy::too_many_arguments, reason = "a request, what is known of it, and where to look for more")]
     pub(super) async fn send(
         &self,
         outgoing: &mut Outgoing,
@@ -75,12 +97,14 @@ impl Parts {
         token: &mut Arc<Token>,
         verdict: &Verdict,
         past: &mut Past,
+        newest: &ArcSwap<Self>,
         event: &mut Event,
-    ) -> Result<Response, SendError> {
+    ) -> Result<Response, ProxyError> {
         let timeout = verdict.timeout.unwrap_or(self.shared.bank.timeouts.response);
         let departure = outgoing.departure.clone();
-        let mut sent = 1;
+        let (mut sent, mut next) = (1, None::<Arc<Self>>);
         loop {
+            let by = next.as_deref().unwrap_or(self);
             let may_have_arrived = past.may_have_arrived;
             let departs = |departs: bool| {
                 if departs {
@@ -90,9 +114,9 @@ impl Parts {
                 }
             };
             let sent_at = Instant::now();
-            let error = match self.client.exchange(outgoing.with(body, token), timeout, departs).await {
+            let error = match by.client.exchange(outgoing.with(body, token), timeout, departs).await {
                 Ok(answer) => {
-                    self.shared.metrics.bank_answered(sent_at);
+                    by.shared.metrics.bank_answered(sent_at);
                     return Ok(answer);
                 }
                 Err(error) => error,
@@ -109,15 +133,20 @@ impl Parts {
             tracing::debug!(bank = %self.shared.bank.name, %error, ?decision, "a request's connection failed");
             match (decision, again) {
                 (Resend::Once(_), Some(kept)) => body = kept,
-                _ => return Err(past.told_with(error)),
+                _ => return Err(past.told_with(error).into()),
             }
             if error.progress == Progress::NothingSent && !past.may_have_arrived {
                 outgoing.departure.take_back();
             }
-            // The first one may have ended while the connection was silent, and a 401 could not be made good any more.
-            match self.shared.tokens.get(&verdict.grant).await {
-                Ok(best) => *token = best,
-                Err(_) => return Err(past.told_with(error)),
+            let had_it = past.may_have_arrived || past.was_answered || error.progress == Progress::MayHaveArrived;
+            match by.in_place_of(token, &verdict.grant, newest).await {
+                Ok(None) => {}
+                Ok(Some((parts, better))) => (next, *token) = (Some(parts), better),
+                Err(Some(why)) if !had_it => return Err(why.into()),
+                Err(why) => {
+                    tracing::debug!(bank = %self.shared.bank.name, ?why, "it does not go once more: its token has ended");
+                    return Err(past.told_with(error).into());
+                }
             }
             sent += 1;
             event.retried += 1;

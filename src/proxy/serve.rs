@@ -135,7 +135,7 @@ impl Parts {
         event.span.continue_in(outgoing.fields_mut());
 
         let mut past = Past::default();
-        let answer = parts.send(&mut outgoing, body, &mut token, &verdict, &mut past, event).await?;
+        let answer = parts.send(&mut outgoing, body, &mut token, &verdict, &mut past, newest, event).await?;
         let mut answer =
             parts.once_more_if_unauthorized(answer, &mut outgoing, &token, &verdict, past, newest, event).await?;
         incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
