@@ -334,7 +334,6 @@ async fn an_address_that_is_taken_fails_the_reload_as_a_whole() {
     assert_eq!(told(&sidecar), 1, "it was tried again without a word");
 }
 
-/// A refused reload is tried again, but never with what somebody is just writing.
 /// Where the machine leaves the file alone for so long, the sidecar may take it for written.
 const NO_REST: Duration = Duration::from_millis(150);
 
@@ -353,6 +352,7 @@ fn keep_writing(world: &World, text: &str, end: &AtomicBool) -> Duration {
     longest
 }
 
+/// A refused reload is tried again, but never with what somebody is just writing.
 #[tokio::test]
 async fn a_file_that_is_being_written_is_not_read_although_a_reload_is_to_be_tried_again() {
     loop {

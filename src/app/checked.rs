@@ -20,7 +20,7 @@ pub(super) struct Checked {
 
 impl Checked {
     /// What a reading came to. Where something is wrong with the configuration, what is wrong with its identities is told,
-    /// too.
+    /// too; what keeps nothing from running, as warnings.
     pub(super) fn of(reading: Reading, now: Timestamp, file: &Path) -> Result<Self, Problems> {
         reading.outcome.and_then(|config| Self::new(config, now)).map_err(|Problems(mut problems)| {
             problems.extend(reading.connections.iter().flat_map(|connection| problems_with(connection, now)));
@@ -45,7 +45,7 @@ impl Checked {
         let identities = tls.iter().filter_map(|client| client.identity());
         warnings.extend(identities.flat_map(|identity| identity.problems_at(now)));
         if !problems.is_empty() {
-            problems.extend(errors(warnings));
+            problems.extend(warnings.into_iter().filter(is_error).map(as_warning));
             return Err(Problems(without_repetitions(problems)));
         }
         Ok(Self { config: Arc::new(config), tls, warnings: without_repetitions(warnings) })
@@ -92,7 +92,8 @@ impl Checked {
     }
 }
 
-/// Why no connection could be made, or what `check` takes for an error of the identity of this time or the next one.
+/// Why no connection could be made, and, as warnings, what `check` takes for errors of the identities of this time and the
+/// next one.
 fn problems_with(BankConnection { tls, identity }: &BankConnection, now: Timestamp) -> Vec<Problem> {
     let identity = identity.as_ref().filter(|_| tls.client_certificate);
     let next = identity.and_then(|identity| identity.at(now).next.as_deref());
@@ -101,7 +102,10 @@ fn problems_with(BankConnection { tls, identity }: &BankConnection, now: Timesta
     let problems = shown.into_iter().flatten().flat_map(|(identity, at)| {
         TlsClient::new(tls, identity, &mut Vec::new()).map_or_else(
             |problems| problems,
-            |client| client.identity().map(|identity| errors(identity.problems_at(at))).unwrap_or_default(),
+            |client| {
+                let of_time = client.identity().map(|identity| identity.problems_at(at)).unwrap_or_default();
+                of_time.into_iter().filter(is_error).map(as_warning).collect()
+            },
         )
     });
     problems.collect()
@@ -150,7 +154,15 @@ fn key_id_that_stays(bank: &Bank, next: &NextIdentity, present: &TlsClient, then
 }
 
 fn errors(problems: Vec<Problem>) -> Vec<Problem> {
-    problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect()
+    problems.into_iter().filter(is_error).collect()
+}
+
+fn is_error(problem: &Problem) -> bool {
+    problem.severity == Severity::Error
+}
+
+fn as_warning(problem: Problem) -> Problem {
+    Problem { severity: Severity::Warning, ..problem }
 }
 
 /// Banks that share an identity share its problems: each is told once.

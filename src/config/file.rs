@@ -194,8 +194,7 @@ impl RawSecret {
             return None;
         }
         if let Some(oddity) = oddity(secret.expose()) {
-            let remedy =
-                "if it is not meant, take that away: `printf %s SECRET > FILE` writes a secret and nothing else";
+            let remedy = "where that is not meant, save the secret without it";
             reader.warn(place, format!("the secret {oddity}"), remedy);
         }
         Some(secret)

@@ -31,7 +31,7 @@ pub struct Reading {
 pub struct BankConnection {
     /// Whom we trust, and with which versions.
     pub tls: Tls,
-    /// What we show.
+    /// What we show, if there is something, and it is valid.
     pub identity: Option<Identity>,
 }
 

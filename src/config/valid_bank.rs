@@ -41,8 +41,8 @@ pub(super) fn bank(
     let headers = header_rules(raw.headers.value, reader);
     let tls = tls(raw.tls, reader);
     let identity = bank_identity(raw.identity, global, presents, &place, reader);
-    if let (Some(tls), Some(identity)) = (&tls, &identity) {
-        reader.connections.push(BankConnection { tls: tls.clone(), identity: identity.clone() });
+    if let Some(tls) = &tls {
+        reader.connections.push(BankConnection { tls: tls.clone(), identity: identity.clone().flatten() });
     }
     let keys = GrantKeys {
         place: &place,
@@ -153,6 +153,7 @@ fn tls(table: Located<RawTls>, reader: &mut Reader<'_>) -> Option<Tls> {
     if nobody && !raw.system_roots.value {
         let remedy = "name the bank's roots in tls.ca, or leave system_roots out";
         reader.error(&raw.system_roots.place, "without roots, no bank is trusted", remedy);
+        return None;
     }
     let mut alpn = Vec::new();
     for Located { place, value } in raw.alpn.value {

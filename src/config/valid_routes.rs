@@ -12,8 +12,13 @@ pub(super) fn routes(raw: Vec<Located<RawRoute>>, grants: Option<&Grants>, reade
     let routes: Vec<Route> = raw.into_iter().filter_map(|route| one(route, grants, reader)).collect();
     for (index, route) in routes.iter().enumerate() {
         if let Some(earlier) = routes[..index].iter().find(|earlier| earlier.covers(route)) {
-            let reason = format!("nothing is left to it: the route in line {} is for all of that", earlier.place.line);
-            reader.warn(&route.place, reason, "the first route that matches decides: put the narrower one before it");
+            let reason =
+                format!("nothing is left to it: the route in line {} decides it all before", earlier.place.line);
+            reader.warn(
+                &route.place,
+                reason,
+                "put it before that one, or leave it out: the first that matches decides",
+            );
         }
     }
     routes
