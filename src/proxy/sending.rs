@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::message::{Body, Response};
 use crate::oauth::TokenError;
 use crate::upstream::Progress;
-use crate::words::{GrantName, Token};
+use crate::words::{GrantName, Token, with_causes};
 
 use super::event::Event;
 use super::outgoing::Outgoing;
@@ -144,7 +144,8 @@ impl Parts {
                 Ok(Some((parts, better))) => (next, *token) = (Some(parts), better),
                 Err(Some(why)) if !had_it => return Err(why.into()),
                 Err(why) => {
-                    tracing::debug!(bank = %self.shared.bank.name, ?why, "it does not go once more: its token has ended");
+                    let reason = why.as_ref().map(|why| with_causes(why));
+                    tracing::debug!(bank = %self.shared.bank.name, reason, "a token ended before its request went once more");
                     return Err(past.told_with(error).into());
                 }
             }
