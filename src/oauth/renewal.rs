@@ -154,12 +154,8 @@ impl Tokens {
                 let chance = self.parts.random.fraction();
                 let wait = backoff::wait(grant.facts.failures, took, retry_after, chance);
                 let undecided = unanswered || grant.facts.sent_at.is_some();
-                self.warn(
-                    slot,
-                    if undecided { RenewalOutcome::UnknownOutcome } else { RenewalOutcome::NotNow },
-                    &cause.reason,
-                    wait,
-                );
+                let outcome = if undecided { RenewalOutcome::UnknownOutcome } else { RenewalOutcome::NotNow };
+                self.warn(slot, outcome, &cause.reason, wait);
                 let postponed = self.parts.store.postpone(&slot.key, version, &self.holder, wait, undecided).await;
                 postponed.map_err(|error| self.store_failed(slot, &error).after(wait.max(STORE_WAIT)))?;
                 Err(TokenError::Unavailable { retry_after: wait, cause: Some(cause) })

@@ -2,7 +2,10 @@
 
 use http::Method;
 
+use crate::oauth::TokenError;
 use crate::upstream::{Failure, Progress, SendError};
+
+use super::problem::ProxyError;
 
 /// How often a request is sent in all because connections died before a byte of it had left.
 const MOST_UNSENT: u32 = 3;
@@ -39,6 +42,13 @@ impl Past {
             return SendError { progress: Progress::MayHaveArrived, ..error };
         }
         error
+    }
+
+    /// What the app is told where a failed sending would be followed by another one, had that a token. What the bank may
+    /// have had counts for more.
+    pub(super) fn told_for_want_of_a_token(self, error: SendError, why: TokenError) -> ProxyError {
+        let told = self.told_with(error);
+        if told.progress == Progress::MayHaveArrived { told.into() } else { why.into() }
     }
 }
 
@@ -108,6 +118,20 @@ mod tests {
         for progress in [Progress::NothingSent, Progress::MayHaveArrived] {
             assert_eq!(Past::default().told_with(closed(progress)).progress, progress);
         }
+    }
+
+    #[test]
+    fn a_lack_of_a_token_is_told_only_where_the_bank_has_had_nothing() {
+        let told = |past: Past, progress| {
+            matches!(
+                past.told_for_want_of_a_token(closed(progress), TokenError::NeedsAuthorization),
+                ProxyError::Token(_)
+            )
+        };
+        assert!(told(Past::default(), Progress::NothingSent));
+        assert!(!told(Past::default(), Progress::MayHaveArrived));
+        assert!(!told(Past { may_have_arrived: true, was_answered: false }, Progress::NothingSent));
+        assert!(!told(Past { may_have_arrived: false, was_answered: true }, Progress::NothingSent));
     }
 
     /// Every combination of what is known, against the rule as INTERFACE has it.

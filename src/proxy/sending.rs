@@ -1,7 +1,7 @@
 //! A request's sending, and what may go once more: after a connection that died, and after a 401.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
@@ -37,8 +37,8 @@ impl Parts {
             return Ok(answer);
         }
         // A token that the bank has bound to a former certificate is replaced under the newest one.
-        let next = newest.load_full();
-        let by = if next.shared.bank.handles_requests_like(&self.shared.bank) { &*next } else { self };
+        let next = self.newest_alike(newest);
+        let by = next.as_deref().unwrap_or(self);
         let lacks_scope = says_insufficient_scope(&answer);
         // What may have arrived before has been sent twice by now.
         let Some(body) = outgoing.again().filter(|_| !past.may_have_arrived) else {
@@ -62,24 +62,18 @@ impl Parts {
         Ok(answer)
     }
 
-    /// A token for the one that has ended while its connection was silent, since a 401 could not be made good any more, and
-    /// whoever sends with it; `None` while it holds. The error has no cause where a reload has replaced what it needs.
-    async fn in_place_of(
-        &self,
-        token: &Token,
-        grant: &GrantName,
-        newest: &ArcSwap<Self>,
-    ) -> Result<Option<(Arc<Self>, Arc<Token>)>, Option<TokenError>> {
-        if !self.shared.tokens.has_ended(token) {
-            return Ok(None);
-        }
-        // The bank may take former credentials and certificates no more.
-        let next = newest.load_full();
-        if !next.shared.bank.handles_requests_like(&self.shared.bank) {
-            return Err(None);
-        }
+    /// What is configured now, if it judges requests and their answers as this does.
+    fn newest_alike(&self, newest: &ArcSwap<Self>) -> Option<Arc<Self>> {
+        Some(newest.load_full()).filter(|next| next.shared.bank.handles_requests_like(&self.shared.bank))
+    }
+
+    /// Another token, and whoever sends with it: the bank may take former credentials and certificates no more.
+    async fn renewed(&self, grant: &GrantName, newest: &ArcSwap<Self>) -> Result<(Arc<Self>, Arc<Token>), TokenError> {
+        let next = self
+            .newest_alike(newest)
+            .ok_or(TokenError::Unavailable { retry_after: Duration::from_secs(1), cause: None })?;
         let token = next.shared.tokens.get(grant).await?;
-        Ok(Some((next, token)))
+        Ok((next, token))
     }
 
     /// Begins the renewal that a 401 calls for, although the request that met it cannot go once more.
@@ -138,15 +132,15 @@ impl Parts {
             if error.progress == Progress::NothingSent && !past.may_have_arrived {
                 outgoing.departure.take_back();
             }
-            let had_it = past.may_have_arrived || past.was_answered || error.progress == Progress::MayHaveArrived;
-            match by.in_place_of(token, &verdict.grant, newest).await {
-                Ok(None) => {}
-                Ok(Some((parts, better))) => (next, *token) = (Some(parts), better),
-                Err(Some(why)) if !had_it => return Err(why.into()),
-                Err(why) => {
-                    let reason = why.as_ref().map(|why| with_causes(why));
-                    tracing::debug!(bank = %self.shared.bank.name, reason, "a token ended before its request went once more");
-                    return Err(past.told_with(error).into());
+            // Its token may have ended while the connection was silent, and a 401 could not be made good any more.
+            if by.shared.tokens.has_ended(token) {
+                match by.renewed(&verdict.grant, newest).await {
+                    Ok((parts, better)) => (next, *token) = (Some(parts), better),
+                    Err(why) => {
+                        let reason = with_causes(&why);
+                        tracing::debug!(bank = %self.shared.bank.name, reason, "a token ended before its request went once more");
+                        return Err(past.told_for_want_of_a_token(error, why));
+                    }
                 }
             }
             sent += 1;
