@@ -45,10 +45,10 @@ impl Checked {
         let identities = tls.iter().filter_map(|client| client.identity());
         warnings.extend(identities.flat_map(|identity| identity.problems_at(now)));
         if !problems.is_empty() {
-            problems.extend(warnings.into_iter().filter(is_error).map(as_warning));
-            return Err(Problems(without_repetitions(problems)));
+            problems.extend(as_warnings(warnings));
+            return Err(Problems::each_once(problems));
         }
-        Ok(Self { config: Arc::new(config), tls, warnings: without_repetitions(warnings) })
+        Ok(Self { config: Arc::new(config), tls, warnings: Problems::each_once(warnings).0 })
     }
 
     /// The banks with what connects to them.
@@ -75,7 +75,7 @@ impl Checked {
                 problems.extend(errors(identity.problems_at(now)));
             }
         }
-        without_repetitions(problems)
+        Problems::each_once(problems).0
     }
 
     /// Takes over what connects to banks that `former` reaches in the same way: their connections need not be made anew.
@@ -95,20 +95,14 @@ impl Checked {
 /// Why no connection could be made, and, as warnings, what `check` takes for errors of the identities of this time and the
 /// next one.
 fn problems_with(BankConnection { tls, identity }: &BankConnection, now: Timestamp) -> Vec<Problem> {
-    let identity = identity.as_ref().filter(|_| tls.client_certificate);
-    let next = identity.and_then(|identity| identity.at(now).next.as_deref());
-    let shown =
-        [Some((identity.map(|identity| identity.at(now)), now)), next.map(|next| (Some(&next.identity), next.from))];
-    let problems = shown.into_iter().flatten().flat_map(|(identity, at)| {
-        TlsClient::new(tls, identity, &mut Vec::new()).map_or_else(
-            |problems| problems,
-            |client| {
-                let of_time = client.identity().map(|identity| identity.problems_at(at)).unwrap_or_default();
-                of_time.into_iter().filter(is_error).map(as_warning).collect()
-            },
-        )
-    });
-    problems.collect()
+    let identity = identity.as_ref().filter(|_| tls.client_certificate).map(|identity| identity.at(now));
+    let next = identity.and_then(|identity| identity.next.as_deref());
+    let of = |identity, at| match TlsClient::new(tls, identity, &mut Vec::new()) {
+        Ok(client) => client.identity().map(|identity| as_warnings(identity.problems_at(at))).unwrap_or_default(),
+        Err(problems) => problems,
+    };
+    let of_next = next.map(|next| of(Some(&next.identity), next.from)).unwrap_or_default();
+    of(identity, now).into_iter().chain(of_next).collect()
 }
 
 /// Replaces the bank's identity if its successor's time has come.
@@ -154,24 +148,10 @@ fn key_id_that_stays(bank: &Bank, next: &NextIdentity, present: &TlsClient, then
 }
 
 fn errors(problems: Vec<Problem>) -> Vec<Problem> {
-    problems.into_iter().filter(is_error).collect()
+    problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect()
 }
 
-fn is_error(problem: &Problem) -> bool {
-    problem.severity == Severity::Error
-}
-
-fn as_warning(problem: Problem) -> Problem {
-    Problem { severity: Severity::Warning, ..problem }
-}
-
-/// Banks that share an identity share its problems: each is told once.
-fn without_repetitions(problems: Vec<Problem>) -> Vec<Problem> {
-    let mut once: Vec<Problem> = Vec::new();
-    for problem in problems {
-        if !once.contains(&problem) {
-            once.push(problem);
-        }
-    }
-    once
+/// The errors among them, as warnings.
+fn as_warnings(problems: Vec<Problem>) -> Vec<Problem> {
+    errors(problems).into_iter().map(|problem| Problem { severity: Severity::Warning, ..problem }).collect()
 }

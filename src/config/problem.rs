@@ -91,12 +91,17 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// The configuration's own problems first, by line; each once, although several banks may share what has it.
+    /// The configuration's own problems first, by line; each once.
     pub fn in_order(mut problems: Vec<Problem>, configuration: &Path) -> Self {
         problems.sort_by_cached_key(|one| {
             let Place { file, line, key } = &one.place;
             (file.as_path() != configuration, Arc::clone(file), *line, Arc::clone(key))
         });
+        Self::each_once(problems)
+    }
+
+    /// In the order in which they came: banks that share what has a problem share the problem, and it is told once.
+    pub fn each_once(problems: Vec<Problem>) -> Self {
         let mut once: Vec<Problem> = Vec::new();
         for problem in problems {
             if !once.contains(&problem) {

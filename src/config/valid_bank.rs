@@ -150,10 +150,10 @@ fn access(raw: RawAccess, listen: &[Located<Listen>], reader: &mut Reader<'_>) -
 fn tls(table: Located<RawTls>, reader: &mut Reader<'_>) -> Option<Tls> {
     let Located { place, value: raw } = table;
     let nobody = raw.ca.is_absent() || raw.ca.get().is_some_and(Vec::is_empty);
-    if nobody && !raw.system_roots.value {
+    let trusts_nobody = nobody && !raw.system_roots.value;
+    if trusts_nobody {
         let remedy = "name the bank's roots in tls.ca, or leave system_roots out";
         reader.error(&raw.system_roots.place, "without roots, no bank is trusted", remedy);
-        return None;
     }
     let mut alpn = Vec::new();
     for Located { place, value } in raw.alpn.value {
@@ -170,7 +170,8 @@ fn tls(table: Located<RawTls>, reader: &mut Reader<'_>) -> Option<Tls> {
         Field::Bad => return None,
         Field::Given(roots) => roots.value.into_iter().map(|roots| roots.value.0).collect(),
     };
-    Some(Tls {
+    // It is told: nobody need find it out again.
+    (!trusts_nobody).then_some(Tls {
         place,
         ca,
         system_roots: raw.system_roots.value,

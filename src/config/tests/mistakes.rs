@@ -272,3 +272,10 @@ fn a_second_table_of_one_name_brings_no_other_problem() {
     let text = format!("{IDENTITY}{BANK}[identity]\npassphrase = {{ file = \"secret\" }}\n");
     assert_eq!(problems(&text).len(), 1, "{:?}", problems(&text));
 }
+
+#[test]
+fn roots_that_are_missing_hide_no_other_problem_of_the_table() {
+    let tls = "tls.system_roots = false\ntls.alpn = [\"h2\", \"h2\"]\n";
+    let found = wrong_keys(&format!("{IDENTITY}{BANK}{tls}"));
+    assert_eq!(found, ["banks.examplebank.tls.system_roots", "banks.examplebank.tls.alpn[1]"]);
+}
