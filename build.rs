@@ -1,5 +1,5 @@
 //! Lists `config/banks/*.toml`, the built-in profiles, so that a bank is a file and no code names it; and has the linker
-//! lay side by side what a life runs, so that less of the program is in memory.
+//! make a program of which less is in memory: what a life runs lies side by side, and relocations are packed.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,12 @@ fn main() -> io::Result<()> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
     list_profiles(&root, &out)?;
-    order_functions(&root, &out)
+    println!("cargo::rerun-if-env-changed=RUSTFLAGS");
+    if variable("PROFILE")? == "release" && variable("CARGO_CFG_TARGET_OS")? == "linux" {
+        order_functions(&root, &out)?;
+        pack_relocations(&out)?;
+    }
+    Ok(())
 }
 
 fn list_profiles(root: &Path, out: &Path) -> io::Result<()> {
@@ -35,13 +40,12 @@ fn list_profiles(root: &Path, out: &Path) -> io::Result<()> {
 /// Gives the linker `layout/order.ld`, of which `layout/make` says what it is for. Without it the program does the same.
 fn order_functions(root: &Path, out: &Path) -> io::Result<()> {
     println!("cargo::rerun-if-changed=layout/order.ld");
-    println!("cargo::rerun-if-env-changed=RUSTFLAGS");
     let order = root.join("layout/order.ld");
-    if variable("PROFILE")? != "release" || variable("CARGO_CFG_TARGET_OS")? != "linux" || !order.exists() {
+    if !order.exists() {
         return Ok(());
     }
     let argument = format!("-Wl,-T,{}", order.to_str().ok_or(io::ErrorKind::InvalidData)?);
-    if links_with(&argument, out)? {
+    if link_empty(&argument, out)?.is_some() {
         println!("cargo::rustc-link-arg-bins={argument}");
     } else {
         println!("cargo::warning=the linker cannot order functions (GNU ld and lld can): more memory will be resident");
@@ -49,10 +53,22 @@ fn order_functions(root: &Path, out: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether an empty program can be linked so: there are linkers without scripts.
-fn links_with(argument: &str, out: &Path) -> io::Result<bool> {
-    let empty = out.join("empty.rs");
-    fs::write(&empty, "fn main() {}\n")?;
+/// Packs what the loader adapts to the program's place: half a megabyte otherwise, of which all is read at the start. The
+/// loader has to know the packed form (glibc from 2.36 on, musl from 1.2.4 on), so an empty program is tried.
+fn pack_relocations(out: &Path) -> io::Result<()> {
+    let argument = "-Wl,-z,pack-relative-relocs";
+    let Some(empty) = link_empty(argument, out)? else { return Ok(()) };
+    // What is built for another machine cannot be tried: it stays as everyone can load it.
+    if Command::new(empty).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        println!("cargo::rustc-link-arg-bins={argument}");
+    }
+    Ok(())
+}
+
+/// An empty program that is linked so, if it can be.
+fn link_empty(argument: &str, out: &Path) -> io::Result<Option<PathBuf>> {
+    let (source, program) = (out.join("empty.rs"), out.join("empty"));
+    fs::write(&source, "fn main() {}\n")?;
     let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
     let linker = env::var("RUSTC_LINKER").map(|linker| format!("-Clinker={linker}"));
     let status = Command::new(variable("RUSTC")?)
@@ -61,12 +77,12 @@ fn links_with(argument: &str, out: &Path) -> io::Result<bool> {
         .args(linker.ok())
         .arg(format!("-Clink-arg={argument}"))
         .arg("-o")
-        .arg(out.join("empty"))
-        .arg(empty)
+        .arg(&program)
+        .arg(source)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()?;
-    Ok(status.success())
+    Ok(status.success().then_some(program))
 }
 
 fn variable(name: &str) -> io::Result<String> {
