@@ -21,6 +21,7 @@ mod signature;
 pub mod tls;
 #[cfg(test)]
 mod tls_bank;
+mod tls_stream;
 mod wire;
 
 pub use failure::{Failure, Progress, SendError};

@@ -11,27 +11,24 @@ use rustls::HandshakeKind;
 use rustls::pki_types::ServerName;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_rustls::client::TlsStream;
 
 use crate::config::Alpn;
 
 #[cfg(feature = "pkcs11")]
 use super::Identity;
 use super::race::{self, Race};
+use super::tls_stream::TlsStream;
 use super::wire::Wire;
 use super::{Endpoint, Failure, TlsClient};
 
 pub(super) use known::Known;
 use told::Told;
 
-/// What a connection to a bank is read from and written to.
-pub type BankStream = TlsStream<Wire>;
-
 /// A connection that is ready for its first request.
 #[derive(Debug)]
 pub struct Connected {
     /// The bytes.
-    pub stream: BankStream,
+    pub stream: TlsStream,
     /// What was negotiated (RFC 7301); HTTP/1.1 where the bank does not negotiate.
     pub protocol: Alpn,
 }
@@ -39,7 +36,7 @@ pub struct Connected {
 impl Connected {
     /// Whether the handshake took up a former session (RFC 8446, section 2.2).
     pub fn is_resumed(&self) -> bool {
-        self.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+        self.stream.session().handshake_kind() == Some(HandshakeKind::Resumed)
     }
 }
 
@@ -121,7 +118,7 @@ async fn attempt(
     prepare(&tcp).map_err(Failure::Connect)?;
     let wire = Wire::new(tcp, tls.life().clone());
     let stream = race.shake_hands(shake_hands(tls, name, wire)).await.map_err(handshake_failure)?;
-    let protocol = match stream.get_ref().1.alpn_protocol() {
+    let protocol = match stream.session().alpn_protocol() {
         Some(b"h2") => Alpn::H2,
         _ => Alpn::Http11,
     };
@@ -129,8 +126,9 @@ async fn attempt(
 }
 
 /// The handshake, here, or where the identity wants it to run.
-async fn shake_hands(tls: &TlsClient, name: ServerName<'static>, wire: Wire) -> io::Result<BankStream> {
-    let handshake = tls.connector().connect(name, wire);
+async fn shake_hands(tls: &TlsClient, name: ServerName<'static>, wire: Wire) -> io::Result<TlsStream> {
+    let session = tls.session(name).map_err(io::Error::other)?;
+    let handshake = TlsStream::shake_hands(session, wire);
     #[cfg(feature = "pkcs11")]
     if let Some(handshakes) = tls.identity().and_then(Identity::handshakes) {
         return handshakes.run(handshake).await;

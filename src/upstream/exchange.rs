@@ -1,11 +1,12 @@
 //! What an exchange is given and what it leaves, in either version of HTTP.
 
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
 use rustls::ProtocolVersion;
 
-use super::connect::{BankStream, refusal};
+use super::connect::refusal;
+use super::tls_stream::TlsStream;
 use super::{Failure, Progress, SendError};
 
 /// How long things may take.
@@ -20,11 +21,10 @@ pub(super) struct Patience {
 /// The bank's refusal of our certificate or TLS, if that is what `error` says on a connection that `has_read` something or
 /// not. Only under TLS 1.3 does it come after the handshake, and then before all else that the bank says: an alert that
 /// comes later may well come after it has done what was asked.
-pub(super) fn refusal_after_handshake(stream: &mut BankStream, has_read: bool, error: &io::Error) -> Option<Failure> {
-    let session = stream.get_mut().1;
-    // What came just before the alert stays with TLS.
-    let has_read = has_read || matches!(session.reader().read(&mut [0]), Ok(1));
-    refusal_under(session.protocol_version(), has_read, error)
+pub(super) fn refusal_after_handshake(stream: &TlsStream, has_read: bool, error: &io::Error) -> Option<Failure> {
+    // What came just before the alert may not have been taken yet.
+    let has_read = has_read || stream.holds_content();
+    refusal_under(stream.session().protocol_version(), has_read, error)
 }
 
 fn refusal_under(tls: Option<ProtocolVersion>, has_read: bool, error: &io::Error) -> Option<Failure> {

@@ -86,7 +86,7 @@ pub async fn probe(
 }
 
 fn handshake(connected: &Connected) -> Handshake {
-    let (wire, session) = connected.stream.get_ref();
+    let (wire, session) = (connected.stream.wire(), connected.stream.session());
     let cipher = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
     Handshake {
         peer: wire.peer(),

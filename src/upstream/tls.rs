@@ -3,12 +3,11 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
-use tokio_rustls::TlsConnector;
 
 use crate::certificate::{Facts, Role, finding};
 use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
@@ -128,9 +127,9 @@ impl TlsClient {
         &self.life
     }
 
-    /// What makes TLS connections with this configuration.
-    pub(super) fn connector(&self) -> TlsConnector {
-        TlsConnector::from(Arc::clone(&self.config))
+    /// The beginning of a connection with this configuration, to a bank of this name.
+    pub(super) fn session(&self, name: ServerName<'static>) -> Result<UnbufferedClientConnection, rustls::Error> {
+        UnbufferedClientConnection::new(Arc::clone(&self.config), name)
     }
 
     /// Why the client could not authenticate at this bank's token endpoint by our key (`private_key_jwt`).

@@ -1,4 +1,4 @@
-//! The socket beneath TLS: it counts what was written, and reads all that is there, however little TLS asks for.
+//! The socket beneath TLS: it counts what was written, and reads in large stretches, in which TLS decrypts.
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -6,14 +6,16 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::BufMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// TLS asks for 4 KiB at a time; so much is read at once from the socket.
+/// So much is read at once from the socket.
 const AHEAD: usize = 128 * 1024;
+/// And so much at least, however much TLS holds.
+const LEAST: usize = 16 * 1024;
 
 thread_local! {
     /// The buffers that connections gave back last, one of the usual size and one of those that reach farther: those of a
@@ -21,12 +23,12 @@ thread_local! {
     static SPARE: [Cell<Vec<u8>>; 2] = const { [Cell::new(Vec::new()), Cell::new(Vec::new())] };
 }
 
-/// A TCP connection as TLS uses it. It holds no buffer while nothing is coming.
+/// A TCP connection as TLS uses it. It holds no large buffer while nothing is coming.
 #[derive(Debug)]
-pub struct Wire {
+pub(super) struct Wire {
     tcp: TcpStream,
     written: Written,
-    /// What has been read ahead, of which `taken` is with TLS.
+    /// What has been read, of which TLS is done with the first `taken` bytes.
     ahead: Vec<u8>,
     taken: usize,
     /// So much is read at once.
@@ -57,11 +59,11 @@ struct Outlived;
 /// How many bytes the socket has taken. If that is what it was before a request, nothing of the request has left,
 /// whatever lies in the buffers above.
 #[derive(Clone, Debug, Default)]
-pub struct Written(Arc<AtomicU64>);
+pub(super) struct Written(Arc<AtomicU64>);
 
 impl Written {
     /// The bytes so far.
-    pub fn get(&self) -> u64 {
+    pub(super) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 
@@ -75,62 +77,73 @@ impl Written {
 
 impl Wire {
     /// Takes a connection over, for as long as it may live.
-    pub fn new(tcp: TcpStream, life: Life) -> Self {
+    pub(super) fn new(tcp: TcpStream, life: Life) -> Self {
         Self { tcp, written: Written::default(), ahead: Vec::new(), taken: 0, reach: AHEAD, life }
     }
 
     /// The counter of bytes written.
-    pub fn written(&self) -> &Written {
+    pub(super) fn written(&self) -> &Written {
         &self.written
     }
 
     /// Who is at the other end.
-    pub fn peer(&self) -> Option<SocketAddr> {
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
         self.tcp.peer_addr().ok()
     }
 
     /// From now on so many bytes are read at once, or as many as usual if that is more.
-    pub fn reach_for(&mut self, bytes: usize) {
+    pub(super) fn reach_for(&mut self, bytes: usize) {
         self.reach = bytes.max(AHEAD);
     }
 
-    /// Reads what there is. A buffer that nothing came for goes back.
-    fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.ahead.capacity() == 0 {
-            // Who reads no farther than usual must not hold more, either.
-            self.ahead = SPARE.with(|spare| spare[usize::from(self.reach > AHEAD)].take());
+    /// What has been read and TLS is not done with.
+    pub(super) fn ahead(&mut self) -> &mut [u8] {
+        &mut self.ahead[self.taken..]
+    }
+
+    /// TLS is done with so many bytes.
+    pub(super) fn discard(&mut self, bytes: usize) {
+        self.taken += bytes;
+        if self.taken == self.ahead.len() {
+            self.set_aside();
         }
-        self.ahead.reserve(self.reach);
-        let outcome = pin!(self.tcp.read_buf(&mut (&mut self.ahead).limit(self.reach))).poll(cx);
-        if self.ahead.is_empty() {
-            self.give_back();
+    }
+
+    /// Reads what there is, behind what TLS is not done with: how much it was.
+    pub(super) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.life.check()?;
+        self.make_room();
+        // The beginning of a record is less than what is read at once; that of a handshake's message may be more.
+        let room = self.reach.saturating_sub(self.ahead.len()).max(LEAST);
+        self.ahead.reserve_exact(room);
+        let outcome = pin!(self.tcp.read_buf(&mut (&mut self.ahead).limit(room))).poll(cx);
+        if !matches!(outcome, Poll::Ready(Ok(1..))) {
+            self.set_aside();
         }
         outcome
     }
 
-    fn give_back(&mut self) {
-        self.ahead.clear();
-        self.taken = 0;
-        let ahead = std::mem::take(&mut self.ahead);
-        if ahead.capacity() > 0 {
+    /// Has what TLS is not done with at the front of a large buffer.
+    fn make_room(&mut self) {
+        let taken = std::mem::take(&mut self.taken);
+        if self.ahead.capacity() >= self.reach {
+            self.ahead.drain(..taken);
+            return;
+        }
+        // Who reads no farther than usual must not hold more, either.
+        let spare = SPARE.with(|spare| spare[usize::from(self.reach > AHEAD)].take());
+        let held = std::mem::replace(&mut self.ahead, spare);
+        self.ahead.extend_from_slice(&held[taken..]);
+    }
+
+    /// Gives the large buffer back, and holds only what TLS is not done with.
+    fn set_aside(&mut self) {
+        let held = self.ahead[std::mem::take(&mut self.taken)..].to_vec();
+        let mut ahead = std::mem::replace(&mut self.ahead, held);
+        if ahead.capacity() >= AHEAD {
+            ahead.clear();
             SPARE.with(|spare| spare[usize::from(ahead.capacity() > AHEAD)].set(ahead));
         }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            self.life.check()?;
-            ready!(self.poll_read_ahead(cx))?;
-        }
-        let end = self.ahead.len().min(self.taken + buf.remaining());
-        buf.put_slice(&self.ahead[self.taken..end]);
-        self.taken = end;
-        if end == self.ahead.len() {
-            self.give_back();
-        }
-        Poll::Ready(Ok(()))
     }
 }
 
@@ -172,6 +185,8 @@ impl AsyncWrite for Wire {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
@@ -190,12 +205,31 @@ mod tests {
             wires.push((wire, bank));
         }
         let (far, _) = &mut wires[1];
-        assert_eq!(far.read_u8().await.unwrap(), b'a');
+        poll_fn(|cx| far.poll_read_ahead(cx)).await.unwrap();
+        assert_eq!(far.ahead(), b"ab");
         assert!(far.ahead.capacity() >= 4 * AHEAD);
-        assert_eq!(far.read_u8().await.unwrap(), b'b');
+        far.discard(2);
+        assert_eq!(far.ahead.capacity(), 0);
         let (usual, _) = &mut wires[0];
-        assert_eq!(usual.read_u8().await.unwrap(), b'a');
+        poll_fn(|cx| usual.poll_read_ahead(cx)).await.unwrap();
         assert_eq!(usual.ahead.capacity(), AHEAD);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_rest_of_a_record_holds_no_more_than_its_beginning() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut bank, _) = listener.accept().await.unwrap();
+        let mut wire = Wire::new(tcp, Life::default());
+        bank.write_all(b"abc").await.unwrap();
+        poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
+        wire.discard(1);
+        assert!(poll_fn(|cx| Poll::Ready(wire.poll_read_ahead(cx))).await.is_pending());
+        assert_eq!(wire.ahead(), b"bc");
+        assert_eq!(wire.ahead.capacity(), 2);
+        bank.write_all(b"de").await.unwrap();
+        poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
+        assert_eq!(wire.ahead(), b"bcde");
     }
 
     #[tokio::test]
@@ -207,10 +241,11 @@ mod tests {
         let mut wire = Wire::new(tcp, life.clone());
         wire.write_all(b"a").await.unwrap();
         bank.write_all(b"b").await.unwrap();
-        assert_eq!(wire.read_u8().await.unwrap(), b'b');
+        poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
         life.end();
         bank.write_all(b"c").await.unwrap();
-        assert_eq!(wire.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let read = poll_fn(|cx| wire.poll_read_ahead(cx)).await;
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(wire.write_all(b"d").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

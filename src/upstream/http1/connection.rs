@@ -1,22 +1,23 @@
 //! An open HTTP/1.1 connection, in use or idle.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::{BufMut, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use bytes::BytesMut;
+use tokio::io::AsyncWrite;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use crate::message::Fields;
-use crate::upstream::connect::BankStream;
 use crate::upstream::deadline::Deadline;
 use crate::upstream::limit::Permit;
 use crate::upstream::pool::Pool;
+use crate::upstream::tls_stream::TlsStream;
 use crate::upstream::wire::Written;
 
 /// The content of a TLS record at most (RFC 8446, section 5.1).
@@ -26,7 +27,7 @@ const MOST_KEPT: usize = 16 * 1024;
 
 /// A connection with what belongs to it. Whoever owns it speaks on it; dropped, it closes.
 pub(in crate::upstream) struct Connection {
-    pub(in crate::upstream) stream: BankStream,
+    pub(in crate::upstream) stream: TlsStream,
     /// What has been read and not used yet.
     pub(super) read: BytesMut,
     /// Room for the next request's head.
@@ -46,13 +47,13 @@ pub(in crate::upstream) struct Connection {
 /// The socket, and nothing of what it carries: tokens are on their way here.
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({:?})", self.stream.get_ref().0.peer())
+        write!(f, "Connection({:?})", self.stream.wire().peer())
     }
 }
 
 impl Connection {
     /// A connection that has carried nothing yet.
-    pub(in crate::upstream) fn new(stream: BankStream, permit: Permit, pool: &Arc<Pool>) -> Box<Self> {
+    pub(in crate::upstream) fn new(stream: TlsStream, permit: Permit, pool: &Arc<Pool>) -> Box<Self> {
         let (read, write) = (BytesMut::new(), Vec::new());
         let (deadline, pool) = (Deadline::never(), Arc::downgrade(pool));
         let (keep_alive, fit_until) = (None, None);
@@ -65,9 +66,10 @@ impl Connection {
         if self.fit_until.is_some_and(|until| Instant::now() >= until) {
             return false;
         }
-        let (mut unasked, mut cx) = ([0], Context::from_waker(Waker::noop()));
+        let mut cx = Context::from_waker(Waker::noop());
         // A task that has done much in this turn would be told that nothing has come, whatever has.
-        pin!(unconstrained(self.stream.read(&mut unasked))).poll(&mut cx).is_pending()
+        let look = poll_fn(|cx| self.stream.poll_fill(cx, &mut BytesMut::new(), 0));
+        pin!(unconstrained(look)).poll(&mut cx).is_pending()
     }
 
     /// Whether it has carried a request before.
@@ -83,6 +85,7 @@ impl Connection {
     pub(in crate::upstream) fn rest(&mut self) {
         self.read = BytesMut::new();
         self.write = Vec::new();
+        self.stream.rest();
         self.deadline = Deadline::never();
     }
 
@@ -119,7 +122,7 @@ impl Connection {
 
     /// How much is to be read from the socket at once; never less than usual.
     pub(super) fn reach_for(&mut self, bytes: usize) {
-        self.stream.get_mut().0.reach_for(bytes);
+        self.stream.wire_mut().reach_for(bytes);
     }
 
     /// Whether the buffer has memory of so many bytes.
@@ -130,7 +133,7 @@ impl Connection {
 
     /// The counter of bytes that the socket has taken.
     pub(super) fn written(&self) -> &Written {
-        self.stream.get_ref().0.written()
+        self.stream.wire().written()
     }
 
     /// Reads what there is, up to `room` or a TLS record if that is more: how much it was, 0 at the end of the stream.
@@ -140,7 +143,7 @@ impl Connection {
             self.read.reserve(room);
         }
         // The buffer may have grown by more than was asked for.
-        pin!(self.stream.read_buf(&mut (&mut self.read).limit(room.max(RECORD)))).poll(cx)
+        self.stream.poll_fill(cx, &mut self.read, room.max(RECORD))
     }
 }
 

@@ -210,7 +210,7 @@ impl<'a> Exchange<'a> {
     /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
     fn closed(&mut self, error: io::Error) -> Failure {
         let has_read = self.has_read || self.connection.is_reused();
-        if let Some(refusal) = refusal_after_handshake(&mut self.connection.stream, has_read, &error) {
+        if let Some(refusal) = refusal_after_handshake(&self.connection.stream, has_read, &error) {
             return refusal;
         }
         Failure::Closed(self.write_error.take().unwrap_or(error))

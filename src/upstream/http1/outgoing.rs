@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 
 use crate::message::http1::{begin_chunk, encode_end, write_request_head};
 use crate::message::{Body, BodyError, BodyStream, Frame, Request, Size};
-use crate::upstream::connect::BankStream;
+use crate::upstream::tls_stream::TlsStream;
 
 use super::framing;
 
@@ -69,7 +69,7 @@ impl Outgoing {
     }
 
     /// Writes what there is, until all has left. The head never waits for the body.
-    pub(super) fn poll_send(&mut self, stream: &mut BankStream, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    pub(super) fn poll_send(&mut self, stream: &mut TlsStream, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         loop {
             let waits_for_app = self.gather(cx).map_err(Broken::Body)?;
             while self.is_anything_left() {
@@ -173,7 +173,7 @@ impl Outgoing {
         self.written < self.out.len() || !self.data.is_empty() || !self.tail.is_empty()
     }
 
-    fn poll_write(&self, stream: &mut BankStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_write(&self, stream: &mut TlsStream, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let stream = Pin::new(stream);
         if self.data.is_empty() && self.tail.is_empty() {
             return stream.poll_write(cx, &self.out[self.written..]);

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::upstream::Failure;
-use crate::upstream::connect::BankStream;
 use crate::upstream::limit::{Leaving, Permit};
 use crate::upstream::pool::Pool;
+use crate::upstream::tls_stream::TlsStream;
 use crate::upstream::wire::Written;
 
 use super::driver::Driver;
@@ -61,11 +61,11 @@ pub(in crate::upstream) struct Lease {
 }
 
 /// Begins HTTP/2 on a stream, and the task that drives it. Does not wait for the bank.
-pub(in crate::upstream) fn open(stream: BankStream, permit: Permit, pool: &Arc<Pool>) -> Handle {
+pub(in crate::upstream) fn open(stream: TlsStream, permit: Permit, pool: &Arc<Pool>) -> Handle {
     let connection = Arc::new(Connection {
         pool: Arc::downgrade(pool),
         machine: Mutex::new(Machine::new()),
-        written: stream.get_ref().0.written().clone(),
+        written: stream.wire().written().clone(),
         opened: Instant::now(),
         active: AtomicUsize::new(0),
         // Until the bank's SETTINGS are there, one request is all that it is sure to take.

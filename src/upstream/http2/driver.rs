@@ -1,20 +1,20 @@
 //! The task that drives a connection: it reads and writes for all streams, and asks a silent bank for signs of life.
 
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncWrite;
 
 use crate::message::http2::StreamError;
 use crate::upstream::Failure;
-use crate::upstream::connect::BankStream;
 use crate::upstream::deadline::Deadline;
 use crate::upstream::exchange::refusal_after_handshake;
 use crate::upstream::limit::Permit;
+use crate::upstream::tls_stream::TlsStream;
 
 use super::connection::Connection;
 
@@ -37,7 +37,7 @@ const READ: usize = 16 * 1024;
 
 /// A connection with its socket, its permit and its keep-alive.
 pub(super) struct Driver {
-    stream: BankStream,
+    stream: TlsStream,
     input: BytesMut,
     connection: Arc<Connection>,
     /// Why nothing can be written any more.
@@ -54,7 +54,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(stream: BankStream, connection: Arc<Connection>, permit: Permit) -> Self {
+    pub(super) fn new(stream: TlsStream, connection: Arc<Connection>, permit: Permit) -> Self {
         let mut deadline = Deadline::never();
         deadline.set(FIRST_WORDS);
         Self {
@@ -97,7 +97,7 @@ impl Driver {
     fn read(&mut self, cx: &mut Context<'_>) -> Result<(), Failure> {
         loop {
             self.input.reserve(READ);
-            let Poll::Ready(read) = pin!(self.stream.read_buf(&mut self.input)).poll(cx) else { return Ok(()) };
+            let Poll::Ready(read) = self.stream.poll_fill(cx, &mut self.input, usize::MAX) else { return Ok(()) };
             match read {
                 Ok(0) => return Err(self.ended(io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) => {}
@@ -111,7 +111,7 @@ impl Driver {
     /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
     fn ended(&mut self, error: io::Error) -> Failure {
         let has_read = self.connection.machine().reads() > 0;
-        match refusal_after_handshake(&mut self.stream, has_read, &error) {
+        match refusal_after_handshake(&self.stream, has_read, &error) {
             Some(refusal) => refusal,
             None => closed(self.write_error.take().unwrap_or(error)),
         }

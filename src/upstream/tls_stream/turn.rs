@@ -1,0 +1,189 @@
+//! The turns of rustls' state machine: what came goes in, what is to leave comes out.
+
+use std::io;
+
+use rustls::CommonState;
+use rustls::client::UnbufferedClientConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
+
+use crate::upstream::wire::Wire;
+
+/// Room for what a record adds to its content, more than any suite needs: head, nonce, type and tag.
+const OVERHEAD: usize = 64;
+/// The content of a record at most (RFC 8446, section 5.1).
+const RECORD: usize = 16 * 1024;
+
+/// Where TLS has come to.
+pub(super) enum Step {
+    /// Content was handed on, at least a byte.
+    Content,
+    /// The handshake needs more from the bank.
+    Blocked,
+    /// All that came was worked on, and content may be sent.
+    Open,
+    /// The bank has said that it sends nothing more.
+    Closed,
+}
+
+/// What is to be said to the bank.
+#[derive(Clone, Copy)]
+pub(super) enum Word<'a> {
+    /// Content.
+    Content(&'a [u8]),
+    /// That nothing more will be sent (RFC 8446, section 6.1).
+    End,
+}
+
+impl Word<'_> {
+    /// As much as its records may need.
+    fn room(self) -> usize {
+        match self {
+            Self::Content(content) => content.len() + (content.len() / RECORD + 1) * OVERHEAD,
+            Self::End => OVERHEAD,
+        }
+    }
+}
+
+/// rustls' connection. After an error it does nothing more.
+pub(super) struct Turns {
+    session: UnbufferedClientConnection,
+    failed: Option<rustls::Error>,
+    /// Whether the bank has said that it sends nothing more.
+    is_closed: bool,
+}
+
+impl Turns {
+    pub(super) fn new(session: UnbufferedClientConnection) -> Self {
+        Self { session, failed: None, is_closed: false }
+    }
+
+    pub(super) fn session(&self) -> &CommonState {
+        &self.session
+    }
+
+    /// Works on what has come, until there is content, which goes to `take`, or nothing more to do. What TLS has to say
+    /// goes to `sealed`.
+    pub(super) fn take(
+        &mut self,
+        wire: &mut Wire,
+        sealed: &mut Vec<u8>,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<Step> {
+        self.check()?;
+        if self.is_closed {
+            return Ok(Step::Closed);
+        }
+        loop {
+            let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(wire.ahead());
+            let step = match state {
+                Ok(ConnectionState::ReadTraffic(mut records)) => {
+                    let mut is_empty = true;
+                    while let Some(record) = records.next_record() {
+                        let record = record.map_err(invalid)?;
+                        discard += record.discard;
+                        is_empty &= record.payload.is_empty();
+                        take(record.payload);
+                    }
+                    (!is_empty).then_some(Step::Content)
+                }
+                Ok(ConnectionState::EncodeTlsData(mut message)) => {
+                    encode(&mut message, sealed)?;
+                    None
+                }
+                Ok(ConnectionState::TransmitTlsData(sent)) => {
+                    // It will be: what is sealed leaves in order.
+                    sent.done();
+                    None
+                }
+                Ok(ConnectionState::BlockedHandshake) => Some(Step::Blocked),
+                Ok(ConnectionState::WriteTraffic(_)) => Some(Step::Open),
+                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+                    self.is_closed = true;
+                    Some(Step::Closed)
+                }
+                Ok(_) => return Err(io::Error::other("TLS is in a state that clients do not come to")),
+                Err(error) => {
+                    self.failed = Some(error.clone());
+                    wire.discard(discard);
+                    self.encode_alert(wire, sealed);
+                    return Err(invalid(error));
+                }
+            };
+            wire.discard(discard);
+            if let Some(step) = step {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// Encrypts what is to be said. All that has come must have been worked on.
+    pub(super) fn seal(&mut self, wire: &mut Wire, sealed: &mut Vec<u8>, word: Word<'_>) -> io::Result<()> {
+        self.check()?;
+        let UnbufferedStatus { discard, state } = self.session.process_tls_records(wire.ahead());
+        let Ok(ConnectionState::WriteTraffic(mut traffic)) = state else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let encrypt = |out: &mut [u8]| match word {
+            Word::Content(content) => traffic.encrypt(content, out),
+            Word::End => traffic.queue_close_notify(out),
+        };
+        let outcome = append(sealed, word.room(), encrypt, |error| match error {
+            EncryptError::InsufficientSize(error) => Some(error.required_size),
+            EncryptError::EncryptExhausted => None,
+        });
+        wire.discard(discard);
+        outcome
+    }
+
+    fn check(&self) -> io::Result<()> {
+        self.failed.clone().map_or(Ok(()), |error| Err(invalid(error)))
+    }
+
+    /// What the bank is to be told of an error, if anything. It comes before all else that TLS would do.
+    fn encode_alert(&mut self, wire: &mut Wire, sealed: &mut Vec<u8>) {
+        if let Ok(ConnectionState::EncodeTlsData(mut alert)) = self.session.process_tls_records(wire.ahead()).state {
+            // The error counts, not that nobody could be told.
+            let _ = encode(&mut alert, sealed);
+        }
+    }
+}
+
+fn encode<Data>(message: &mut EncodeTlsData<'_, Data>, sealed: &mut Vec<u8>) -> io::Result<()> {
+    append(
+        sealed,
+        0,
+        |out| message.encode(out),
+        |error| match error {
+            EncodeError::InsufficientSize(error) => Some(error.required_size),
+            EncodeError::AlreadyEncoded => None,
+        },
+    )
+}
+
+/// Has something written behind what is sealed, with so much room, or as much as an error says that it `needs`.
+fn append<E>(
+    sealed: &mut Vec<u8>,
+    mut room: usize,
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
+    needs: impl Fn(E) -> Option<usize>,
+) -> io::Result<()> {
+    let end = sealed.len();
+    loop {
+        sealed.resize(end + room, 0);
+        match write(&mut sealed[end..]).map_err(&needs) {
+            Ok(bytes) => {
+                sealed.truncate(end + bytes);
+                return Ok(());
+            }
+            Err(Some(needed)) if needed > room => room = needed,
+            Err(_) => {
+                sealed.truncate(end);
+                return Err(io::Error::other("TLS cannot encrypt any more with its keys"));
+            }
+        }
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
