@@ -68,11 +68,8 @@ impl TlsStream {
         !self.plain.is_empty()
     }
 
-    /// Gives buffers back while nothing happens.
+    /// Gives its buffer back while nothing happens.
     pub(super) fn rest(&mut self) {
-        if self.plain.is_empty() {
-            self.plain = BytesMut::new();
-        }
         if self.sealed.is_empty() {
             self.sealed = Vec::new();
         }
@@ -97,8 +94,11 @@ impl TlsStream {
             };
         }
         let count = self.plain.len().min(room);
-        into.extend_from_slice(&self.plain[..count]);
+        in_pieces(&self.plain[..count], |piece| into.extend_from_slice(piece));
         self.plain.advance(count);
+        if self.plain.is_empty() {
+            self.plain = BytesMut::new();
+        }
         Poll::Ready(Ok(count))
     }
 
