@@ -17,7 +17,7 @@ use tokio::io::AsyncWrite;
 use super::wire::Wire;
 use turn::{Step, Turns, Word};
 
-/// So much plaintext is taken for one write, and so much ciphertext may wait for the socket before no more is.
+/// So much may wait for the socket before no more is taken.
 const HELD: usize = 64 * 1024;
 /// Empty buffers larger than this are not kept for the next write.
 const MOST_KEPT: usize = 16 * 1024;
@@ -35,6 +35,8 @@ pub struct TlsStream {
     plain: BytesMut,
     /// Whether we have said that we send nothing more.
     has_closed: bool,
+    /// Why nothing leaves any more.
+    send_error: Option<io::ErrorKind>,
 }
 
 impl TlsStream {
@@ -43,7 +45,7 @@ impl TlsStream {
     /// An error of rustls lies within the [`io::Error`]; the bank is told of it by an alert, if that can leave at once.
     pub(super) async fn shake_hands(session: UnbufferedClientConnection, wire: Wire) -> io::Result<Self> {
         let (turns, sealed, plain) = (Turns::new(session), Vec::new(), BytesMut::new());
-        let mut stream = Self { turns, wire, sealed, sent: 0, plain, has_closed: false };
+        let mut stream = Self { turns, wire, sealed, sent: 0, plain, has_closed: false, send_error: None };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
     }
@@ -134,9 +136,11 @@ impl TlsStream {
 
     /// Has TLS work on what has come. Content goes to `into`, as far as it has `room`; the rest is held.
     fn turn(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, room: usize) -> io::Result<Step> {
-        let plain = &mut self.plain;
+        let (plain, mut room) = (&mut self.plain, room);
         let take = |content: &[u8]| {
             let (now, later) = content.split_at(content.len().min(room));
+            // What comes behind something that is held is held, too.
+            room = if later.is_empty() { room - now.len() } else { 0 };
             in_pieces(now, |piece| into.extend_from_slice(piece));
             plain.extend_from_slice(later);
         };
@@ -156,13 +160,16 @@ impl TlsStream {
         }
     }
 
-    /// Encrypts up to [`HELD`] bytes and sends what the socket takes; how many were encrypted.
+    /// Encrypts as much as may wait beside what waits already, and sends what the socket takes; how many bytes of content
+    /// were encrypted.
     fn poll_seal(&mut self, cx: &mut Context<'_>, content: &[u8]) -> Poll<io::Result<usize>> {
-        if self.poll_send(cx)?.is_pending() && self.sealed.len() - self.sent >= HELD {
-            return Poll::Pending;
-        }
-        let content = &content[..content.len().min(HELD)];
+        let sent = self.poll_send(cx)?;
         self.sealed.drain(..std::mem::take(&mut self.sent));
+        let room = HELD.saturating_sub(self.sealed.len());
+        if room == 0 {
+            return sent.map(|()| Ok(0));
+        }
+        let content = &content[..content.len().min(room)];
         self.settle(cx)?;
         self.turns.seal(&mut self.wire, &mut self.sealed, Word::Content(content))?;
         // What cannot leave now waits for a flush.
@@ -182,17 +189,27 @@ impl TlsStream {
         }
     }
 
+    /// Sends what waits. After an error nothing of it leaves any more, whatever else happens.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(kind) = self.send_error {
+            return Poll::Ready(Err(kind.into()));
+        }
+        let outcome = ready!(self.poll_send_all(cx));
+        self.send_error = outcome.as_ref().err().map(io::Error::kind);
+        self.sent = 0;
+        self.sealed.clear();
+        if self.sealed.capacity() > MOST_KEPT {
+            self.sealed = Vec::new();
+        }
+        Poll::Ready(outcome)
+    }
+
+    fn poll_send_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.sealed.len() {
             match ready!(Pin::new(&mut self.wire).poll_write(cx, &self.sealed[self.sent..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 bytes => self.sent += bytes,
             }
-        }
-        self.sent = 0;
-        self.sealed.clear();
-        if self.sealed.capacity() > MOST_KEPT {
-            self.sealed = Vec::new();
         }
         Poll::Ready(Ok(()))
     }

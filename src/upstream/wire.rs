@@ -1,6 +1,7 @@
 //! The socket beneath TLS: it counts what was written, and reads in large stretches, in which TLS decrypts.
 
 use std::cell::Cell;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -12,10 +13,9 @@ use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// So much is read at once from the socket.
+/// So much is read at once from the socket. It is also more than TLS may ever wait for the rest of: a record has 18 KiB at
+/// most, a handshake's message 64 KiB.
 const AHEAD: usize = 128 * 1024;
-/// And so much at least, however much TLS holds.
-const LEAST: usize = 16 * 1024;
 
 thread_local! {
     /// The buffers that connections gave back last, one of the usual size and one of those that reach farther: those of a
@@ -24,7 +24,6 @@ thread_local! {
 }
 
 /// A TCP connection as TLS uses it. It holds no large buffer while nothing is coming.
-#[derive(Debug)]
 pub(super) struct Wire {
     tcp: TcpStream,
     written: Written,
@@ -109,12 +108,18 @@ impl Wire {
         }
     }
 
-    /// Reads what there is, behind what TLS is not done with: how much it was.
+    /// Reads what there is, behind what TLS is not done with: how much it was. It is an error if that is more than any
+    /// message of a handshake: somebody spreads one over records of little but padding, and TLS would hold them all.
     pub(super) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.life.check()?;
         self.make_room();
-        // The beginning of a record is less than what is read at once; that of a handshake's message may be more.
-        let room = self.reach.saturating_sub(self.ahead.len()).max(LEAST);
+        if self.ahead.len() >= AHEAD {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a message of the handshake has no end",
+            )));
+        }
+        let room = self.reach - self.ahead.len();
         self.ahead.reserve_exact(room);
         let outcome = pin!(self.tcp.read_buf(&mut (&mut self.ahead).limit(room))).poll(cx);
         if !matches!(outcome, Poll::Ready(Ok(1..))) {
@@ -144,6 +149,13 @@ impl Wire {
             ahead.clear();
             SPARE.with(|spare| spare[usize::from(ahead.capacity() > AHEAD)].set(ahead));
         }
+    }
+}
+
+/// Not what it carries: that is decrypted where it lies.
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Wire({:?})", self.peer())
     }
 }
 
@@ -230,6 +242,25 @@ mod tests {
         bank.write_all(b"de").await.unwrap();
         poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
         assert_eq!(wire.ahead(), b"bcde");
+    }
+
+    #[tokio::test]
+    async fn no_more_is_held_than_a_message_of_the_handshake_may_have() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut bank, _) = listener.accept().await.unwrap();
+        let mut wire = Wire::new(tcp, Life::default());
+        wire.reach_for(4 * AHEAD);
+        let bank = tokio::spawn(async move { while bank.write_all(&[0; 1000]).await.is_ok() {} });
+        let error = loop {
+            if let Err(error) = poll_fn(|cx| wire.poll_read_ahead(cx)).await {
+                break error;
+            }
+            assert!(wire.ahead.capacity() <= 4 * AHEAD);
+        };
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        drop(wire);
+        bank.await.unwrap();
     }
 
     #[tokio::test]

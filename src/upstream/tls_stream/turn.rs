@@ -116,7 +116,7 @@ impl Turns {
         }
     }
 
-    /// Encrypts what is to be said. All that has come must have been worked on.
+    /// Encrypts what is to be said, all or nothing. All that has come must have been worked on.
     pub(super) fn seal(&mut self, wire: &mut Wire, sealed: &mut Vec<u8>, word: Word<'_>) -> io::Result<()> {
         self.check()?;
         let UnbufferedStatus { discard, state } = self.session.process_tls_records(wire.ahead());
@@ -132,6 +132,8 @@ impl Turns {
             EncryptError::EncryptExhausted => None,
         });
         wire.discard(discard);
+        // Nothing of TLS's own may leave in its place, or it would seem that some of it had.
+        self.failed = outcome.is_err().then_some(rustls::Error::EncryptError);
         outcome
     }
 
@@ -139,11 +141,16 @@ impl Turns {
         self.failed.clone().map_or(Ok(()), |error| Err(invalid(error)))
     }
 
-    /// What the bank is to be told of an error, if anything. It comes before all else that TLS would do.
+    /// What the bank is to be told of an error, if anything, behind what it was to be told before.
     fn encode_alert(&mut self, wire: &mut Wire, sealed: &mut Vec<u8>) {
-        if let Ok(ConnectionState::EncodeTlsData(mut alert)) = self.session.process_tls_records(wire.ahead()).state {
+        // Nothing else may be worked on after an error.
+        while self.session.wants_write() {
+            let Ok(ConnectionState::EncodeTlsData(mut message)) = self.session.process_tls_records(wire.ahead()).state
+            else {
+                return;
+            };
             // The error counts, not that nobody could be told.
-            let _ = encode(&mut alert, sealed);
+            let _ = encode(&mut message, sealed);
         }
     }
 }
