@@ -1,18 +1,19 @@
 //! A TLS connection to a bank. TLS itself is rustls'; its records are decrypted where they were read, in large stretches,
 //! and encrypted into one buffer.
 
+mod traits;
 mod turn;
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use rustls::CommonState;
 use rustls::client::UnbufferedClientConnection;
-use tokio::io::AsyncWrite;
+use tokio::io::AsyncWrite as _;
 
 use super::wire::Wire;
 use turn::{Step, Turns, Word};
@@ -217,65 +218,6 @@ impl TlsStream {
     fn poll_flush_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.wire).poll_flush(cx)
-    }
-}
-
-#[cfg(test)]
-impl tokio::io::AsyncRead for TlsStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut tokio::io::ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.plain.is_empty() {
-            ready!(self.poll_step(cx, &mut BytesMut::new(), 0))?;
-        }
-        let count = self.plain.len().min(buf.remaining());
-        buf.put_slice(&self.plain[..count]);
-        self.plain.advance(count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for TlsStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_seal(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        // Together, since each record costs.
-        let mut gathered = Vec::with_capacity(bufs.iter().map(|buf| buf.len()).sum::<usize>().min(HELD));
-        for buf in bufs {
-            let room = HELD - gathered.len();
-            in_pieces(&buf[..buf.len().min(room)], |piece| gathered.extend_from_slice(piece));
-        }
-        self.poll_seal(cx, &gathered)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush_all(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !std::mem::replace(&mut self.has_closed, true) {
-            self.settle(cx)?;
-            let Self { turns, wire, sealed, .. } = &mut *self;
-            turns.seal(wire, sealed, Word::End)?;
-        }
-        ready!(self.poll_send(cx))?;
-        match ready!(Pin::new(&mut self.wire).poll_shutdown(cx)) {
-            // It is what was wanted.
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            outcome => Poll::Ready(outcome),
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A bank's end of the connection is rustls' buffered API, so each speaks with another implementation of the turns.
 
+use std::io::IoSlice;
+
 use rustls::{AlertDescription, ProtocolVersion, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
