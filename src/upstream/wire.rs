@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
+use rustls::InvalidMessage;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -114,10 +115,8 @@ impl Wire {
         self.life.check()?;
         self.make_room();
         if self.ahead.len() >= AHEAD {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a message of the handshake has no end",
-            )));
+            let too_large = rustls::Error::from(InvalidMessage::HandshakePayloadTooLarge);
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, too_large)));
         }
         let room = self.reach - self.ahead.len();
         self.ahead.reserve_exact(room);

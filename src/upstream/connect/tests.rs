@@ -109,6 +109,24 @@ async fn a_bank_that_we_do_not_trust_or_that_has_another_name_is_refused_by_us()
 }
 
 #[tokio::test]
+async fn a_handshake_without_end_is_given_up_before_it_fills_the_memory() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let endpoint = tls_bank::endpoint(listener.local_addr().expect("an address"));
+    let server = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.expect("a client");
+        // The head of a ServerHello of 65,531 bytes, and then a byte of it in each record.
+        tcp.write_all(&[22, 3, 3, 0, 4, 2, 0, 0xff, 0xfb]).await.expect("a client");
+        let records = [22, 3, 3, 0, 1, 0].repeat(1000);
+        while tcp.write_all(&records).await.is_ok() {}
+    });
+    let tls = client(&trusting(&Authority::new("Bank Root")), None);
+    let failure = connect(&endpoint, &tls, SOON).await.expect_err("no connection");
+    let too_large = rustls::InvalidMessage::HandshakePayloadTooLarge.into();
+    assert!(matches!(&failure, Failure::TlsRefusedByUs(error) if *error == too_large), "{failure:?}");
+    server.await.expect("no panic");
+}
+
+#[tokio::test]
 async fn the_hosts_own_name_counts_where_none_is_given() {
     let bank = Bank::start(Setup { name: "127.0.0.1", ..Setup::default() }).await;
     let tls = client(&config::Tls { server_name: None, ..trusting(&bank.root) }, None);
