@@ -6,7 +6,6 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -14,6 +13,7 @@ use tempfile::TempDir;
 
 use super::wait::here::look_for;
 use super::wait::{HANG, until};
+use super::world::free_port;
 
 /// The password of the role `bankside`.
 pub const PASSWORD: &str = "p@ss/word%";
@@ -209,18 +209,6 @@ impl Drop for Server {
             self.crash();
         }
     }
-}
-
-/// A loopback port that is free. None that the system gives to others: the server's must still be free when it restarts.
-fn free_port() -> u16 {
-    static LAST: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 8_000).expect("it is small") + 20_000;
-    let ports = (0..4_000).map(|step| start + step);
-    let free =
-        |port: &u16| *port > LAST.load(Ordering::Relaxed) && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let port = ports.clone().find(free).expect("a free port");
-    LAST.store(port, Ordering::Relaxed);
-    port
 }
 
 /// What a program said that must have succeeded.

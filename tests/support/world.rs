@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use bankside::sandbox::{Listens, Options, Sandbox};
@@ -168,8 +169,12 @@ impl World {
     }
 }
 
-/// A loopback port that was free a moment ago.
+/// A loopback port that is free, and that nobody else is given: neither by the system, which takes those of connections
+/// from 32768 on, nor by another test, whose process has another number.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address").port()
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id() % 1_000 * 20;
+    let mut ports = (0..20_000).map(|_| 12_000 + (first + GIVEN.fetch_add(1, Ordering::Relaxed)) % 20_000);
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find_map(|port| u16::try_from(port).ok().filter(is_free)).expect("a free port")
 }
