@@ -203,14 +203,19 @@ mod tests {
 
     use super::*;
 
+    /// Both ends of a connection.
+    async fn pair(life: Life) -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (bank, _) = listener.accept().await.unwrap();
+        (Wire::new(tcp, life), bank)
+    }
+
     #[tokio::test]
     async fn who_reaches_no_farther_than_usual_holds_no_more_whatever_others_gave_back() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut wires = Vec::new();
         for reach in [0, 4 * AHEAD] {
-            let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let (mut bank, _) = listener.accept().await.unwrap();
-            let mut wire = Wire::new(tcp, Life::default());
+            let (mut wire, mut bank) = pair(Life::default()).await;
             wire.reach_for(reach);
             bank.write_all(b"ab").await.unwrap();
             wires.push((wire, bank));
@@ -228,10 +233,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_waits_for_the_rest_of_a_record_holds_no_more_than_its_beginning() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut bank, _) = listener.accept().await.unwrap();
-        let mut wire = Wire::new(tcp, Life::default());
+        let (mut wire, mut bank) = pair(Life::default()).await;
         bank.write_all(b"abc").await.unwrap();
         poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
         wire.discard(1);
@@ -245,10 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_is_held_than_a_message_of_the_handshake_may_have() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut bank, _) = listener.accept().await.unwrap();
-        let mut wire = Wire::new(tcp, Life::default());
+        let (mut wire, mut bank) = pair(Life::default()).await;
         wire.reach_for(4 * AHEAD);
         let bank = tokio::spawn(async move { while bank.write_all(&[0; 1000]).await.is_ok() {} });
         let error = loop {
@@ -264,11 +263,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_ends_with_the_life_that_it_was_given() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut bank, _) = listener.accept().await.unwrap();
         let life = Life::default();
-        let mut wire = Wire::new(tcp, life.clone());
+        let (mut wire, mut bank) = pair(life.clone()).await;
         wire.write_all(b"a").await.unwrap();
         bank.write_all(b"b").await.unwrap();
         poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
