@@ -15,6 +15,7 @@ use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 use super::identity::Identity;
 use super::probe::witness::{Resolver, Verifier, Witness};
 use super::roots;
+use super::tls_stream;
 use super::wire::Life;
 
 /// TLS towards one bank: who we are, whom we trust, which versions and protocols.
@@ -173,7 +174,7 @@ fn client_config(
     roots: Arc<RootCertStore>,
     identity: Option<&Identity>,
 ) -> Result<ClientConfig, rustls::Error> {
-    let builder = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(tls_stream::provider())
         .with_protocol_versions(versions(tls.min_version))?
         .with_root_certificates(roots);
     let mut config = match identity {

@@ -1,6 +1,7 @@
 //! A TLS connection to a bank. TLS itself is rustls'; its records are decrypted where they were read, in large stretches,
 //! and encrypted into one buffer.
 
+mod in_place;
 mod traits;
 mod turn;
 
@@ -16,6 +17,7 @@ use rustls::client::UnbufferedClientConnection;
 use tokio::io::AsyncWrite as _;
 
 use super::wire::Wire;
+pub(super) use in_place::provider;
 use turn::{Step, Turns, Word};
 
 /// So much may wait for the socket before no more is taken.

@@ -8,6 +8,8 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptErr
 
 use crate::upstream::wire::Wire;
 
+use super::in_place;
+
 /// Room for what a record adds to its content, more than any suite needs: head, nonce, type and tag.
 const OVERHEAD: usize = 64;
 /// The content of a record at most (RFC 8446, section 5.1).
@@ -74,17 +76,15 @@ impl Turns {
             return Ok(Step::Closed);
         }
         loop {
-            let UnbufferedStatus { mut discard, state } = self.session.process_tls_records(wire.ahead());
+            in_place::forget();
+            let UnbufferedStatus { discard, state } = self.session.process_tls_records(wire.ahead());
             let step = match state {
                 Ok(ConnectionState::ReadTraffic(mut records)) => {
-                    let mut is_empty = true;
-                    while let Some(record) = records.next_record() {
-                        let record = record.map_err(invalid)?;
-                        discard += record.discard;
-                        is_empty &= record.payload.is_empty();
-                        take(record.payload);
-                    }
-                    (!is_empty).then_some(Step::Content)
+                    // One at a time: the place of one is known.
+                    let is_one = records.next_record().is_some() && records.next_record().is_none();
+                    let content = is_one.then(|| in_place::place_in(wire.ahead())).flatten();
+                    take(&wire.ahead()[content.ok_or_else(unplaced)?]);
+                    Some(Step::Content)
                 }
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
                     encode(&mut message, sealed)?;
@@ -189,6 +189,11 @@ fn append<E>(
             }
         }
     }
+}
+
+/// What cannot be, as rustls is.
+fn unplaced() -> io::Error {
+    io::Error::other("TLS has content, and its place is not known")
 }
 
 fn invalid(error: rustls::Error) -> io::Error {

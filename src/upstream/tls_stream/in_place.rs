@@ -1,0 +1,140 @@
+//! Content where it was decrypted. rustls decrypts a record in the buffer that it was given, but then copies the content out
+//! of it. With this provider it is shown the first byte only, and the place of the whole is noted.
+
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::cipher::{
+    AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, KeyBlockShape, MessageDecrypter, MessageEncrypter,
+    Tls12AeadAlgorithm, Tls13AeadAlgorithm, UnsupportedOperationError,
+};
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider, aws_lc_rs};
+use rustls::{
+    ConnectionTrafficSecrets, ContentType, Error, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite,
+};
+
+thread_local! {
+    /// Where the content lies that was decrypted last: its address and its length. rustls calls a decrypter, and returns,
+    /// on the thread of its caller.
+    static PLACE: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+}
+
+/// Forgets what was decrypted before.
+pub(super) fn forget() {
+    PLACE.set(None);
+}
+
+/// Where in `buffer` the content lies that was decrypted last, if it does.
+pub(super) fn place_in(buffer: &[u8]) -> Option<Range<usize>> {
+    let (address, length) = PLACE.take()?;
+    let start = address.checked_sub(buffer.as_ptr().addr())?;
+    let end = start.checked_add(length)?;
+    (end <= buffer.len()).then_some(start..end)
+}
+
+/// What banks are spoken to with: aws-lc, and nothing but the decryption of content is different. It is of use with
+/// [`super::TlsStream`] only.
+pub(in crate::upstream) fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    let make = || {
+        let mut provider = aws_lc_rs::default_provider();
+        for suite in &mut provider.cipher_suites {
+            *suite = noting(*suite);
+        }
+        Arc::new(provider)
+    };
+    Arc::clone(PROVIDER.get_or_init(make))
+}
+
+/// The suite, with its decryption noted. What it is made of lives as long as the process, and is made once.
+fn noting(suite: SupportedCipherSuite) -> SupportedCipherSuite {
+    match suite {
+        SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+            common: common(&suite.common),
+            prf_provider: suite.prf_provider,
+            kx: suite.kx,
+            sign: suite.sign,
+            aead_alg: Box::leak(Box::new(Noting(suite.aead_alg))),
+        }))),
+        SupportedCipherSuite::Tls13(suite) => SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
+            common: common(&suite.common),
+            hkdf_provider: suite.hkdf_provider,
+            aead_alg: Box::leak(Box::new(Noting(suite.aead_alg))),
+            quic: suite.quic,
+        }))),
+    }
+}
+
+fn common(suite: &CipherSuiteCommon) -> CipherSuiteCommon {
+    CipherSuiteCommon {
+        suite: suite.suite,
+        hash_provider: suite.hash_provider,
+        confidentiality_limit: suite.confidentiality_limit,
+    }
+}
+
+/// Something whose decryption of content is noted.
+struct Noting<T>(T);
+
+impl MessageDecrypter for Noting<Box<dyn MessageDecrypter>> {
+    fn decrypt<'a>(&mut self, message: InboundOpaqueMessage<'a>, seq: u64) -> Result<InboundPlainMessage<'a>, Error> {
+        let mut plain = self.0.decrypt(message, seq)?;
+        if plain.typ == ContentType::ApplicationData
+            && let Some(first) = plain.payload.get(..1)
+        {
+            PLACE.set(Some((plain.payload.as_ptr().addr(), plain.payload.len())));
+            plain.payload = first;
+        }
+        Ok(plain)
+    }
+}
+
+impl Tls13AeadAlgorithm for Noting<&'static dyn Tls13AeadAlgorithm> {
+    fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
+        self.0.encrypter(key, iv)
+    }
+
+    fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
+        Box::new(Noting(self.0.decrypter(key, iv)))
+    }
+
+    fn key_len(&self) -> usize {
+        self.0.key_len()
+    }
+
+    fn extract_keys(&self, key: AeadKey, iv: Iv) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+        self.0.extract_keys(key, iv)
+    }
+
+    fn fips(&self) -> bool {
+        self.0.fips()
+    }
+}
+
+impl Tls12AeadAlgorithm for Noting<&'static dyn Tls12AeadAlgorithm> {
+    fn encrypter(&self, key: AeadKey, iv: &[u8], extra: &[u8]) -> Box<dyn MessageEncrypter> {
+        self.0.encrypter(key, iv, extra)
+    }
+
+    fn decrypter(&self, key: AeadKey, iv: &[u8]) -> Box<dyn MessageDecrypter> {
+        Box::new(Noting(self.0.decrypter(key, iv)))
+    }
+
+    fn key_block_shape(&self) -> KeyBlockShape {
+        self.0.key_block_shape()
+    }
+
+    fn extract_keys(
+        &self,
+        key: AeadKey,
+        iv: &[u8],
+        explicit: &[u8],
+    ) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+        self.0.extract_keys(key, iv, explicit)
+    }
+
+    fn fips(&self) -> bool {
+        self.0.fips()
+    }
+}
