@@ -2,6 +2,7 @@
 //! and encrypted into one buffer.
 
 mod in_place;
+mod intake;
 mod traits;
 mod turn;
 
@@ -11,13 +12,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use rustls::CommonState;
 use rustls::client::UnbufferedClientConnection;
 use tokio::io::AsyncWrite as _;
 
 use super::wire::Wire;
 pub(super) use in_place::provider;
+use intake::Intake;
 use turn::{Step, Turns, Word};
 
 /// So much may wait for the socket before no more is taken.
@@ -31,11 +33,10 @@ const MOST_KEPT: usize = 16 * 1024;
 pub struct TlsStream {
     turns: Turns,
     wire: Wire,
+    intake: Intake,
     /// Ciphertext, of which `sent` bytes have left.
     sealed: Vec<u8>,
     sent: usize,
-    /// What was decrypted and nobody has taken yet.
-    plain: BytesMut,
     /// Whether we have said that we send nothing more.
     has_closed: bool,
     /// Why nothing leaves any more.
@@ -47,8 +48,8 @@ impl TlsStream {
     ///
     /// An error of rustls lies within the [`io::Error`]; the bank is told of it by an alert, if that can leave at once.
     pub(super) async fn shake_hands(session: UnbufferedClientConnection, wire: Wire) -> io::Result<Self> {
-        let (turns, sealed, plain) = (Turns::new(session), Vec::new(), BytesMut::new());
-        let mut stream = Self { turns, wire, sealed, sent: 0, plain, has_closed: false, send_error: None };
+        let (turns, intake, sealed) = (Turns::new(session), Intake::default(), Vec::new());
+        let mut stream = Self { turns, wire, intake, sealed, sent: 0, has_closed: false, send_error: None };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
     }
@@ -58,9 +59,9 @@ impl TlsStream {
         &self.wire
     }
 
-    /// The socket beneath.
-    pub(super) fn wire_mut(&mut self) -> &mut Wire {
-        &mut self.wire
+    /// From now on so many bytes are read at once, or as many as usual if that is more.
+    pub(super) fn reach_for(&mut self, bytes: usize) {
+        self.intake.reach_for(bytes);
     }
 
     /// What was negotiated.
@@ -70,7 +71,7 @@ impl TlsStream {
 
     /// Whether something was decrypted that nobody has taken.
     pub(super) fn holds_content(&self) -> bool {
-        !self.plain.is_empty()
+        !self.intake.content().is_empty()
     }
 
     /// Gives its buffer back while nothing happens.
@@ -91,25 +92,26 @@ impl TlsStream {
         most: usize,
     ) -> Poll<io::Result<usize>> {
         let room = most.min(into.capacity() - into.len());
-        if self.plain.is_empty() {
-            let before = into.len();
-            return match ready!(self.poll_step(cx, into, room))? {
-                Step::Content => Poll::Ready(Ok(into.len() - before)),
-                _ => Poll::Ready(Ok(0)),
-            };
-        }
-        let count = self.plain.len().min(room);
-        in_pieces(&self.plain[..count], |piece| into.extend_from_slice(piece));
-        self.plain.advance(count);
-        if self.plain.is_empty() {
-            self.plain = BytesMut::new();
-        }
-        Poll::Ready(Ok(count))
+        self.poll_move(cx, into, room)
+    }
+
+    /// Takes all content that has come: none at the end of the stream, of which the same is said as with
+    /// [`Self::poll_fill`]. Much content is not moved.
+    pub(super) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        ready!(self.poll_content(cx))?;
+        // What went wrong behind the content shows the next time.
+        while let Ok(Step::Content) = self.turn(cx) {}
+        Poll::Ready(Ok(self.intake.take()))
+    }
+
+    fn poll_move(&mut self, cx: &mut Context<'_>, into: &mut impl BufMut, room: usize) -> Poll<io::Result<usize>> {
+        ready!(self.poll_content(cx))?;
+        Poll::Ready(Ok(self.intake.move_to(into, room)))
     }
 
     fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            match self.turn(cx, &mut BytesMut::new(), 0)? {
+            match self.turn(cx)? {
                 Step::Blocked => {
                     ready!(self.poll_send(cx))?;
                     ready!(self.poll_more(cx))?;
@@ -122,32 +124,26 @@ impl TlsStream {
         }
     }
 
-    /// Content or the end, whichever comes next.
-    fn poll_step(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, room: usize) -> Poll<io::Result<Step>> {
-        loop {
-            match self.turn(cx, into, room)? {
+    /// Waits until there is content, or the end.
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.intake.content().is_empty() {
+            match self.turn(cx)? {
                 Step::Blocked | Step::Open => {
                     // What TLS has to say to what came leaves now or with the next write, where an error shows, too. What
                     // the bank says can be read whatever it takes.
                     let _ = self.poll_send(cx);
                     ready!(self.poll_more(cx))?;
                 }
-                step => return Poll::Ready(Ok(step)),
+                Step::Content => {}
+                Step::Closed => break,
             }
         }
+        Poll::Ready(Ok(()))
     }
 
-    /// Has TLS work on what has come. Content goes to `into`, as far as it has `room`; the rest is held.
-    fn turn(&mut self, cx: &mut Context<'_>, into: &mut BytesMut, room: usize) -> io::Result<Step> {
-        let (plain, mut room) = (&mut self.plain, room);
-        let take = |content: &[u8]| {
-            let (now, later) = content.split_at(content.len().min(room));
-            // What comes behind something that is held is held, too.
-            room = if later.is_empty() { room - now.len() } else { 0 };
-            in_pieces(now, |piece| into.extend_from_slice(piece));
-            plain.extend_from_slice(later);
-        };
-        let step = self.turns.take(&mut self.wire, &mut self.sealed, take);
+    /// Has TLS work on what has come, until there is content more.
+    fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<Step> {
+        let step = self.turns.take(&mut self.intake, &mut self.sealed);
         if step.is_err() {
             // The alert, if it can leave at once. The error counts.
             let _ = self.poll_send(cx);
@@ -157,7 +153,7 @@ impl TlsStream {
 
     /// Reads some more from the socket.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match ready!(self.wire.poll_read_ahead(cx))? {
+        match ready!(self.intake.poll_read(&mut self.wire, cx))? {
             0 => Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without TLS's word for it"))),
             _ => Poll::Ready(Ok(())),
         }
@@ -174,16 +170,16 @@ impl TlsStream {
         }
         let content = &content[..content.len().min(room)];
         self.settle(cx)?;
-        self.turns.seal(&mut self.wire, &mut self.sealed, Word::Content(content))?;
+        self.turns.seal(&mut self.intake, &mut self.sealed, Word::Content(content))?;
         // What cannot leave now waits for a flush.
         let _ = self.poll_send(cx)?;
         Poll::Ready(Ok(content.len()))
     }
 
-    /// Has TLS work on all that has come, so that it is ready to encrypt. Content is held.
+    /// Has TLS work on all that has come, so that it is ready to encrypt.
     fn settle(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
-            match self.turn(cx, &mut BytesMut::new(), 0)? {
+            match self.turn(cx)? {
                 Step::Content => {}
                 // Who has closed its side may still listen.
                 Step::Open | Step::Closed => return Ok(()),

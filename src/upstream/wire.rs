@@ -1,7 +1,5 @@
-//! The socket beneath TLS: it counts what was written, and reads in large stretches, in which TLS decrypts.
+//! The socket beneath TLS: it counts what was written, and ends with the configuration that it was made under.
 
-use std::cell::Cell;
-use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -10,29 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
-use rustls::InvalidMessage;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// So much is read at once from the socket. It is also more than TLS may ever wait for the rest of: a record has 18 KiB at
-/// most, a handshake's message 64 KiB.
-const AHEAD: usize = 128 * 1024;
-
-thread_local! {
-    /// The buffers that connections gave back last, one of the usual size and one of those that reach farther: those of a
-    /// worker take turns with them, so that they stay in the cache.
-    static SPARE: [Cell<Vec<u8>>; 2] = const { [Cell::new(Vec::new()), Cell::new(Vec::new())] };
-}
-
-/// A TCP connection as TLS uses it. It holds no large buffer while nothing is coming.
+/// A TCP connection as TLS uses it.
+#[derive(Debug)]
 pub(super) struct Wire {
     tcp: TcpStream,
     written: Written,
-    /// What has been read, of which TLS is done with the first `taken` bytes.
-    ahead: Vec<u8>,
-    taken: usize,
-    /// So much is read at once.
-    reach: usize,
     life: Life,
 }
 
@@ -78,7 +61,7 @@ impl Written {
 impl Wire {
     /// Takes a connection over, for as long as it may live.
     pub(super) fn new(tcp: TcpStream, life: Life) -> Self {
-        Self { tcp, written: Written::default(), ahead: Vec::new(), taken: 0, reach: AHEAD, life }
+        Self { tcp, written: Written::default(), life }
     }
 
     /// The counter of bytes written.
@@ -91,70 +74,10 @@ impl Wire {
         self.tcp.peer_addr().ok()
     }
 
-    /// From now on so many bytes are read at once, or as many as usual if that is more.
-    pub(super) fn reach_for(&mut self, bytes: usize) {
-        self.reach = bytes.max(AHEAD);
-    }
-
-    /// What has been read and TLS is not done with.
-    pub(super) fn ahead(&mut self) -> &mut [u8] {
-        &mut self.ahead[self.taken..]
-    }
-
-    /// TLS is done with so many bytes.
-    pub(super) fn discard(&mut self, bytes: usize) {
-        self.taken += bytes;
-        if self.taken == self.ahead.len() {
-            self.set_aside();
-        }
-    }
-
-    /// Reads what there is, behind what TLS is not done with: how much it was. It is an error if that is more than any
-    /// message of a handshake: somebody spreads one over records of little but padding, and TLS would hold them all.
-    pub(super) fn poll_read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads what there is, as far as `into` has room: how much it was, 0 at the end of the stream.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut impl BufMut) -> Poll<io::Result<usize>> {
         self.life.check()?;
-        self.make_room();
-        if self.ahead.len() >= AHEAD {
-            let too_large = rustls::Error::from(InvalidMessage::HandshakePayloadTooLarge);
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, too_large)));
-        }
-        let room = self.reach - self.ahead.len();
-        self.ahead.reserve_exact(room);
-        let outcome = pin!(self.tcp.read_buf(&mut (&mut self.ahead).limit(room))).poll(cx);
-        if !matches!(outcome, Poll::Ready(Ok(1..))) {
-            self.set_aside();
-        }
-        outcome
-    }
-
-    /// Has what TLS is not done with at the front of a large buffer.
-    fn make_room(&mut self) {
-        let taken = std::mem::take(&mut self.taken);
-        if self.ahead.capacity() >= self.reach {
-            self.ahead.drain(..taken);
-            return;
-        }
-        // Who reads no farther than usual must not hold more, either.
-        let spare = SPARE.with(|spare| spare[usize::from(self.reach > AHEAD)].take());
-        let held = std::mem::replace(&mut self.ahead, spare);
-        self.ahead.extend_from_slice(&held[taken..]);
-    }
-
-    /// Gives the large buffer back, and holds only what TLS is not done with.
-    fn set_aside(&mut self) {
-        let held = self.ahead[std::mem::take(&mut self.taken)..].to_vec();
-        let mut ahead = std::mem::replace(&mut self.ahead, held);
-        if ahead.capacity() >= AHEAD {
-            ahead.clear();
-            SPARE.with(|spare| spare[usize::from(ahead.capacity() > AHEAD)].set(ahead));
-        }
-    }
-}
-
-/// Not what it carries: that is decrypted where it lies.
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Wire({:?})", self.peer())
+        pin!(self.tcp.read_buf(into)).poll(cx)
     }
 }
 
@@ -212,66 +135,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_reaches_no_farther_than_usual_holds_no_more_whatever_others_gave_back() {
-        let mut wires = Vec::new();
-        for reach in [0, 4 * AHEAD] {
-            let (mut wire, mut bank) = pair(Life::default()).await;
-            wire.reach_for(reach);
-            bank.write_all(b"ab").await.unwrap();
-            wires.push((wire, bank));
-        }
-        let (far, _) = &mut wires[1];
-        poll_fn(|cx| far.poll_read_ahead(cx)).await.unwrap();
-        assert_eq!(far.ahead(), b"ab");
-        assert!(far.ahead.capacity() >= 4 * AHEAD);
-        far.discard(2);
-        assert_eq!(far.ahead.capacity(), 0);
-        let (usual, _) = &mut wires[0];
-        poll_fn(|cx| usual.poll_read_ahead(cx)).await.unwrap();
-        assert_eq!(usual.ahead.capacity(), AHEAD);
-    }
-
-    #[tokio::test]
-    async fn who_waits_for_the_rest_of_a_record_holds_no_more_than_its_beginning() {
-        let (mut wire, mut bank) = pair(Life::default()).await;
-        bank.write_all(b"abc").await.unwrap();
-        poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
-        wire.discard(1);
-        assert!(poll_fn(|cx| Poll::Ready(wire.poll_read_ahead(cx))).await.is_pending());
-        assert_eq!(wire.ahead(), b"bc");
-        assert_eq!(wire.ahead.capacity(), 2);
-        bank.write_all(b"de").await.unwrap();
-        poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
-        assert_eq!(wire.ahead(), b"bcde");
-    }
-
-    #[tokio::test]
-    async fn no_more_is_held_than_a_message_of_the_handshake_may_have() {
-        let (mut wire, mut bank) = pair(Life::default()).await;
-        wire.reach_for(4 * AHEAD);
-        let bank = tokio::spawn(async move { while bank.write_all(&[0; 1000]).await.is_ok() {} });
-        let error = loop {
-            if let Err(error) = poll_fn(|cx| wire.poll_read_ahead(cx)).await {
-                break error;
-            }
-            assert!(wire.ahead.capacity() <= 4 * AHEAD);
-        };
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        drop(wire);
-        bank.await.unwrap();
-    }
-
-    #[tokio::test]
     async fn a_connection_ends_with_the_life_that_it_was_given() {
         let life = Life::default();
         let (mut wire, mut bank) = pair(life.clone()).await;
+        let mut into = Vec::new();
         wire.write_all(b"a").await.unwrap();
         bank.write_all(b"b").await.unwrap();
-        poll_fn(|cx| wire.poll_read_ahead(cx)).await.unwrap();
+        poll_fn(|cx| wire.poll_read(cx, &mut into)).await.unwrap();
         life.end();
         bank.write_all(b"c").await.unwrap();
-        let read = poll_fn(|cx| wire.poll_read_ahead(cx)).await;
+        let read = poll_fn(|cx| wire.poll_read(cx, &mut into)).await;
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(into, b"b");
         assert_eq!(wire.write_all(b"d").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -1,6 +1,6 @@
 //! One decoder for bodies of every framing.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::message::{BodyError, Frame, Size};
 
@@ -67,6 +67,27 @@ impl Decoder {
                 Ok(decoded)
             }
             State::UntilClose => Ok(Decoded::Frame(Frame::Data(buf.split().freeze()))),
+        }
+    }
+
+    /// Whether the body has nothing between its parts, so that [`Self::pass`] can take them as they are.
+    pub const fn is_plain(&self) -> bool {
+        matches!(self.state, State::Length(_) | State::UntilClose)
+    }
+
+    /// Takes the next part of a plain body out of `content`, whole and without looking at it.
+    pub fn pass(&mut self, content: &mut Bytes) -> Bytes {
+        match &mut self.state {
+            State::Length(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(content.len());
+                *left -= taken as u64;
+                if *left == 0 {
+                    self.state = State::End;
+                }
+                content.split_to(taken)
+            }
+            State::UntilClose => std::mem::take(content),
+            State::Chunked(_) | State::End => Bytes::new(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::message::http1::{Decoded, Decoder, Framing};
@@ -83,6 +83,16 @@ struct Answer {
     ahead: Option<Result<Frame, BodyError>>,
 }
 
+/// What reading brought.
+enum More {
+    /// The end of the stream.
+    Nothing,
+    /// Something, in the connection's buffer.
+    Buffered,
+    /// Content, as it came.
+    Content(Bytes),
+}
+
 impl BodyStream for Answer {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         if let Some(next) = self.ahead.take() {
@@ -136,11 +146,16 @@ impl Answer {
                     return Poll::Ready(Ok(None));
                 }
                 Decoded::NeedMore => match self.poll_more(cx) {
-                    Poll::Ready(Ok(0)) => {
+                    Poll::Ready(Ok(More::Nothing)) => {
                         self.decoder.close()?;
                         self.under_way = None;
                     }
-                    Poll::Ready(Ok(_)) => self.deadline.stop(),
+                    Poll::Ready(Ok(more)) => {
+                        self.deadline.stop();
+                        if let More::Content(content) = more {
+                            return Poll::Ready(Ok(Some(Frame::Data(self.pass(content)))));
+                        }
+                    }
                     Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                         return Poll::Ready(Err(BodyError::Incomplete));
                     }
@@ -156,22 +171,36 @@ impl Answer {
     }
 
     /// Reads until nothing more is there or a frame is full. An error after some bytes shows again with the next read.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Some((connection, _)) = &mut self.under_way else { return Poll::Ready(Ok(0)) };
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<More>> {
+        let Some((connection, _)) = &mut self.under_way else { return Poll::Ready(Ok(More::Nothing)) };
+        if self.large.is_some() && self.decoder.is_plain() {
+            let content = ready!(connection.poll_take(cx))?;
+            self.left = self.left.saturating_sub(content.len() as u64);
+            return Poll::Ready(Ok(if content.is_empty() { More::Nothing } else { More::Content(content) }));
+        }
         let room = usize::try_from(self.left).unwrap_or(usize::MAX).clamp(1, self.room);
         let mut got = 0;
         while got < room {
             match connection.poll_fill(cx, room - got) {
                 Poll::Ready(Ok(bytes)) if bytes > 0 => got += bytes,
                 _ if got > 0 => break,
-                outcome => return outcome,
+                outcome => return outcome.map_ok(|_| More::Nothing),
             }
         }
         self.left = self.left.saturating_sub(got as u64);
         if got >= room {
             self.widen();
         }
-        Poll::Ready(Ok(got))
+        Poll::Ready(Ok(More::Buffered))
+    }
+
+    /// Content that was taken as it came. What is not the body's goes to the buffer, and the connection with it.
+    fn pass(&mut self, mut content: Bytes) -> Bytes {
+        let part = self.decoder.pass(&mut content);
+        if let Some((connection, _)) = &mut self.under_way {
+            connection.read.extend_from_slice(&content);
+        }
+        part
     }
 
     /// Makes room for larger frames, if so much is to come.

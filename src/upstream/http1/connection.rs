@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
@@ -122,7 +122,7 @@ impl Connection {
 
     /// How much is to be read from the socket at once; never less than usual.
     pub(super) fn reach_for(&mut self, bytes: usize) {
-        self.stream.wire_mut().reach_for(bytes);
+        self.stream.reach_for(bytes);
     }
 
     /// Whether the buffer has memory of so many bytes.
@@ -144,6 +144,11 @@ impl Connection {
         }
         // The buffer may have grown by more than was asked for.
         self.stream.poll_fill(cx, &mut self.read, room.max(RECORD))
+    }
+
+    /// Takes all that has come and does not lie in the buffer: nothing at the end of the stream.
+    pub(super) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+        self.stream.poll_take(cx)
     }
 }
 

@@ -315,6 +315,25 @@ async fn answers_that_wait_for_slow_apps_hold_large_frames_up_to_a_bound() {
 }
 
 #[tokio::test]
+async fn a_bank_that_sends_more_than_a_large_answer_has_is_not_heard_and_not_used_again() {
+    for excess in ["x", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"] {
+        let bank = Bank::http1().await;
+        let client = bank.client(settings());
+        let script = tokio::spawn(async move {
+            let mut peer = bank.accept().await;
+            peer.answer(format!("HTTP/1.1 200 OK\r\nContent-Length: {LARGE_FRAME}\r\n\r\n")).await;
+            peer.say([&vec![b'y'; LARGE_FRAME][..], excess.as_bytes()].concat()).await;
+            peer
+        });
+        let mut response = client.send(get("/"), LONG).await.unwrap();
+        let peer = script.await.unwrap();
+        assert_eq!(text(&mut response).await.unwrap(), "y".repeat(LARGE_FRAME));
+        assert!(!client.pool.has_fit_one());
+        drop(peer);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_that_is_back_does_not_keep_a_large_frames_memory() {
     let bank = Bank::http1().await;
     let client = bank.client(settings());

@@ -71,6 +71,58 @@ async fn content_comes_whole_however_large_the_records_and_the_steps_of_reading_
     }
 }
 
+async fn take(stream: &mut TlsStream) -> io::Result<Bytes> {
+    poll_fn(|cx| stream.poll_take(cx)).await
+}
+
+#[tokio::test]
+async fn content_that_is_taken_as_it_came_is_whole_whatever_was_read_otherwise_in_between() {
+    for version in VERSIONS {
+        for (steps, reach) in [(&[0][..], 512 * 1024), (&[1, 0, 20_000], 300_000), (&[0, 100], 0)] {
+            let (mut stream, mut bank) = pair(version).await;
+            stream.reach_for(reach);
+            let sent = content(3_000_000);
+            let read = async {
+                let mut all = Vec::new();
+                for step in steps.iter().cycle() {
+                    let mut into = BytesMut::with_capacity(*step);
+                    let part = if *step == 0 { take(&mut stream).await? } else { Bytes::new() };
+                    if *step == 0 && part.is_empty() || *step > 0 && fill(&mut stream, &mut into, *step).await? == 0 {
+                        break;
+                    }
+                    all.extend_from_slice(&part);
+                    all.extend_from_slice(&into);
+                }
+                io::Result::Ok(all)
+            };
+            let write = async {
+                for piece in sent.chunks(150_001).flat_map(|piece| [&piece[..1], &piece[1..]]) {
+                    bank.write_all(piece).await?;
+                }
+                bank.shutdown().await
+            };
+            let (written, read) = tokio::join!(write, read);
+            written.expect("a reader");
+            assert!(read.expect("content and its end") == sent, "{version:?} {steps:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_an_error_is_taken_and_then_the_error_shows() {
+    for version in VERSIONS {
+        let (mut stream, mut bank) = pair(version).await;
+        bank.write_all(b"some").await.expect("a connection");
+        let forged = [&[23, 3, 3, 0, 64][..], &[7; 64]].concat();
+        bank.get_mut().0.write_all(&forged).await.expect("a connection");
+        assert_eq!(take(&mut stream).await.expect("content"), "some");
+        for _ in 0..2 {
+            let error = take(&mut stream).await.expect_err("no content");
+            assert_eq!(rustls_error(&error), Some(&rustls::Error::DecryptError));
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_written_arrives_whole_and_no_more_of_it_waits_than_is_meant_to() {
     for version in VERSIONS {
@@ -175,8 +227,9 @@ async fn what_came_before_an_alert_is_content_even_if_a_write_finds_the_alert() 
     let mut into = BytesMut::with_capacity(1);
     assert_eq!(fill(&mut stream, &mut into, 1).await.expect("content"), 1);
     let before = stream.wire().written().get();
-    while stream.wire.ahead().is_empty() {
-        poll_fn(|cx| stream.wire.poll_read_ahead(cx)).await.expect("more");
+    while stream.intake.ciphertext().is_empty() {
+        let TlsStream { intake, wire, .. } = &mut stream;
+        poll_fn(|cx| intake.poll_read(wire, cx)).await.expect("more");
     }
     stream.write(b"more").await.expect_err("no connection");
     assert!(stream.holds_content());

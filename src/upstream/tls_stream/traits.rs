@@ -16,12 +16,8 @@ impl tokio::io::AsyncRead for TlsStream {
         cx: &mut Context<'_>,
         buf: &mut tokio::io::ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.plain.is_empty() {
-            ready!(self.poll_step(cx, &mut bytes::BytesMut::new(), 0))?;
-        }
-        let count = self.plain.len().min(buf.remaining());
-        buf.put_slice(&self.plain[..count]);
-        bytes::Buf::advance(&mut self.plain, count);
+        let room = buf.remaining();
+        ready!(self.poll_move(cx, buf, room))?;
         Poll::Ready(Ok(()))
     }
 }
@@ -56,8 +52,8 @@ impl AsyncWrite for TlsStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !std::mem::replace(&mut self.has_closed, true) {
             self.settle(cx)?;
-            let Self { turns, wire, sealed, .. } = &mut *self;
-            turns.seal(wire, sealed, Word::End)?;
+            let Self { turns, intake, sealed, .. } = &mut *self;
+            turns.seal(intake, sealed, Word::End)?;
         }
         ready!(self.poll_send(cx))?;
         match ready!(Pin::new(&mut self.wire).poll_shutdown(cx)) {

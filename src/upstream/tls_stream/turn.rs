@@ -6,9 +6,8 @@ use rustls::CommonState;
 use rustls::client::UnbufferedClientConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
 
-use crate::upstream::wire::Wire;
-
 use super::in_place;
+use super::intake::Intake;
 
 /// Room for what a record adds to its content, more than any suite needs: head, nonce, type and tag.
 const OVERHEAD: usize = 64;
@@ -17,7 +16,7 @@ const RECORD: usize = 16 * 1024;
 
 /// Where TLS has come to.
 pub(super) enum Step {
-    /// Content was handed on, at least a byte.
+    /// There is content more, at least a byte.
     Content,
     /// The handshake needs more from the bank.
     Blocked,
@@ -63,27 +62,21 @@ impl Turns {
         &self.session
     }
 
-    /// Works on what has come, until there is content, which goes to `take`, or nothing more to do. What TLS has to say
-    /// goes to `sealed`.
-    pub(super) fn take(
-        &mut self,
-        wire: &mut Wire,
-        sealed: &mut Vec<u8>,
-        mut take: impl FnMut(&[u8]),
-    ) -> io::Result<Step> {
+    /// Works on what has come, until there is content more, or nothing to do. What TLS has to say goes to `sealed`.
+    pub(super) fn take(&mut self, intake: &mut Intake, sealed: &mut Vec<u8>) -> io::Result<Step> {
         self.check()?;
         if self.is_closed {
             return Ok(Step::Closed);
         }
         loop {
             in_place::forget();
-            let UnbufferedStatus { discard, state } = self.session.process_tls_records(wire.ahead());
+            let UnbufferedStatus { discard, state } = self.session.process_tls_records(intake.ciphertext());
             let step = match state {
                 Ok(ConnectionState::ReadTraffic(mut records)) => {
                     // One at a time: the place of one is known.
                     let is_one = records.next_record().is_some() && records.next_record().is_none();
-                    let content = is_one.then(|| in_place::place_in(wire.ahead())).flatten();
-                    take(&wire.ahead()[content.ok_or_else(unplaced)?]);
+                    let place = is_one.then(|| in_place::place_in(intake.ciphertext())).flatten();
+                    intake.decrypted(place.ok_or_else(unplaced)?);
                     Some(Step::Content)
                 }
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
@@ -104,12 +97,12 @@ impl Turns {
                 Ok(_) => return Err(io::Error::other("TLS is in a state that clients do not come to")),
                 Err(error) => {
                     self.failed = Some(error.clone());
-                    wire.discard(discard);
-                    self.encode_alert(wire, sealed);
+                    intake.discard(discard);
+                    self.encode_alert(intake, sealed);
                     return Err(invalid(error));
                 }
             };
-            wire.discard(discard);
+            intake.discard(discard);
             if let Some(step) = step {
                 return Ok(step);
             }
@@ -117,9 +110,9 @@ impl Turns {
     }
 
     /// Encrypts what is to be said, all or nothing. All that has come must have been worked on.
-    pub(super) fn seal(&mut self, wire: &mut Wire, sealed: &mut Vec<u8>, word: Word<'_>) -> io::Result<()> {
+    pub(super) fn seal(&mut self, intake: &mut Intake, sealed: &mut Vec<u8>, word: Word<'_>) -> io::Result<()> {
         self.check()?;
-        let UnbufferedStatus { discard, state } = self.session.process_tls_records(wire.ahead());
+        let UnbufferedStatus { discard, state } = self.session.process_tls_records(intake.ciphertext());
         let Ok(ConnectionState::WriteTraffic(mut traffic)) = state else {
             return Err(io::ErrorKind::NotConnected.into());
         };
@@ -131,7 +124,7 @@ impl Turns {
             EncryptError::InsufficientSize(error) => Some(error.required_size),
             EncryptError::EncryptExhausted => None,
         });
-        wire.discard(discard);
+        intake.discard(discard);
         // Nothing of TLS's own may leave in its place, or it would seem that some of it had.
         self.failed = outcome.is_err().then_some(rustls::Error::EncryptError);
         outcome
@@ -142,10 +135,11 @@ impl Turns {
     }
 
     /// What the bank is to be told of an error, if anything, behind what it was to be told before.
-    fn encode_alert(&mut self, wire: &mut Wire, sealed: &mut Vec<u8>) {
+    fn encode_alert(&mut self, intake: &mut Intake, sealed: &mut Vec<u8>) {
         // Nothing else may be worked on after an error.
         while self.session.wants_write() {
-            let Ok(ConnectionState::EncodeTlsData(mut message)) = self.session.process_tls_records(wire.ahead()).state
+            let Ok(ConnectionState::EncodeTlsData(mut message)) =
+                self.session.process_tls_records(intake.ciphertext()).state
             else {
                 return;
             };

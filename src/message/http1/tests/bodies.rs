@@ -1,6 +1,6 @@
 //! Hostile framings and chunks, and the proof that it does not matter how the bytes are cut into pieces.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
 use proptest::prelude::*;
 
@@ -181,6 +181,26 @@ proptest! {
         let bytes = [&content[..], b"next"].concat();
         let (found, _, left) = decode(Framing::Length(content.len() as u64), &cut(&bytes, &cuts)).unwrap();
         prop_assert_eq!((found, left), (content, b"next".to_vec()));
+    }
+
+    #[test]
+    fn a_body_that_is_passed_on_as_it_came_is_the_same_as_one_that_is_decoded(
+        content in proptest::collection::vec(any::<u8>(), 0..60),
+        cuts in proptest::collection::vec(any::<usize>(), 0..9),
+        has_length in any::<bool>(),
+    ) {
+        let bytes = [&content[..], b"next"].concat();
+        let framing = if has_length { Framing::Length(content.len() as u64) } else { Framing::UntilClose };
+        let (expected, _, left_over) = decode(framing, &[&bytes]).unwrap();
+        let (mut decoder, mut passed, mut left) = (Decoder::new(framing), Vec::new(), Vec::new());
+        for piece in cut(&bytes, &cuts) {
+            let mut piece = Bytes::copy_from_slice(piece);
+            prop_assert!(decoder.is_plain() || decoder.is_at_end());
+            passed.extend_from_slice(&decoder.pass(&mut piece));
+            left.extend_from_slice(&piece);
+        }
+        decoder.close().unwrap();
+        prop_assert_eq!((passed, left), (expected, left_over));
     }
 
     #[test]
