@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -28,6 +29,8 @@ pub(super) const NAME: &str = "bank.example";
 /// What a bank may be asked to be like.
 pub(super) struct Setup {
     pub(super) version: &'static SupportedProtocolVersion,
+    /// The only suite that it takes.
+    pub(super) suite: Option<SupportedCipherSuite>,
     pub(super) alpn: Vec<&'static [u8]>,
     /// The root that clients' certificates must lead to.
     pub(super) clients: Option<Authority>,
@@ -37,7 +40,7 @@ pub(super) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { version: &rustls::version::TLS13, alpn: vec![b"http/1.1"], clients: None, name: NAME }
+        Self { version: &rustls::version::TLS13, suite: None, alpn: vec![b"http/1.1"], clients: None, name: NAME }
     }
 }
 
@@ -97,7 +100,9 @@ impl Seen {
 }
 
 fn server_config(root: &Authority, setup: &Setup) -> ServerConfig {
-    let builder = ServerConfig::builder_with_provider(tls::provider())
+    let mut provider = CryptoProvider::clone(&tls::provider());
+    provider.cipher_suites.retain(|suite| setup.suite.is_none_or(|only| only == *suite));
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[setup.version])
         .expect("a version of TLS");
     let builder = match &setup.clients {

@@ -18,7 +18,7 @@ use rustls::client::UnbufferedClientConnection;
 use tokio::io::AsyncWrite as _;
 
 use super::wire::Wire;
-pub(super) use in_place::provider;
+pub(super) use in_place::in_place;
 use intake::Intake;
 use turn::{Step, Turns, Word};
 

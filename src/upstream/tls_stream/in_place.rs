@@ -3,13 +3,12 @@
 
 use std::cell::Cell;
 use std::ops::Range;
-use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::cipher::{
     AeadKey, InboundOpaqueMessage, InboundPlainMessage, Iv, KeyBlockShape, MessageDecrypter, MessageEncrypter,
     Tls12AeadAlgorithm, Tls13AeadAlgorithm, UnsupportedOperationError,
 };
-use rustls::crypto::{CipherSuiteCommon, CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
 use rustls::{ConnectionTrafficSecrets, ContentType, Error, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
 
 thread_local! {
@@ -31,21 +30,16 @@ pub(super) fn place_in(buffer: &[u8]) -> Option<Range<usize>> {
     (end <= buffer.len()).then_some(start..end)
 }
 
-/// What banks are spoken to with: aws-lc, and nothing but the decryption of content is different. It is of use with
-/// [`super::TlsStream`] only.
-pub(in crate::upstream) fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    let make = || {
-        let mut provider = aws_lc_rs::default_provider();
-        for suite in &mut provider.cipher_suites {
-            *suite = noting(*suite);
-        }
-        Arc::new(provider)
-    };
-    Arc::clone(PROVIDER.get_or_init(make))
+/// The same provider, for sessions that [`super::TlsStream`] drives, and for no others: they would not see the content.
+/// To be made once, since what its suites are made of lives as long as the process.
+pub(in crate::upstream) fn in_place(mut provider: CryptoProvider) -> CryptoProvider {
+    for suite in &mut provider.cipher_suites {
+        *suite = noting(*suite);
+    }
+    provider
 }
 
-/// The suite, with its decryption noted. What it is made of lives as long as the process, and is made once.
+/// The suite, with its decryption noted.
 fn noting(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     match suite {
         SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {

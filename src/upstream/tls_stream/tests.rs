@@ -17,7 +17,11 @@ const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rust
 
 /// Both ends of a connection.
 async fn pair(version: &'static SupportedProtocolVersion) -> (TlsStream, BankSide) {
-    let bank = Bank::start(Setup { version, ..Setup::default() }).await;
+    pair_with(Setup { version, ..Setup::default() }).await
+}
+
+async fn pair_with(setup: Setup) -> (TlsStream, BankSide) {
+    let bank = Bank::start(setup).await;
     let (endpoint, tls) = (bank.endpoint(), client(&trusting(&bank.root), None));
     let (connected, accepted) =
         tokio::join!(connect(&endpoint, &tls, std::time::Duration::from_secs(10)), bank.accept());
@@ -105,6 +109,26 @@ async fn content_that_is_taken_as_it_came_is_whole_whatever_was_read_otherwise_i
             written.expect("a reader");
             assert!(read.expect("content and its end") == sent, "{version:?} {steps:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn content_of_every_suite_is_found_where_it_was_decrypted() {
+    let suites = crate::upstream::tls::provider().cipher_suites.clone();
+    // An RSA suite is its ECDSA twin with another certificate.
+    let suites = suites.into_iter().filter(|suite| !format!("{suite:?}").contains("_RSA_"));
+    for suite in suites {
+        let setup = Setup { version: suite.version(), suite: Some(suite), ..Setup::default() };
+        let (mut stream, mut bank) = pair_with(setup).await;
+        assert_eq!(stream.session().negotiated_cipher_suite().map(|suite| suite.suite()), Some(suite.suite()));
+        let sent = content(200_000);
+        let write = async {
+            bank.write_all(&sent).await?;
+            bank.shutdown().await
+        };
+        let (written, read) = tokio::join!(write, read_all(&mut stream, &[50_000]));
+        written.expect("a reader");
+        assert!(read.expect("content and its end") == sent, "{suite:?}");
     }
 }
 

@@ -76,7 +76,8 @@ impl Turns {
                     // One at a time: the place of one is known.
                     let is_one = records.next_record().is_some() && records.next_record().is_none();
                     let place = is_one.then(|| in_place::place_in(intake.ciphertext())).flatten();
-                    intake.decrypted(place.ok_or_else(unplaced)?);
+                    let place = place.filter(|place| place.end <= discard).ok_or_else(unplaced)?;
+                    intake.decrypted(place);
                     Some(Step::Content)
                 }
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
