@@ -7,6 +7,7 @@ mod http2;
 mod http2_bodies;
 mod http2_ends;
 mod http2_limits;
+mod large_answers;
 mod pool_failures;
 mod pool_limits;
 mod pool_shares;

@@ -1,5 +1,7 @@
 //! A bank's TLS for tests: it demands client certificates on a loopback port, and says what it saw.
 
+pub(super) mod odd;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +31,8 @@ pub(super) const NAME: &str = "bank.example";
 /// What a bank may be asked to be like.
 pub(super) struct Setup {
     pub(super) version: &'static SupportedProtocolVersion,
+    /// Whether it can send any record, as [`odd`] has it.
+    pub(super) is_odd: bool,
     /// The only suite that it takes.
     pub(super) suite: Option<SupportedCipherSuite>,
     pub(super) alpn: Vec<&'static [u8]>,
@@ -40,7 +44,14 @@ pub(super) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { version: &rustls::version::TLS13, suite: None, alpn: vec![b"http/1.1"], clients: None, name: NAME }
+        Self {
+            version: &rustls::version::TLS13,
+            is_odd: false,
+            suite: None,
+            alpn: vec![b"http/1.1"],
+            clients: None,
+            name: NAME,
+        }
     }
 }
 
@@ -100,7 +111,7 @@ impl Seen {
 }
 
 fn server_config(root: &Authority, setup: &Setup) -> ServerConfig {
-    let mut provider = CryptoProvider::clone(&tls::provider());
+    let mut provider = if setup.is_odd { odd::provider() } else { CryptoProvider::clone(&tls::provider()) };
     provider.cipher_suites.retain(|suite| setup.suite.is_none_or(|only| only == *suite));
     let builder = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[setup.version])

@@ -74,8 +74,14 @@ impl TlsStream {
         !self.intake.content().is_empty()
     }
 
-    /// Gives its buffer back while nothing happens.
+    /// Whether the beginning of a record has come, and not yet the rest.
+    pub(super) fn holds_part(&mut self) -> bool {
+        !self.intake.ciphertext().is_empty()
+    }
+
+    /// Gives its buffers back while nothing happens.
     pub(super) fn rest(&mut self) {
+        self.intake.rest();
         if self.sealed.is_empty() {
             self.sealed = Vec::new();
         }
@@ -99,7 +105,7 @@ impl TlsStream {
     /// [`Self::poll_fill`]. Much content is not moved.
     pub(super) fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         ready!(self.poll_content(cx))?;
-        // What went wrong behind the content shows the next time.
+        // What went wrong behind the content shows the next time, too.
         while let Ok(Step::Content) = self.turn(cx) {}
         Poll::Ready(Ok(self.intake.take()))
     }

@@ -51,12 +51,8 @@ impl Decoder {
         match &mut self.state {
             State::End => Ok(Decoded::End),
             State::Length(_) | State::UntilClose if buf.is_empty() => Ok(Decoded::NeedMore),
-            State::Length(left) => {
-                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(buf.len());
-                *left -= taken as u64;
-                if *left == 0 {
-                    self.state = State::End;
-                }
+            State::Length(_) => {
+                let taken = self.claim(buf.len());
                 Ok(Decoded::Frame(Frame::Data(buf.split_to(taken).freeze())))
             }
             State::Chunked(chunked) => {
@@ -75,19 +71,25 @@ impl Decoder {
         matches!(self.state, State::Length(_) | State::UntilClose)
     }
 
-    /// Takes the next part of a plain body out of `content`, whole and without looking at it.
+    /// Takes the next part of a plain body out of `content`, as it is. Of any other body it takes nothing.
     pub fn pass(&mut self, content: &mut Bytes) -> Bytes {
+        let taken = self.claim(content.len());
+        content.split_to(taken)
+    }
+
+    /// How much of so many bytes belongs to a plain body, which has that much less to come.
+    fn claim(&mut self, available: usize) -> usize {
         match &mut self.state {
             State::Length(left) => {
-                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(content.len());
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(available);
                 *left -= taken as u64;
                 if *left == 0 {
                     self.state = State::End;
                 }
-                content.split_to(taken)
+                taken
             }
-            State::UntilClose => std::mem::take(content),
-            State::Chunked(_) | State::End => Bytes::new(),
+            State::UntilClose => available,
+            State::Chunked(_) | State::End => 0,
         }
     }
 

@@ -170,7 +170,7 @@ impl Answer {
         }
     }
 
-    /// Reads until nothing more is there or a frame is full. An error after some bytes shows again with the next read.
+    /// Reads until nothing more is there or a frame is full. After an error behind some bytes the next read fails, too.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<More>> {
         let Some((connection, _)) = &mut self.under_way else { return Poll::Ready(Ok(More::Nothing)) };
         if self.large.is_some() && self.decoder.is_plain() {

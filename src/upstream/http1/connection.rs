@@ -69,7 +69,8 @@ impl Connection {
         let mut cx = Context::from_waker(Waker::noop());
         // A task that has done much in this turn would be told that nothing has come, whatever has.
         let look = poll_fn(|cx| self.stream.poll_fill(cx, &mut BytesMut::new(), 0));
-        pin!(unconstrained(look)).poll(&mut cx).is_pending()
+        // What has begun to come may be anything.
+        pin!(unconstrained(look)).poll(&mut cx).is_pending() && !self.stream.holds_part()
     }
 
     /// Whether it has carried a request before.

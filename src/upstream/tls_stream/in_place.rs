@@ -9,7 +9,10 @@ use rustls::crypto::cipher::{
     Tls12AeadAlgorithm, Tls13AeadAlgorithm, UnsupportedOperationError,
 };
 use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
-use rustls::{ConnectionTrafficSecrets, ContentType, Error, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
+use rustls::{
+    ConnectionTrafficSecrets, ContentType, Error, InvalidMessage, SupportedCipherSuite, Tls12CipherSuite,
+    Tls13CipherSuite,
+};
 
 thread_local! {
     /// Where the content lies that was decrypted last: its address and its length. rustls calls a decrypter, and returns,
@@ -43,26 +46,15 @@ pub(in crate::upstream) fn in_place(mut provider: CryptoProvider) -> CryptoProvi
 fn noting(suite: SupportedCipherSuite) -> SupportedCipherSuite {
     match suite {
         SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
-            common: common(&suite.common),
-            prf_provider: suite.prf_provider,
-            kx: suite.kx,
-            sign: suite.sign,
+            common: CipherSuiteCommon { ..suite.common },
             aead_alg: Box::leak(Box::new(Noting(suite.aead_alg))),
+            ..*suite
         }))),
         SupportedCipherSuite::Tls13(suite) => SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
-            common: common(&suite.common),
-            hkdf_provider: suite.hkdf_provider,
+            common: CipherSuiteCommon { ..suite.common },
             aead_alg: Box::leak(Box::new(Noting(suite.aead_alg))),
-            quic: suite.quic,
+            ..*suite
         }))),
-    }
-}
-
-fn common(suite: &CipherSuiteCommon) -> CipherSuiteCommon {
-    CipherSuiteCommon {
-        suite: suite.suite,
-        hash_provider: suite.hash_provider,
-        confidentiality_limit: suite.confidentiality_limit,
     }
 }
 
@@ -72,6 +64,11 @@ struct Noting<T>(T);
 impl MessageDecrypter for Noting<Box<dyn MessageDecrypter>> {
     fn decrypt<'a>(&mut self, message: InboundOpaqueMessage<'a>, seq: u64) -> Result<InboundPlainMessage<'a>, Error> {
         let mut plain = self.0.decrypt(message, seq)?;
+        if plain.typ == ContentType::Handshake && plain.payload.is_empty() {
+            // Forbidden (RFC 8446, section 5.1; RFC 5246, section 6.2.1). rustls bears with it, but not with its place: it
+            // would not tell where what follows ends.
+            return Err(InvalidMessage::InvalidEmptyPayload.into());
+        }
         if plain.typ == ContentType::ApplicationData
             && let Some(first) = plain.payload.get(..1)
         {

@@ -23,13 +23,15 @@ thread_local! {
 }
 
 /// A buffer of what came. It is large only while something lies in it.
+///
+/// Content, if there is any, comes before the ciphertext: `content.end <= ciphertext <= buffer.len()`.
 #[derive(Default)]
 pub(super) struct Intake {
     buffer: Vec<u8>,
     /// The content in it that nobody has taken.
     content: Range<usize>,
     /// Where the ciphertext begins that TLS is not done with.
-    sealed: usize,
+    ciphertext: usize,
     /// So much is read at once, where that is more than usual.
     reach: usize,
 }
@@ -42,7 +44,7 @@ impl Intake {
 
     /// What TLS is not done with.
     pub(super) fn ciphertext(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.sealed..]
+        &mut self.buffer[self.ciphertext..]
     }
 
     /// The content that nobody has taken.
@@ -50,9 +52,10 @@ impl Intake {
         &self.buffer[self.content.clone()]
     }
 
-    /// What lies here of the ciphertext has become content. The next one joins it, in the place of what was around it.
+    /// What lies here of the ciphertext has become content, and joins what is there already, in the place of what was
+    /// around it. Then so much of the ciphertext must be discarded.
     pub(super) fn decrypted(&mut self, place: Range<usize>) {
-        let place = self.sealed + place.start..self.sealed + place.end;
+        let place = self.ciphertext + place.start..self.ciphertext + place.end;
         if self.content.is_empty() {
             self.content = place;
             return;
@@ -67,7 +70,8 @@ impl Intake {
 
     /// TLS is done with so many bytes.
     pub(super) fn discard(&mut self, bytes: usize) {
-        self.sealed += bytes;
+        self.ciphertext += bytes;
+        debug_assert!(self.content.end <= self.ciphertext && self.ciphertext <= self.buffer.len());
         self.give_back_if_empty();
     }
 
@@ -89,7 +93,7 @@ impl Intake {
             return copy.into();
         }
         let rest = self.ciphertext().to_vec();
-        self.sealed = 0;
+        self.ciphertext = 0;
         let content = std::mem::take(&mut self.content);
         Bytes::from_owner(Lent { buffer: std::mem::replace(&mut self.buffer, rest), content })
     }
@@ -116,15 +120,27 @@ impl Intake {
     fn make_room(&mut self, reach: usize) {
         self.close_up();
         if self.buffer.capacity() < reach {
-            // Who reads no farther than usual must not hold more, either.
-            let spare = SPARE.with(|spare| spare[usize::from(reach > AHEAD)].take());
-            let held = std::mem::replace(&mut self.buffer, spare);
+            let held = std::mem::replace(&mut self.buffer, take_spare(reach));
             self.buffer.extend_from_slice(&held);
+            give_back(held);
         }
     }
 
+    /// Gives a large buffer back, whatever lies in it.
+    pub(super) fn rest(&mut self) {
+        if self.buffer.capacity() >= AHEAD {
+            self.set_aside();
+        }
+    }
+
+    /// Whether its memory is no larger.
+    #[cfg(test)]
+    pub(super) fn holds_at_most(&self, bytes: usize) -> bool {
+        self.buffer.capacity() <= bytes
+    }
+
     fn give_back_if_empty(&mut self) {
-        if self.content.is_empty() && self.sealed == self.buffer.len() {
+        if self.content.is_empty() && self.ciphertext == self.buffer.len() {
             self.set_aside();
         }
     }
@@ -138,11 +154,24 @@ impl Intake {
 
     /// Drops what is neither content nor ciphertext.
     fn close_up(&mut self) {
-        self.buffer.drain(self.content.end..self.sealed);
+        self.buffer.drain(self.content.end..self.ciphertext);
         self.buffer.drain(..self.content.start);
         self.content = 0..self.content.len();
-        self.sealed = self.content.end;
+        self.ciphertext = self.content.end;
     }
+}
+
+/// What was given back, if it does not reach farther than this: nobody must hold more than is counted.
+fn take_spare(reach: usize) -> Vec<u8> {
+    SPARE.with(|spare| {
+        let spare = &spare[usize::from(reach > AHEAD)];
+        let buffer = spare.take();
+        if buffer.capacity() <= reach {
+            return buffer;
+        }
+        spare.set(buffer);
+        Vec::new()
+    })
 }
 
 /// For whoever of this worker reads next.
@@ -210,6 +239,16 @@ mod tests {
         bank.write_all(b"cd").await.unwrap();
         read(&mut usual, &mut wire).await.unwrap();
         assert_eq!(usual.buffer.capacity(), AHEAD);
+    }
+
+    #[test]
+    fn a_buffer_that_reaches_farther_is_left_to_whoever_reaches_so_far() {
+        give_back(Vec::with_capacity(4 * AHEAD));
+        let mut intake = Intake::default();
+        intake.make_room(3 * AHEAD);
+        assert_eq!(intake.buffer.capacity(), 0);
+        intake.make_room(4 * AHEAD);
+        assert_eq!(intake.buffer.capacity(), 4 * AHEAD);
     }
 
     #[tokio::test]

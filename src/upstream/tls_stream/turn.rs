@@ -62,9 +62,18 @@ impl Turns {
         &self.session
     }
 
-    /// Works on what has come, until there is content more, or nothing to do. What TLS has to say goes to `sealed`.
+    /// Works on what has come, until there is content more, or nothing to do. What TLS has to say goes to `sealed`. An
+    /// error is that of every later call, too.
     pub(super) fn take(&mut self, intake: &mut Intake, sealed: &mut Vec<u8>) -> io::Result<Step> {
         self.check()?;
+        self.try_take(intake, sealed).map_err(|error| {
+            self.failed = Some(error.clone());
+            self.encode_alert(intake, sealed);
+            invalid(error)
+        })
+    }
+
+    fn try_take(&mut self, intake: &mut Intake, sealed: &mut Vec<u8>) -> Result<Step, rustls::Error> {
         if self.is_closed {
             return Ok(Step::Closed);
         }
@@ -76,8 +85,8 @@ impl Turns {
                     // One at a time: the place of one is known.
                     let is_one = records.next_record().is_some() && records.next_record().is_none();
                     let place = is_one.then(|| in_place::place_in(intake.ciphertext())).flatten();
-                    let place = place.filter(|place| place.end <= discard).ok_or_else(unplaced)?;
-                    intake.decrypted(place);
+                    let place = place.filter(|place| place.end <= discard);
+                    intake.decrypted(place.ok_or_else(|| unexpected("the place of its content is not known"))?);
                     Some(Step::Content)
                 }
                 Ok(ConnectionState::EncodeTlsData(mut message)) => {
@@ -95,12 +104,10 @@ impl Turns {
                     self.is_closed = true;
                     Some(Step::Closed)
                 }
-                Ok(_) => return Err(io::Error::other("TLS is in a state that clients do not come to")),
+                Ok(_) => return Err(unexpected("it is in a state that clients do not come to")),
                 Err(error) => {
-                    self.failed = Some(error.clone());
                     intake.discard(discard);
-                    self.encode_alert(intake, sealed);
-                    return Err(invalid(error));
+                    return Err(error);
                 }
             };
             intake.discard(discard);
@@ -127,8 +134,8 @@ impl Turns {
         });
         intake.discard(discard);
         // Nothing of TLS's own may leave in its place, or it would seem that some of it had.
-        self.failed = outcome.is_err().then_some(rustls::Error::EncryptError);
-        outcome
+        self.failed = outcome.as_ref().err().cloned();
+        outcome.map_err(invalid)
     }
 
     fn check(&self) -> io::Result<()> {
@@ -150,7 +157,7 @@ impl Turns {
     }
 }
 
-fn encode<Data>(message: &mut EncodeTlsData<'_, Data>, sealed: &mut Vec<u8>) -> io::Result<()> {
+fn encode<Data>(message: &mut EncodeTlsData<'_, Data>, sealed: &mut Vec<u8>) -> Result<(), rustls::Error> {
     append(
         sealed,
         0,
@@ -168,7 +175,7 @@ fn append<E>(
     mut room: usize,
     mut write: impl FnMut(&mut [u8]) -> Result<usize, E>,
     needs: impl Fn(E) -> Option<usize>,
-) -> io::Result<()> {
+) -> Result<(), rustls::Error> {
     let end = sealed.len();
     loop {
         sealed.resize(end + room, 0);
@@ -180,15 +187,15 @@ fn append<E>(
             Err(Some(needed)) if needed > room => room = needed,
             Err(_) => {
                 sealed.truncate(end);
-                return Err(io::Error::other("TLS cannot encrypt any more with its keys"));
+                return Err(rustls::Error::EncryptError);
             }
         }
     }
 }
 
 /// What cannot be, as rustls is.
-fn unplaced() -> io::Error {
-    io::Error::other("TLS has content, and its place is not known")
+fn unexpected(what: &str) -> rustls::Error {
+    rustls::Error::General(format!("TLS is not as it should be: {what}"))
 }
 
 fn invalid(error: rustls::Error) -> io::Error {

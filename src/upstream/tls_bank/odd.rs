@@ -1,0 +1,101 @@
+//! A provider with which a bank can send any record: what begins with [`MARK`] and a type becomes a record of that type.
+
+use std::sync::OnceLock;
+
+use rustls::crypto::cipher::{
+    AeadKey, Iv, KeyBlockShape, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundOpaqueMessage,
+    OutboundPlainMessage, Tls12AeadAlgorithm, Tls13AeadAlgorithm, UnsupportedOperationError,
+};
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
+use rustls::{ConnectionTrafficSecrets, ContentType, Error, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
+
+use crate::upstream::tls;
+
+/// The beginning of content that is not what it seems. The next byte is the record's type.
+pub(in crate::upstream) const MARK: &[u8] = b"\xffODD";
+
+/// Made once, since its suites live as long as the process.
+pub(super) fn provider() -> CryptoProvider {
+    static PROVIDER: OnceLock<CryptoProvider> = OnceLock::new();
+    let make = || {
+        let mut provider = CryptoProvider::clone(&tls::provider());
+        provider.cipher_suites.iter_mut().for_each(|suite| *suite = odd(*suite));
+        provider
+    };
+    PROVIDER.get_or_init(make).clone()
+}
+
+fn odd(suite: SupportedCipherSuite) -> SupportedCipherSuite {
+    match suite {
+        SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+            common: CipherSuiteCommon { ..suite.common },
+            aead_alg: Box::leak(Box::new(Odd(suite.aead_alg))),
+            ..*suite
+        }))),
+        SupportedCipherSuite::Tls13(suite) => SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
+            common: CipherSuiteCommon { ..suite.common },
+            aead_alg: Box::leak(Box::new(Odd(suite.aead_alg))),
+            ..*suite
+        }))),
+    }
+}
+
+struct Odd<T>(T);
+
+impl MessageEncrypter for Odd<Box<dyn MessageEncrypter>> {
+    fn encrypt(&mut self, message: OutboundPlainMessage<'_>, seq: u64) -> Result<OutboundOpaqueMessage, Error> {
+        let content = message.payload.to_vec();
+        match content.strip_prefix(MARK) {
+            Some([typ, content @ ..]) => {
+                let (typ, payload) = (ContentType::from(*typ), OutboundChunks::Single(content));
+                self.0.encrypt(OutboundPlainMessage { typ, payload, ..message }, seq)
+            }
+            _ => self.0.encrypt(message, seq),
+        }
+    }
+
+    fn encrypted_payload_len(&self, length: usize) -> usize {
+        self.0.encrypted_payload_len(length)
+    }
+}
+
+impl Tls13AeadAlgorithm for Odd<&'static dyn Tls13AeadAlgorithm> {
+    fn encrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageEncrypter> {
+        Box::new(Odd(self.0.encrypter(key, iv)))
+    }
+
+    fn decrypter(&self, key: AeadKey, iv: Iv) -> Box<dyn MessageDecrypter> {
+        self.0.decrypter(key, iv)
+    }
+
+    fn key_len(&self) -> usize {
+        self.0.key_len()
+    }
+
+    fn extract_keys(&self, key: AeadKey, iv: Iv) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+        self.0.extract_keys(key, iv)
+    }
+}
+
+impl Tls12AeadAlgorithm for Odd<&'static dyn Tls12AeadAlgorithm> {
+    fn encrypter(&self, key: AeadKey, iv: &[u8], extra: &[u8]) -> Box<dyn MessageEncrypter> {
+        Box::new(Odd(self.0.encrypter(key, iv, extra)))
+    }
+
+    fn decrypter(&self, key: AeadKey, iv: &[u8]) -> Box<dyn MessageDecrypter> {
+        self.0.decrypter(key, iv)
+    }
+
+    fn key_block_shape(&self) -> KeyBlockShape {
+        self.0.key_block_shape()
+    }
+
+    fn extract_keys(
+        &self,
+        key: AeadKey,
+        iv: &[u8],
+        explicit: &[u8],
+    ) -> Result<ConnectionTrafficSecrets, UnsupportedOperationError> {
+        self.0.extract_keys(key, iv, explicit)
+    }
+}
