@@ -1,5 +1,7 @@
 //! A bank's end of the connection is rustls' buffered API, so each speaks with another implementation of the turns.
 
+mod records;
+
 use std::io::IoSlice;
 
 use rustls::{AlertDescription, ProtocolVersion, SupportedProtocolVersion};
@@ -7,7 +9,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::upstream::connect::connect;
-use crate::upstream::tls_bank::odd::MARK;
 use crate::upstream::tls_bank::{Bank, Setup, client, trusting};
 
 use super::*;
@@ -298,101 +299,6 @@ async fn a_look_finds_nothing_while_only_tickets_have_come_and_something_when_co
     stream.rest();
     let mut into = BytesMut::with_capacity(100);
     assert_eq!(fill(&mut stream, &mut into, 100).await.expect("content"), 7);
-}
-
-const ALERT: u8 = 21;
-const HANDSHAKE: u8 = 22;
-const CONTENT: u8 = 23;
-
-/// A record of this type.
-fn odd(typ: u8, content: &[u8]) -> Vec<u8> {
-    [MARK, &[typ], content].concat()
-}
-
-/// What is read of these records, and how it ends. A bank that is let goes on in a write of its own.
-async fn read_records(
-    version: &'static SupportedProtocolVersion,
-    records: &[Vec<u8>],
-    is_taken: bool,
-) -> (Vec<u8>, io::Result<()>) {
-    let (mut stream, mut bank) = pair_with(Setup { version, is_odd: true, ..Setup::default() }).await;
-    for record in records {
-        io::Write::write_all(&mut bank.get_mut().1.writer(), record).expect("room");
-    }
-    bank.flush().await.expect("a connection");
-    let (mut all, mut has_gone_on) = (Vec::new(), false);
-    loop {
-        let part = if is_taken {
-            take(&mut stream).await
-        } else {
-            let mut into = BytesMut::with_capacity(100_000);
-            fill(&mut stream, &mut into, 100_000).await.map(|_| into.freeze())
-        };
-        match part {
-            Err(error) => return (all, Err(error)),
-            Ok(part) if part.is_empty() => return (all, Ok(())),
-            Ok(part) => all.extend_from_slice(&part),
-        }
-        if !std::mem::replace(&mut has_gone_on, true) {
-            // Who has been told of an error does not listen.
-            let _ = bank.write_all(b"later").await;
-            let _ = bank.shutdown().await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn content_is_found_among_records_of_every_kind() {
-    for (version, is_taken) in VERSIONS.into_iter().flat_map(|version| [(version, true), (version, false)]) {
-        let is_newest = version.version == ProtocolVersion::TLSv1_3;
-        // A message of the handshake in pieces: a ticket, or a HelloRequest.
-        let message: &[u8] = if is_newest { b"\x04\0\0\x0e\0\0\0\x09\0\0\0\x01\0\0\x01z\0\0" } else { &[0; 4] };
-        let mut records = vec![b"first ".to_vec(), odd(CONTENT, b""), odd(CONTENT, b"")];
-        records.extend(message.chunks(3).map(|piece| odd(HANDSHAKE, piece)));
-        records.push(b"second ".to_vec());
-        if is_newest {
-            // RFC 8446, section 5.4: behind the content its type, and then zeros, if this is not the real type.
-            let padded = odd(0, &[b"padded ", &[CONTENT][..], &[0; 9000]].concat());
-            records.extend([padded.clone(), padded]);
-        }
-        records.push(b"third ".to_vec());
-        let (read, end) = read_records(version, &records, is_taken).await;
-        end.expect("an end");
-        let padded = if is_newest { "padded padded " } else { "" };
-        assert_eq!(String::from_utf8_lossy(&read), format!("first second {padded}third later"), "{version:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_tls_forbids_ends_the_connection_behind_what_came_before() {
-    for (version, is_taken) in VERSIONS.into_iter().flat_map(|version| [(version, true), (version, false)]) {
-        let empty = rustls::InvalidMessage::InvalidEmptyPayload;
-        let half = if version.version == ProtocolVersion::TLSv1_3 { b"\x18\0" } else { b"\0\0" };
-        let cases = [
-            (odd(HANDSHAKE, b""), Some(rustls::Error::InvalidMessage(empty))),
-            (odd(ALERT, b"\x02\x28"), Some(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure))),
-            // Content within a message of the handshake.
-            (odd(HANDSHAKE, half), None),
-        ];
-        for (record, expected) in cases {
-            let records = [b"before".to_vec(), record.clone(), b"behind".to_vec()];
-            let (read, end) = read_records(version, &records, is_taken).await;
-            assert_eq!(String::from_utf8_lossy(&read), "before", "{version:?} {record:?}");
-            let error = end.expect_err("no end");
-            let error = rustls_error(&error).expect("an error of TLS");
-            assert!(expected.is_none_or(|expected| expected == *error), "{error}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_comes_behind_the_end_is_not_content() {
-    for (version, is_taken) in VERSIONS.into_iter().flat_map(|version| [(version, true), (version, false)]) {
-        let records = [b"before".to_vec(), odd(ALERT, b"\x01\0"), b"behind".to_vec()];
-        let (read, end) = read_records(version, &records, is_taken).await;
-        end.expect("an end");
-        assert_eq!(String::from_utf8_lossy(&read), "before", "{version:?}");
-    }
 }
 
 #[tokio::test]
