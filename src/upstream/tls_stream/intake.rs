@@ -121,8 +121,10 @@ impl Intake {
         self.close_up();
         if self.buffer.capacity() < reach {
             let held = std::mem::replace(&mut self.buffer, take_spare(reach));
-            self.buffer.extend_from_slice(&held);
-            give_back(held);
+            if !held.is_empty() {
+                self.buffer.extend_from_slice(&held);
+                give_back(held);
+            }
         }
     }
 
@@ -141,7 +143,8 @@ impl Intake {
 
     fn give_back_if_empty(&mut self) {
         if self.content.is_empty() && self.ciphertext == self.buffer.len() {
-            self.set_aside();
+            (self.content, self.ciphertext) = (0..0, 0);
+            give_back(std::mem::take(&mut self.buffer));
         }
     }
 
@@ -154,6 +157,9 @@ impl Intake {
 
     /// Drops what is neither content nor ciphertext.
     fn close_up(&mut self) {
+        if self.ciphertext == 0 {
+            return;
+        }
         self.buffer.drain(self.content.end..self.ciphertext);
         self.buffer.drain(..self.content.start);
         self.content = 0..self.content.len();
