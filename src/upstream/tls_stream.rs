@@ -19,6 +19,8 @@ use tokio::io::AsyncWrite as _;
 
 use super::wire::Wire;
 pub(super) use in_place::in_place;
+#[cfg(test)]
+pub(super) use in_place::with_aead;
 use intake::Intake;
 use turn::{Step, Turns, Word};
 

@@ -2,14 +2,15 @@
 
 use std::sync::OnceLock;
 
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::cipher::{
     AeadKey, Iv, KeyBlockShape, MessageDecrypter, MessageEncrypter, OutboundChunks, OutboundOpaqueMessage,
     OutboundPlainMessage, Tls12AeadAlgorithm, Tls13AeadAlgorithm, UnsupportedOperationError,
 };
-use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
-use rustls::{ConnectionTrafficSecrets, ContentType, Error, SupportedCipherSuite, Tls12CipherSuite, Tls13CipherSuite};
+use rustls::{ConnectionTrafficSecrets, ContentType, Error};
 
 use crate::upstream::tls;
+use crate::upstream::tls_stream::with_aead;
 
 /// The beginning of content that is not what it seems. The next byte is the record's type.
 pub(in crate::upstream) const MARK: &[u8] = b"\xffODD";
@@ -19,25 +20,12 @@ pub(super) fn provider() -> CryptoProvider {
     static PROVIDER: OnceLock<CryptoProvider> = OnceLock::new();
     let make = || {
         let mut provider = CryptoProvider::clone(&tls::provider());
-        provider.cipher_suites.iter_mut().for_each(|suite| *suite = odd(*suite));
+        for suite in &mut provider.cipher_suites {
+            *suite = with_aead(*suite, |aead| Box::new(Odd(aead)), |aead| Box::new(Odd(aead)));
+        }
         provider
     };
     PROVIDER.get_or_init(make).clone()
-}
-
-fn odd(suite: SupportedCipherSuite) -> SupportedCipherSuite {
-    match suite {
-        SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
-            common: CipherSuiteCommon { ..suite.common },
-            aead_alg: Box::leak(Box::new(Odd(suite.aead_alg))),
-            ..*suite
-        }))),
-        SupportedCipherSuite::Tls13(suite) => SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
-            common: CipherSuiteCommon { ..suite.common },
-            aead_alg: Box::leak(Box::new(Odd(suite.aead_alg))),
-            ..*suite
-        }))),
-    }
 }
 
 struct Odd<T>(T);

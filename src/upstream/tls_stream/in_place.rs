@@ -34,25 +34,29 @@ pub(super) fn place_in(buffer: &[u8]) -> Option<Range<usize>> {
 }
 
 /// The same provider, for sessions that [`super::TlsStream`] drives, and for no others: they would not see the content.
-/// To be made once, since what its suites are made of lives as long as the process.
+/// To be made once, as [`with_aead`] has it.
 pub(in crate::upstream) fn in_place(mut provider: CryptoProvider) -> CryptoProvider {
     for suite in &mut provider.cipher_suites {
-        *suite = noting(*suite);
+        *suite = with_aead(*suite, |aead| Box::new(Noting(aead)), |aead| Box::new(Noting(aead)));
     }
     provider
 }
 
-/// The suite, with its decryption noted.
-fn noting(suite: SupportedCipherSuite) -> SupportedCipherSuite {
+/// The suite with something around its encryption. What it is made of lives as long as the process.
+pub(in crate::upstream) fn with_aead(
+    suite: SupportedCipherSuite,
+    tls12: fn(&'static dyn Tls12AeadAlgorithm) -> Box<dyn Tls12AeadAlgorithm>,
+    tls13: fn(&'static dyn Tls13AeadAlgorithm) -> Box<dyn Tls13AeadAlgorithm>,
+) -> SupportedCipherSuite {
     match suite {
         SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
             common: CipherSuiteCommon { ..suite.common },
-            aead_alg: Box::leak(Box::new(Noting(suite.aead_alg))),
+            aead_alg: Box::leak(tls12(suite.aead_alg)),
             ..*suite
         }))),
         SupportedCipherSuite::Tls13(suite) => SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
             common: CipherSuiteCommon { ..suite.common },
-            aead_alg: Box::leak(Box::new(Noting(suite.aead_alg))),
+            aead_alg: Box::leak(tls13(suite.aead_alg)),
             ..*suite
         }))),
     }
