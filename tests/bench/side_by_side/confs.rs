@@ -21,6 +21,9 @@ pub(crate) enum Kind {
 /// What stands before the bank.
 pub(crate) struct Subject {
     pub(crate) kind: Kind,
+    /// So many programs that know nothing of each other share the load.
+    pub(crate) programs: usize,
+    /// Of each program.
     pub(crate) workers: usize,
     pub(crate) routes: usize,
     pub(crate) banks: usize,

@@ -11,7 +11,8 @@
 //! least. They take turns, and the medians of the rounds are printed: on a busy machine ratios mean more than numbers,
 //! and processor time a request more than requests a second. Memory is what is resident (`VmRSS`); with nginx, what
 //! master and workers share counts for each. Where the bank or the load was busy all the time, it is they who set the
-//! pace, and more could be had. How cost grows with grants is tests/scale.rs'.
+//! pace, and more could be had. Programs of one worker each tell what as many workers could do at best, since they share
+//! nothing. How cost grows with grants is tests/scale.rs'.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
@@ -95,7 +96,7 @@ const OURS: [Kind; 2] = [Kind::Bankside { http2: false }, Kind::Bankside { http2
 fn tables(args: &Args, peers: &[Kind]) -> Vec<(&'static str, &'static str, Vec<Case>)> {
     let all: Vec<Kind> = peers.iter().chain(&OURS).copied().collect();
     let case = |label: String, kind, connections, change: fn(&mut Subject, usize), value| {
-        let mut subject = Subject { kind, workers: 1, routes: 1, banks: 1 };
+        let mut subject = Subject { kind, programs: 1, workers: 1, routes: 1, banks: 1 };
         change(&mut subject, value);
         Case { label: format!("{}{label}", kind.label()), subject, connections }
     };
@@ -111,6 +112,8 @@ fn tables(args: &Args, peers: &[Kind]) -> Vec<(&'static str, &'static str, Vec<C
         ("workers", "more workers, 128 connections", {
             let kinds: Vec<Kind> = all.iter().filter(|kind| !matches!(kind, Kind::Haproxy { .. })).copied().collect();
             let mut cases = each(&kinds, &args.workers, "workers", |subject, value| subject.workers = value);
+            let several: Vec<usize> = args.workers.iter().copied().filter(|count| *count > 1).collect();
+            cases.extend(each(&OURS, &several, "programs", |subject, value| subject.programs = value));
             for case in &mut cases {
                 case.connections = 128;
             }
@@ -130,7 +133,7 @@ fn tables(args: &Args, peers: &[Kind]) -> Vec<(&'static str, &'static str, Vec<C
 fn measure(args: &Args, cores: usize, title: &str, cases: &[Case]) {
     let heads = ["requests/s", "to nginx", "CPU µs", "MB", "bank busy", "load busy"];
     println!("\n{title}\n{:<28}{}", "", heads.map(|head| format!(" {head:>10}")).concat());
-    let most = cases.iter().map(|case| case.subject.workers).max().unwrap_or(1);
+    let most = cases.iter().map(|case| case.subject.programs * case.subject.workers).max().unwrap_or(1);
     let bank = Bank::start(most.min(cores - 1)..cores);
     let proxies: Vec<Proxy> = cases.iter().map(|case| Proxy::start(&case.subject, &bank)).collect();
     let mut rows: Vec<Vec<Figures>> = cases.iter().map(|_| Vec::new()).collect();
@@ -152,7 +155,7 @@ fn measure(args: &Args, cores: usize, title: &str, cases: &[Case]) {
 
 impl Case {
     fn is_nginx_beside(&self, other: &Self) -> bool {
-        let circumstances = |case: &Self| (case.connections, case.subject.workers);
+        let circumstances = |case: &Self| (case.connections, case.subject.programs * case.subject.workers);
         self.subject.kind == Kind::Nginx && circumstances(self) == circumstances(other)
     }
 }

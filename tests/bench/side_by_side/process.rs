@@ -23,12 +23,11 @@ pub(crate) struct Bank {
     pub(crate) cores: usize,
 }
 
-/// A proxy. It ends when this is dropped.
+/// A proxy, as one program or as several. They end when this is dropped.
 pub(crate) struct Proxy {
-    /// Where apps reach it: at one address for each bank.
+    /// Where apps reach it: at one address for each program and bank.
     pub(crate) addresses: Vec<SocketAddr>,
-    process: Process,
-    _folder: TempDir,
+    programs: Vec<(Process, TempDir)>,
 }
 
 /// A program, with those that it starts.
@@ -54,28 +53,39 @@ impl Bank {
 impl Proxy {
     /// Starts it on the first cores, one for each worker, and waits until it has an answer from the bank.
     pub(crate) fn start(subject: &Subject, bank: &Bank) -> Self {
+        let mut proxy = Self { addresses: Vec::new(), programs: Vec::new() };
+        for program in 0..subject.programs {
+            let first = program * subject.workers;
+            proxy.start_program(subject, bank, &(first..first + subject.workers));
+        }
+        proxy
+    }
+
+    fn start_program(&mut self, subject: &Subject, bank: &Bank, cores: &Range<usize>) {
         let folder = tempfile::tempdir().expect("a folder");
         for name in ["ca.pem", "client.pem", "client.key", "client.both"] {
             fs::copy(bank.folder.path().join(name), folder.path().join(name)).expect("it can be copied");
         }
         let ports: Vec<u16> = (0..subject.banks).map(|_| free_port()).collect();
         let text = confs::proxy(subject, folder.path(), &ports, bank.ports);
-        let process = Process::start(subject.kind, folder.path(), &text, &(0..subject.workers));
-        let addresses: Vec<_> = ports.iter().map(|port| (Ipv4Addr::LOCALHOST, *port).into()).collect();
-        for address in &addresses {
-            await_answer(*address, folder.path());
+        let process = Process::start(subject.kind, folder.path(), &text, cores);
+        for port in ports {
+            let address = (Ipv4Addr::LOCALHOST, port).into();
+            await_answer(address, folder.path());
+            self.addresses.push(address);
         }
-        Self { addresses, process, _folder: folder }
+        self.programs.push((process, folder));
     }
 
     /// The processor time that it has used so far.
     pub(crate) fn cpu(&self) -> Duration {
-        self.process.cpu()
+        self.programs.iter().map(|(process, _)| process.cpu()).sum()
     }
 
     /// What of it is resident in memory, in MB.
     pub(crate) fn memory_mb(&self) -> f64 {
-        self.process.all().iter().map(|process| memory_kb(*process) as f64 / 1024.0).sum()
+        let all = self.programs.iter().flat_map(|(process, _)| process.all());
+        all.map(|process| memory_kb(process) as f64 / 1024.0).sum()
     }
 }
 
