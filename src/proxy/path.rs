@@ -1,5 +1,7 @@
 //! The path of a request target, and whether a rule about paths may rely on it.
 
+use std::borrow::Cow;
+
 /// The path without its query.
 pub(super) fn path_only(path_and_query: &[u8]) -> &[u8] {
     let end = path_and_query.iter().position(|&byte| byte == b'?').unwrap_or(path_and_query.len());
@@ -24,17 +26,17 @@ pub(super) fn is_ambiguous(path: &[u8]) -> bool {
     false
 }
 
-/// Whether a careless server may take two segments for the same: whatever the case of their letters, escaped or not,
-/// with dots or spaces at their ends.
-pub(super) fn may_be_same(one: &[u8], other: &[u8]) -> bool {
-    one.eq_ignore_ascii_case(other) || folded(one) == folded(other)
-}
-
-fn folded(segment: &[u8]) -> String {
+/// What a careless server may look at of a segment: whatever the case of its letters, escaped or not, without dots and
+/// spaces at its end.
+pub(super) fn folded(segment: &[u8]) -> Cow<'_, [u8]> {
+    let is_folded = |byte: &u8| byte.is_ascii() && !byte.is_ascii_uppercase() && *byte != b'%';
+    if segment.iter().all(is_folded) && !segment.ends_with(b".") && !segment.ends_with(b" ") {
+        return segment.into();
+    }
     let decoded: Vec<u8> = percent_encoding::percent_decode(segment).collect();
     // First to capitals: some letters beyond ASCII have a capital within it.
     let folded = String::from_utf8_lossy(&decoded).to_uppercase().to_lowercase();
-    folded.trim_end_matches(['.', ' ']).to_owned()
+    folded.trim_end_matches(['.', ' ']).as_bytes().to_vec().into()
 }
 
 fn is_ambiguous_segment(segment: &[u8]) -> bool {
