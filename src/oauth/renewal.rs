@@ -172,7 +172,7 @@ impl Tokens {
             pause = BEAT;
             if let Err(error) = self.parts.store.extend(&slot.key, version, &claimant).await {
                 self.store_failed(slot, &error);
-                // When the store is back, others have 2 s to learn that this leader lives.
+                // When the store is back, others must learn that this leader lives before its time of grace is over.
                 pause = BEAT_AGAIN;
             }
         }

@@ -28,6 +28,7 @@ use crate::config::{self, StoreKey};
 use crate::words::{BankName, Timestamp};
 
 use super::seal::Sealer;
+use super::stored::GRACE;
 use super::{
     Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, News, RegisteredClient,
     Resealed, Settled, Store, StoreError, Tally,
@@ -36,6 +37,7 @@ use pool::{Loan, Pool};
 
 /// How long a call may take: the wait for a connection, the way there and the answer. Who waits for a token waits longer.
 const LIMIT: Duration = Duration::from_secs(4);
+const _: () = assert!(GRACE.as_secs() > LIMIT.as_secs() + 1, "one that hangs, and the pause behind it, are no grace");
 
 /// Grants in a PostgreSQL database.
 pub struct Postgres {
