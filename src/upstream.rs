@@ -4,7 +4,6 @@
 //! pooled connection or a resumed session would still show the old certificate.
 
 pub mod connect;
-mod deadline;
 mod exchange;
 mod failure;
 #[cfg(feature = "pkcs11")]

@@ -2,6 +2,7 @@
 
 pub mod causes;
 pub mod clock;
+pub mod deadline;
 pub mod kind;
 pub mod name;
 pub mod random;
@@ -10,6 +11,7 @@ pub mod token;
 
 pub use causes::with_causes;
 pub use clock::{Clock, ManualClock, Timestamp};
+pub use deadline::Deadline;
 pub use kind::Kind;
 pub use name::{BankName, GrantName, InvalidName};
 pub use random::Random;

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::message::http1::{Decoded, Decoder, Framing};
 use crate::message::{Body, BodyError, BodyStream, Frame, Size};
-use crate::upstream::deadline::Deadline;
+use crate::words::Deadline;
 
 use super::connection::Connection;
 use super::exchange::Upload;

@@ -14,11 +14,11 @@ use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 use crate::message::Fields;
-use crate::upstream::deadline::Deadline;
 use crate::upstream::limit::Permit;
 use crate::upstream::pool::Pool;
 use crate::upstream::tls_stream::TlsStream;
 use crate::upstream::wire::Written;
+use crate::words::Deadline;
 
 /// The content of a TLS record at most (RFC 8446, section 5.1).
 const RECORD: usize = 16 * 1024;

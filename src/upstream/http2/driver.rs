@@ -11,10 +11,10 @@ use tokio::io::AsyncWrite;
 
 use crate::message::http2::StreamError;
 use crate::upstream::Failure;
-use crate::upstream::deadline::Deadline;
 use crate::upstream::exchange::refusal_after_handshake;
 use crate::upstream::limit::Permit;
 use crate::upstream::tls_stream::TlsStream;
+use crate::words::Deadline;
 
 use super::connection::Connection;
 

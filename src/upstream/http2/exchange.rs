@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 use crate::message::BodyError;
 use crate::message::http2::{Reason, Scope, Side, StreamError};
 use crate::message::{Request, Response, Size};
-use crate::upstream::deadline::Deadline;
 use crate::upstream::exchange::{Broken, Patience};
 use crate::upstream::{Failure, Progress};
+use crate::words::Deadline;
 
 use super::answer;
 use super::connection::{Connection, Lease};

@@ -7,7 +7,7 @@ use http::Method;
 
 use crate::message::{Body, Fields, Request};
 
-use crate::upstream::deadline::Deadline;
+use crate::words::Deadline;
 
 use super::machine::{Answered, Machine, Part};
 

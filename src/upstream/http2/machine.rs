@@ -20,7 +20,7 @@ use crate::message::http2::hpack::{Decoder, write_no_table};
 use crate::message::http2::{FrameHead, Reason, Scope, Side, StreamError};
 use crate::message::{Fields, Request};
 use crate::upstream::Failure;
-use crate::upstream::deadline::Deadline;
+use crate::words::Deadline;
 
 use super::head::{self, Head};
 use super::stream::Stream;

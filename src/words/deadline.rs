@@ -8,38 +8,38 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The end of a wait. To move it later costs a look at the clock; the timer is armed anew only when it fires too early.
 #[derive(Debug, Default)]
-pub(super) struct Deadline {
+pub struct Deadline {
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
     /// No end.
-    pub(super) const fn never() -> Self {
+    pub const fn never() -> Self {
         Self { at: None, timer: None }
     }
 
     /// The wait ends `patience` from now.
-    pub(super) fn set(&mut self, patience: Duration) {
+    pub fn set(&mut self, patience: Duration) {
         let at = Instant::now() + patience;
         self.timer.take_if(|timer| timer.deadline() > at);
         self.at = Some(at);
     }
 
     /// The wait ends `patience` from now, unless it has an end already.
-    pub(super) fn start(&mut self, patience: Duration) {
+    pub fn start(&mut self, patience: Duration) {
         if self.at.is_none() {
             self.set(patience);
         }
     }
 
     /// There is nothing to wait for. The timer stays armed: it may be of use for the next wait.
-    pub(super) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.at = None;
     }
 
     /// Ready when the end has come.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(at) = self.at else { return Poll::Pending };
         loop {
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
