@@ -14,7 +14,6 @@ pub mod listen;
 mod serve;
 pub mod spread;
 mod stream;
-mod timer;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -24,8 +24,8 @@ use crate::message::http1::{HeadScan, RequestHead, persists, request_framing};
 use crate::message::{Request, Response};
 
 use super::serve::close_at_rest;
-use super::timer::Deadline;
 use super::{Caller, Departure, Malformed, ServeSettings, Service, Stream};
+use crate::words::Deadline;
 
 use head::Arrival;
 use outgoing::Outgoing;
@@ -116,7 +116,7 @@ impl<'a, S: Stream> Connection<'a, S> {
         Self {
             wire: Shared::new(io, received),
             out: Outgoing::default(),
-            deadline: Deadline::new(),
+            deadline: Deadline::never(),
             settings,
             drain,
             scan: HeadScan::default(),
@@ -199,9 +199,10 @@ impl<'a, S: Stream> Connection<'a, S> {
                 Poll::Ready(result.is_ok())
             }
             Poll::Pending => {
-                if self.out.waiting() < before || !self.deadline.is_set() {
-                    self.deadline.set(self.settings.idle);
+                if self.out.waiting() < before {
+                    self.deadline.clear();
                 }
+                self.deadline.start(self.settings.idle);
                 self.deadline.poll(cx).map(|()| false)
             }
         }

@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use super::timer::Deadline;
 use super::{Caller, ServeSettings, Service};
+use crate::words::Deadline;
 
 /// How much of a stream's body may be on its way.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -47,7 +47,7 @@ where
     let mut driver = Driver {
         connection,
         streams: JoinSet::new(),
-        deadline: Deadline::new(),
+        deadline: Deadline::never(),
         keep_alive: settings.keep_alive,
         going: false,
     };
@@ -95,9 +95,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Driver<T> {
                 }
                 Poll::Pending => {}
             }
-            if !self.deadline.is_set() {
-                self.deadline.set(if self.going { LINGER } else { self.keep_alive });
-            }
+            self.deadline.start(if self.going { LINGER } else { self.keep_alive });
             match self.deadline.poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) if self.going => return Poll::Ready(None),

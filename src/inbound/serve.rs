@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use super::http1::{give_read_buffer, take_read_buffer};
-use super::timer::Deadline;
 use super::{Caller, ServeSettings, Service, Stream, http1, http2};
+use crate::words::Deadline;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -59,7 +59,7 @@ async fn sniff<S: Stream>(
     settings: &ServeSettings,
     drain: &CancellationToken,
 ) -> Option<Protocol> {
-    let mut deadline = Deadline::new();
+    let mut deadline = Deadline::never();
     let mut draining = pin!(close_at_rest(drain));
     deadline.set(settings.keep_alive);
     let mut has_begun = false;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::inbound::Stream;
-use crate::inbound::timer::Deadline;
 use crate::message::http1::{Decoder, Framing};
 use crate::message::{Body, BodyError, BodyStream, Frame, Size};
+use crate::words::Deadline;
 
 use super::wire::Shared;
 
@@ -34,7 +34,7 @@ pub(super) fn body<S: Stream>(wire: &Shared<S>, exchange: u64, framing: Framing,
                 exchange,
                 size: framing.size(),
                 idle,
-                deadline: None,
+                deadline: Deadline::never(),
                 done: false,
             })
         }
@@ -46,8 +46,7 @@ struct AppBody<S: Stream> {
     exchange: u64,
     size: Size,
     idle: Duration,
-    /// Made when the app has to be waited for.
-    deadline: Option<Deadline>,
+    deadline: Deadline,
     done: bool,
 }
 
@@ -60,9 +59,7 @@ impl<S: Stream> BodyStream for AppBody<S> {
         let Poll::Ready(frame) = polled else {
             return self.poll_idle(cx).map(|error| Some(Err(error)));
         };
-        if let Some(deadline) = &mut self.deadline {
-            deadline.clear();
-        }
+        self.deadline.clear();
         self.done = !matches!(frame, Some(Ok(_)));
         Poll::Ready(frame)
     }
@@ -75,11 +72,8 @@ impl<S: Stream> BodyStream for AppBody<S> {
 impl<S: Stream> AppBody<S> {
     /// Ready when the app has not sent anything for too long.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<BodyError> {
-        let deadline = self.deadline.get_or_insert_with(Deadline::new);
-        if !deadline.is_set() {
-            deadline.set(self.idle);
-        }
-        deadline.poll(cx).map(|()| {
+        self.deadline.start(self.idle);
+        self.deadline.poll(cx).map(|()| {
             self.done = true;
             self.wire.lock().fail_upload(self.exchange);
             BodyError::Idle(self.idle)

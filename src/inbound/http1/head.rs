@@ -52,10 +52,10 @@ impl<S: Stream> Connection<'_, S> {
     fn poll_rest(&mut self, draining: Pin<&mut impl Future<Output = ()>>, cx: &mut Context<'_>) -> Poll<Arrival> {
         let mut wire = self.wire.lock();
         let has_begun = !wire.received.is_empty();
-        if has_begun != self.has_begun || !self.deadline.is_set() {
-            self.has_begun = has_begun;
-            self.deadline.set(if has_begun { self.settings.request } else { self.settings.keep_alive });
+        if has_begun != std::mem::replace(&mut self.has_begun, has_begun) {
+            self.deadline.clear();
         }
+        self.deadline.start(if has_begun { self.settings.request } else { self.settings.keep_alive });
         if !has_begun {
             wire.release();
             self.out.release();

@@ -11,10 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, head
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::inbound::interim::{ends_here, goes_on};
-use crate::inbound::timer::Deadline;
 use crate::inbound::{Caller, Departure, ServeSettings, Service};
 use crate::message::http1::framing::may_have_content;
 use crate::message::{Body, Fields, Frame, Interim, Request, Response, Size};
+use crate::words::Deadline;
 
 use super::request::request;
 
@@ -131,7 +131,7 @@ async fn send_body(
     settings: &ServeSettings,
 ) -> Result<(), Broken> {
     let mut left = length;
-    let mut deadline = Deadline::new();
+    let mut deadline = Deadline::never();
     loop {
         let frame = poll_fn(|cx| match body.poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(Ok(frame)),

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use h2::RecvStream;
 
-use crate::inbound::timer::Deadline;
 use crate::message::http1::is_forbidden_trailer;
 use crate::message::{BodyError, BodyStream, Fields, Frame, Size};
+use crate::words::Deadline;
 
 /// The body. The app may send more as what it has sent is used.
 pub(super) struct StreamBody {
     stream: RecvStream,
     size: Size,
     idle: Duration,
-    deadline: Option<Deadline>,
+    deadline: Deadline,
     /// Bytes that were handed on and not yet made room for.
     used: usize,
     part: Part,
@@ -29,7 +29,7 @@ enum Part {
 
 impl StreamBody {
     pub(super) fn new(stream: RecvStream, size: Size, idle: Duration) -> Self {
-        Self { stream, size, idle, deadline: None, used: 0, part: Part::Data }
+        Self { stream, size, idle, deadline: Deadline::never(), used: 0, part: Part::Data }
     }
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, h2::Error>>> {
@@ -66,19 +66,14 @@ impl StreamBody {
 impl BodyStream for StreamBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         if let Poll::Ready(frame) = self.poll_part(cx) {
-            if let Some(deadline) = &mut self.deadline {
-                deadline.clear();
-            }
+            self.deadline.clear();
             if matches!(frame, Some(Err(_))) {
                 self.part = Part::End;
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Http2)));
         }
-        let deadline = self.deadline.get_or_insert_with(Deadline::new);
-        if !deadline.is_set() {
-            deadline.set(self.idle);
-        }
-        ready!(deadline.poll(cx));
+        self.deadline.start(self.idle);
+        ready!(self.deadline.poll(cx));
         self.part = Part::End;
         Poll::Ready(Some(Err(BodyError::Idle(self.idle))))
     }

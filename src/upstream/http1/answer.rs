@@ -124,7 +124,7 @@ impl Answer {
         match outgoing.poll_send(&mut connection.stream, cx) {
             Poll::Pending => {
                 if outgoing.has_moved() {
-                    self.deadline.stop();
+                    self.deadline.clear();
                 }
             }
             Poll::Ready(Err(_)) => *upload = Upload::GivenUp,
@@ -151,7 +151,7 @@ impl Answer {
                         self.under_way = None;
                     }
                     Poll::Ready(Ok(more)) => {
-                        self.deadline.stop();
+                        self.deadline.clear();
                         if let More::Content(content) = more {
                             return Poll::Ready(Ok(Some(Frame::Data(self.pass(content)))));
                         }

@@ -104,7 +104,7 @@ impl Connection {
                 self.write = write;
                 self.write.clear();
             }
-            self.deadline.stop();
+            self.deadline.clear();
             self.fit_until = self.keep_alive.map(|patience| Instant::now() + patience);
             self.reach_for(0);
             pool.take_back(self);

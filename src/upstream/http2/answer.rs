@@ -44,7 +44,7 @@ pub(super) fn begin(place: Place, upload: Option<Outgoing>, method: &Method, hea
     let mut answer = response(head);
     let hold = Hold::new(place.connection());
     let mut place = place;
-    place.deadline.stop();
+    place.deadline.clear();
     let under_way = Some(UnderWay { hold, upload, place });
     answer.body = Body::stream(Answer { under_way, size, idle });
     answer
@@ -114,7 +114,7 @@ impl Answer {
         under_way.hold.set(part.is_ready());
         match part {
             Poll::Ready(Ok(Part::Content(content))) => {
-                place.deadline.stop();
+                place.deadline.clear();
                 if place.machine().is_read(place.id()) {
                     self.under_way = None;
                 }
@@ -142,7 +142,7 @@ impl UnderWay {
         if upload.poll_send(&self.place, cx).is_ready() {
             self.upload = None;
         } else if upload.has_moved() {
-            self.place.deadline.stop();
+            self.place.deadline.clear();
         }
     }
 }

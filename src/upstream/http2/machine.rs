@@ -242,7 +242,7 @@ impl Machine {
     /// Nobody cares for the stream any more. Unless both sides are done, or it has never heard of it, the bank is told.
     pub(super) fn forget(&mut self, id: u32, mut deadline: Deadline) {
         if self.spare_deadlines.len() < MOST_SPARE_DEADLINES {
-            deadline.stop();
+            deadline.clear();
             self.spare_deadlines.push(deadline);
         }
         let is_unheard_of = self.take_back(id);
