@@ -13,7 +13,7 @@ use crate::message::Fields;
 use crate::words::GrantName;
 
 use super::{overrides, path};
-use tree::Tree;
+use tree::{Tree, earlier};
 
 /// A bank's routes.
 #[derive(Clone, Debug)]
@@ -87,12 +87,8 @@ impl Routes {
     fn first(&self, method: &Method, path: &[u8]) -> Option<&Route> {
         let is_wanted = |number: usize| is_for_method(&self.bank.routes[number], method);
         let without_slash = path.strip_suffix(b"/").unwrap_or(path);
-        let first = [
-            self.allowances.first(path, &is_wanted),
-            self.denials.first(path, &is_wanted),
-            self.denials.first(without_slash, &is_wanted),
-        ];
-        first.into_iter().flatten().min().map(|number| &self.bank.routes[number])
+        let denial = earlier(self.denials.first(path, &is_wanted), self.denials.first(without_slash, &is_wanted));
+        earlier(self.allowances.first(path, &is_wanted), denial).map(|number| &self.bank.routes[number])
     }
 }
 

@@ -61,12 +61,16 @@ impl Place {
         };
         let literal = if self.literals.is_empty() { None } else { self.literals.get(&*key(segment)) };
         let any = self.any.as_deref().filter(|_| !segment.is_empty());
-        let mut first = first_of(&self.rests);
-        for place in [literal, any].into_iter().flatten() {
-            if let Some(found) = place.first(behind, key, is_wanted) {
-                first = Some(first.map_or(found, |first| first.min(found)));
-            }
-        }
-        first
+        let literal = literal.and_then(|place| place.first(behind, key, is_wanted));
+        let any = any.and_then(|place| place.first(behind, key, is_wanted));
+        earlier(first_of(&self.rests), earlier(literal, any))
+    }
+}
+
+/// The one of two routes that comes first.
+pub(super) fn earlier(one: Option<usize>, other: Option<usize>) -> Option<usize> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
