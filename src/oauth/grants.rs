@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use crate::config::GrantType;
@@ -12,6 +12,7 @@ use crate::store::{Facts, Grant, Standing, StoreError};
 use crate::words::{GrantName, Secret, Timestamp};
 
 use super::foretell::DAY;
+use super::renewal::LOOK_AGAIN;
 use super::tokens::{Aim, Errand};
 use super::{GrantReport, GrantState, LastFailure, TokenError, Tokens, answer};
 
@@ -134,8 +135,8 @@ impl Tokens {
         self.show(grant).await
     }
 
-    /// Revokes the grant at the bank where the bank can do that (unless `local`), and forgets it. What has begun ends, even
-    /// if this future is dropped.
+    /// Revokes the grant at the bank where the bank can do that (unless `local`), and forgets it. A renewal that is under way
+    /// comes first. What has begun ends, even if this future is dropped.
     pub async fn remove(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
         self.changeable(grant)?;
         let (tokens, grant) = (Arc::clone(self), grant.clone());
@@ -143,7 +144,7 @@ impl Tokens {
     }
 
     async fn revoke_and_forget(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
-        let stored = self.stored(grant).await?;
+        let stored = if local { self.stored(grant).await? } else { self.at_rest(grant).await? };
         // What the bank has ended needs no revoking.
         if !local && stored.facts.standing == Standing::Active {
             self.revoke(&stored).await?;
@@ -156,6 +157,18 @@ impl Tokens {
         }
         info!(bank = %self.bank.name, %grant, outcome = "removed", "token");
         Ok(())
+    }
+
+    /// The grant when nobody is renewing it: a refresh token that a renewal uses up cannot revoke what comes of it.
+    async fn at_rest(&self, grant: &GrantName) -> Result<Grant, GrantError> {
+        let begin = Instant::now();
+        loop {
+            let stored = self.stored(grant).await?;
+            if !stored.facts.leased || begin.elapsed() > PATIENCE {
+                return Ok(stored);
+            }
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn stored(&self, grant: &GrantName) -> Result<Grant, GrantError> {

@@ -30,7 +30,7 @@ const BEAT: Duration = Duration::from_secs(3);
 /// And after a failure.
 const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// How often it is looked whether another leader is done.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so long another process' attempt is left to it.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that somebody who waits for a token is kept waiting for the turn to ask the bank.

@@ -1,5 +1,6 @@
 //! Grants as people handle them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -76,6 +77,28 @@ async fn a_removed_grant_is_revoked_by_its_refresh_token() {
     });
     assert_eq!(bench.tokens.get(&default()).await.unwrap_err(), TokenError::NeedsAuthorization);
     assert!(matches!(bench.tokens.remove(&default(), false).await, Err(GrantError::Missing)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_is_removed_during_its_renewal_is_revoked_by_what_the_renewal_brings() {
+    let bench = revocable(Revocation::Rfc7009(url("/revoke")));
+    let (other, _store) = bench.another();
+    bench.import(300).await;
+    bench.script.then(Reply::After(Duration::from_secs(5), Box::new(Reply::Tokens(300)))).then(Reply::Say(
+        200,
+        &[],
+        "",
+    ));
+    let tokens = Arc::clone(&bench.tokens);
+    let renewal = tokio::spawn(async move { tokens.renew(&default()).await });
+    sleep(Duration::from_secs(1)).await;
+    other.remove(&default(), false).await.unwrap();
+    bench.script.last(|seen| {
+        assert_eq!(seen.path, "/revoke");
+        assert!(seen.content.starts_with("token=refresh-1&"), "{}", seen.content);
+    });
+    renewal.await.unwrap().unwrap();
+    assert!(bench.tokens.list().await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
