@@ -61,7 +61,7 @@ pub trait Store: Send + Sync {
     /// taken and the intent (`sent_at`) durable, or neither. Version 0 is that of a grant which has no row yet.
     ///
     /// Where another leader let its lease run out and what became of its request is not known, the first claim finds it
-    /// [`Held`](Claim::Held) for 2 s more: the leader may have its answer at hand, and store it now.
+    /// [`Held`](Claim::Held) for some seconds more: the leader may have its answer at hand, and store it now.
     fn claim(&self, key: &GrantKey, version: u64, claimant: &Claimant) -> Answer<'_, Claim>;
 
     /// Holds the lease for so much longer; whether it was still this claimant's, or nobody had taken it yet.

@@ -163,7 +163,7 @@ async fn a_restart_of_postgres_and_a_replica_that_stands_still_fail_no_request()
     fleet.sidecars[0].service.signal(Signal::SIGSTOP);
     let before = fleet.calls();
     // Longer than a lease and the time of grace last.
-    time_passes(Duration::from_secs(18)).await;
+    time_passes(Duration::from_secs(16)).await;
     assert!(fleet.calls() >= before + 2, "the others go on, at the latest when its lease is over");
     fleet.sidecars[0].service.signal(Signal::SIGCONT);
     time_passes(Duration::from_secs(5)).await;

@@ -23,8 +23,9 @@ use super::slot::Slot;
 use super::tokens::{Aim, Errand};
 use super::{TokenError, Tokens};
 
-/// How long a lease lasts that is not extended: a leader that died is replaced after it.
-const HOLD: Duration = Duration::from_secs(10);
+/// How long a lease lasts that is not extended: a leader that died is replaced after it, and a time of grace. A beat may
+/// fail that hung in the store, and the next one still comes in time.
+pub(super) const HOLD: Duration = Duration::from_secs(8);
 /// How often a lease is extended.
 const BEAT: Duration = Duration::from_secs(3);
 /// And after a failure.

@@ -14,7 +14,7 @@ use super::{Claimant, Facts, Grant, GrantKey, NewTokens, Standing, StoreError};
 pub(super) const FARTHEST: Duration = Duration::from_hours(1);
 /// How long a leader whose lease ran out is given before another one leads: where the store was away and not the leader,
 /// it has an answer at hand and offers it in that time, though a call that the outage left hanging comes first.
-pub(super) const GRACE: Duration = Duration::from_secs(6);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// So long after it the grace counts as given. Then it is given anew, since the store may have been away again.
 const GRACE_COUNTS: Duration = Duration::from_secs(10);
 /// What the name of a holder ends with while its lease is in doubt.

@@ -3,7 +3,7 @@
 use super::*;
 
 /// How long a leader that let its lease run out is given to store its answer.
-const GRACE: Duration = Duration::from_secs(6);
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Claims what a leader has left behind: asks, gives it the moment that it is due, and leads.
 async fn take_over(ground: &impl Ground, store: &Arc<dyn Store>, holder: &str) -> Grant {

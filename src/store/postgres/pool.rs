@@ -74,6 +74,11 @@ impl Pool {
         idle.pop()
     }
 
+    /// Closes what nobody uses.
+    pub(super) fn forget_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     async fn connect(&self) -> Result<Connection, StoreError> {
         let (client, driver) = self.dial().await?;
         // Its errors are those of the statements, too.
