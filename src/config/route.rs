@@ -11,6 +11,9 @@ use crate::words::GrantName;
 use super::url::is_path;
 use super::{Invalid, Place};
 
+/// Patterns are looked up segment within segment, so there is a bound to how deep that goes.
+const MOST_SEGMENTS: usize = 256;
+
 /// A `[[routes]]` entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -110,6 +113,9 @@ impl FromStr for PathPattern {
         }
         let mut parts: Vec<_> = inner.split('/').collect();
         let rest = parts.pop_if(|last| *last == "**").is_some();
+        if parts.len() > MOST_SEGMENTS {
+            return Err(Invalid::new("has more segments than any path of a bank", "write the beginning, and `**`"));
+        }
         let last = parts.len().saturating_sub(1);
         let segment = |(index, part): (usize, &str)| match part {
             "*" => Ok(Segment::Any),
@@ -177,5 +183,11 @@ mod tests {
         ] {
             assert!(bad.parse::<PathPattern>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_pattern_is_no_deeper_than_can_be_looked_up() {
+        assert!("/a".repeat(MOST_SEGMENTS).parse::<PathPattern>().is_ok());
+        assert!("/a".repeat(MOST_SEGMENTS + 1).parse::<PathPattern>().is_err());
     }
 }
