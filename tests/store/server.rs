@@ -181,10 +181,15 @@ async fn of_several_connections_that_hang_one_holds_up_a_call() {
     holder.wait().unwrap();
     let connections: Vec<Pid> = database.sql(of_store).lines().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect();
     assert_eq!(connections.len(), 3);
-    connections.iter().for_each(|pid| kill(*pid, Signal::SIGSTOP).unwrap());
+    let signal = |signal: Signal| {
+        for pid in &connections {
+            kill(*pid, signal).unwrap();
+        }
+    };
+    signal(Signal::SIGSTOP);
     let late = store.load(&key("default")).await;
     let loaded = store.load(&key("default")).await;
-    connections.iter().for_each(|pid| kill(*pid, Signal::SIGCONT).unwrap());
+    signal(Signal::SIGCONT);
     assert!(matches!(late, Err(StoreError::Late { .. })), "{late:?}");
     assert!(loaded.expect("on a new connection").is_some());
 }
