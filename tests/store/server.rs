@@ -8,8 +8,7 @@ use bankside::config::{Postgres as Url, PostgresHost};
 use bankside::store::Postgres;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tokio::time::timeout;
 
 use crate::support::postgres::{PASSWORD, Server};
@@ -159,39 +158,6 @@ async fn a_server_that_hangs_is_a_failure_in_bounded_time_and_works_again_when_i
     assert!(outcomes.iter().all(|outcome| matches!(outcome, Err(StoreError::Late { .. }))));
     assert!(begin.elapsed() < Duration::from_secs(9), "{:?}", begin.elapsed());
     assert!(store.load(&key("default")).await.unwrap().is_some());
-}
-
-#[tokio::test]
-async fn of_several_connections_that_hang_one_holds_up_a_call() {
-    let Some(server) = Server::start() else { return };
-    let database = Database::new(&server);
-    let store = database.open().await;
-    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
-    let of_store = "SELECT pid FROM pg_stat_activity WHERE usename = 'bankside' AND query NOT LIKE 'LISTEN%'";
-    let mut calls = tokio::task::JoinSet::new();
-    // While one makes the table wait, each call needs a connection of its own.
-    let mut holder = server.begin_sql(&database.name, "BEGIN; LOCK bankside.grants; SELECT pg_sleep(1); COMMIT");
-    let held = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query LIKE 'BEGIN%' AND wait_event = 'PgSleep'";
-    until("somebody holds the table", || database.sql(held) == "t\n").await;
-    for _ in 0..3 {
-        let store = Arc::clone(&store);
-        calls.spawn(async move { store.load(&key("default")).await.unwrap() });
-    }
-    calls.join_all().await;
-    holder.wait().unwrap();
-    let connections: Vec<Pid> = database.sql(of_store).lines().map(|pid| Pid::from_raw(pid.parse().unwrap())).collect();
-    assert_eq!(connections.len(), 3);
-    let signal = |signal: Signal| {
-        for pid in &connections {
-            kill(*pid, signal).unwrap();
-        }
-    };
-    signal(Signal::SIGSTOP);
-    let late = store.load(&key("default")).await;
-    let loaded = store.load(&key("default")).await;
-    signal(Signal::SIGCONT);
-    assert!(matches!(late, Err(StoreError::Late { .. })), "{late:?}");
-    assert!(loaded.expect("on a new connection").is_some());
 }
 
 #[tokio::test]
