@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{News, Pool, State};
+use super::Pool;
+use super::state::{News, State};
 use crate::config::Alpn;
 use crate::upstream::connect::{Connected, connect_knowing};
 use crate::upstream::limit::Permit;

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Pool, State};
+use super::Pool;
+use super::state::State;
 
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(5);

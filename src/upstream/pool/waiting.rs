@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::dial::Dial;
-use super::{Lease, News, Pool, State, Waiter};
+use super::state::{News, State, Waiter};
+use super::{Lease, Pool};
 use crate::upstream::Failure;
 
 /// How long a stream of an HTTP/2 connection that is full is waited for before another connection is made: streams come
