@@ -7,14 +7,13 @@ pub mod chunked;
 pub mod decoder;
 pub mod framing;
 pub mod head;
+pub mod writing;
 
 pub use chunked::{begin_chunk, encode_chunk, encode_end};
 pub use decoder::{Decoded, Decoder};
 pub use framing::{Framing, is_forbidden_trailer, persists, request_framing, response_framing};
-pub use head::{
-    HeadLimits, HeadScan, RequestHead, ResponseHead, is_target, parse_request_head, parse_response_head,
-    write_request_head, write_response_head,
-};
+pub use head::{HeadLimits, HeadScan, RequestHead, ResponseHead, is_target, parse_request_head, parse_response_head};
+pub use writing::{write_request_head, write_response_head};
 
 use http::StatusCode;
 

@@ -8,7 +8,7 @@ use http::{StatusCode, Version};
 
 use crate::inbound::Stream;
 use crate::message::http1::framing::may_have_content;
-use crate::message::http1::head::{write_field, write_status_line};
+use crate::message::http1::writing::{write_field, write_status_line};
 use crate::message::{Body, Frame, Response, Size};
 
 use super::spare::give_channel;

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
 use crate::inbound::interim::{ends_here, goes_on};
-use crate::message::http1::head::{write_field, write_status_line};
+use crate::message::http1::writing::{write_field, write_status_line};
 use crate::message::http1::{begin_chunk, encode_end};
 use crate::message::{Fields, Interim};
 

@@ -8,7 +8,7 @@ use crate::message::{BodyError, Fields, Frame};
 
 use super::decoder::Decoded;
 use super::framing::is_forbidden_trailer;
-use super::head::write_fields;
+use super::writing::write_fields;
 
 /// A chunk's size line with its extensions may be so long.
 const MOST_SIZE_LINE: usize = 256;
