@@ -1,5 +1,8 @@
 //! Another configuration, certificate, key or secret while requests flow: everything is checked first, then swapped.
 
+mod lasting;
+mod refused;
+
 use std::fmt;
 use std::future::pending;
 use std::path::PathBuf;
@@ -7,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Place, Problem, Problems, StoreKey};
+use crate::config::{Config, Place, Problem, Problems};
 use crate::words::{Clock, Timestamp, with_causes};
 
 use super::checked::Checked;
@@ -20,12 +23,11 @@ use super::operator::Move;
 use super::running::Phase;
 use super::watch::Watch;
 use super::{App, Inherited, Observer, ReadAgain};
+use lasting::needs_restart;
+use refused::{Refused, time_to_try_again};
 
 /// How often the clock is looked at while a moment is waited for: it may be set.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
-
-/// How long it is until a reload that was refused is tried again, at first and at most.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(5));
 
 /// Why there is a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +52,6 @@ pub(super) struct Reloader {
     /// The moment of an identity that could not be taken then.
     missed: Option<Timestamp>,
     refused: Option<Refused>,
-}
-
-/// A reload that was refused, perhaps for a reason that passes: an address that is taken, an HSM that is away.
-struct Refused {
-    cause: Cause,
-    problems: Problems,
-    /// When it is tried again, and how long that is after the last time.
-    again: Instant,
-    wait: Duration,
 }
 
 /// All that must work before anything is changed.
@@ -140,22 +133,6 @@ impl Reloader {
         outcome
     }
 
-    /// Notes when a reload with these problems is tried again; whether this was such a try, and they are told already.
-    fn refuse(&mut self, cause: Cause, problems: Option<&Problems>) -> bool {
-        let former = self.refused.take();
-        let Some(problems) = problems else {
-            // That the next identity could be taken says nothing of what the files say.
-            self.refused = former.filter(|former| cause == Cause::Date && former.cause != Cause::Date);
-            return false;
-        };
-        let is_again = former.as_ref().is_some_and(|former| former.again <= Instant::now());
-        let wait = former.as_ref().filter(|_| is_again).map_or(AGAIN.0, |former| (former.wait * 2).min(AGAIN.1));
-        let is_known = is_again && former.is_some_and(|former| former.problems == *problems);
-        let again = Instant::now() + wait;
-        self.refused = Some(Refused { cause, problems: problems.clone(), again, wait });
-        is_known
-    }
-
     /// The next generation as far as it can fail. Nothing is changed by it.
     async fn next(&mut self, cause: Cause, sidecar: &Sidecar) -> Result<Next, Problems> {
         let checked = match cause {
@@ -235,35 +212,6 @@ impl Reloader {
             tracing::warn!(what, "this change needs a restart; until then it stays as it was at the start");
         }
     }
-}
-
-/// What cannot change while the program runs.
-fn needs_restart(started: &Config, next: &Config) -> Vec<&'static str> {
-    let changes = [
-        ("store.url", started.store.url != next.store.url),
-        ("store.key", is_other_key(&started.store.key, &next.store.key)),
-        ("runtime.workers", started.workers != next.workers),
-        ("log", started.log != next.log),
-    ];
-    changes.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
-}
-
-/// A key that was made at the start is found in its file afterwards.
-fn is_other_key(started: &StoreKey, next: &StoreKey) -> bool {
-    match (started, next) {
-        (StoreKey::Given(started), StoreKey::Given(next)) => {
-            started.len() != next.len() || started.iter().zip(next).any(|(one, other)| !one.matches(other.expose()))
-        }
-        (StoreKey::Make(started), StoreKey::Make(next)) => started != next,
-        (StoreKey::Make(_), StoreKey::Given(_)) => false,
-        (StoreKey::Given(_), StoreKey::Make(_)) => true,
-    }
-}
-
-async fn time_to_try_again(refused: Option<&Refused>) -> Cause {
-    let Some(refused) = refused else { return pending().await };
-    sleep_until(refused.again).await;
-    refused.cause
 }
 
 /// Waits for a moment, however the clock is set.
