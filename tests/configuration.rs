@@ -159,6 +159,15 @@ fn what_is_wrong_with_identities_and_roots_is_told_beside_the_mistakes_in_the_te
 }
 
 #[test]
+fn a_mistake_in_the_next_identity_does_not_hide_what_is_wrong_with_this_one() {
+    let next = "[identity.next]\nfrom = \"some day\"\ncertificate = \"qwac.pem\"\nprivate_key = \"qwac-key.pem\"";
+    let folder = folder_with_identity(&format!("{PEM}\n{next}"), qwac().chain_pem(), qwac().key_pem().expose());
+    refused_by_both(&folder, "6: ", "does not belong");
+    refused_by_both(&folder, "8: ", "from");
+    assert_eq!(folder.run("check").err.lines().count(), 2);
+}
+
+#[test]
 fn a_configuration_that_is_no_toml_is_refused_without_its_lines() {
     let folder = Folder::new("[banks.icard]\nclient_secret = { value = hunter2 }\n");
     let said = folder.run("check").with(78);

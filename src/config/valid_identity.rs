@@ -21,10 +21,10 @@ const REMEDY: &str = "name `certificate` and `private_key`, or `pkcs12`";
 /// An identity.
 pub(super) fn identity(table: Located<RawIdentity>, reader: &mut Reader<'_>) -> Supply<Identity> {
     let Located { place, value: raw } = table;
+    // Without a next one that is bad, this one can still be looked into; the configuration is refused all the same.
     let next = match raw.next {
-        Field::Absent => Some(None),
-        Field::Bad => None,
-        Field::Given(next) => next_identity(next, reader).map(|next| Some(Box::new(next))),
+        Field::Absent | Field::Bad => None,
+        Field::Given(next) => next_identity(next, reader).map(Box::new),
     };
     let keys = SourceKeys {
         certificate: raw.certificate,
@@ -33,9 +33,9 @@ pub(super) fn identity(table: Located<RawIdentity>, reader: &mut Reader<'_>) -> 
         pkcs12: raw.pkcs12,
     };
     let source = any_source(keys, raw.pkcs11, &place, reader);
-    match (source, next) {
-        (Some(source), Some(next)) => Supply::Given(Identity { place, source, next }),
-        _ => Supply::Bad,
+    match source {
+        Some(source) => Supply::Given(Identity { place, source, next }),
+        None => Supply::Bad,
     }
 }
 
