@@ -12,3 +12,4 @@ mod pool_failures;
 mod pool_limits;
 mod pool_shares;
 mod pools;
+mod worn;

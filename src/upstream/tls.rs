@@ -124,6 +124,22 @@ impl TlsClient {
         }
     }
 
+    /// The same, without an identity, and with keys that may protect so many records under TLS 1.2.
+    #[cfg(test)]
+    pub(super) fn with_limit(self, records: u64) -> Self {
+        let mut provider = CryptoProvider::clone(&provider());
+        for suite in &mut provider.cipher_suites {
+            *suite = super::tls_bank::with_limit(*suite, records);
+        }
+        let mut config = ClientConfig::builder_with_provider(Arc::new(tls_stream::in_place(provider)))
+            .with_protocol_versions(versions(self.min_version))
+            .expect("its suites serve its versions")
+            .with_root_certificates(Arc::clone(&self.roots))
+            .with_no_client_auth();
+        config.alpn_protocols.clone_from(&self.config.alpn_protocols);
+        Self { config: Arc::new(config), ..self }
+    }
+
     /// What its connections live by, also when it is gone itself.
     pub fn life(&self) -> &Life {
         &self.life

@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, Tls12CipherSuite};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -130,6 +130,17 @@ fn server_config(root: &Authority, setup: &Setup) -> ServerConfig {
     let mut config = builder.with_single_cert(vec![CertificateDer::from(der)], key).expect("a certificate");
     config.alpn_protocols = setup.alpn.iter().map(|name| name.to_vec()).collect();
     config
+}
+
+/// The suite, whose keys may protect so many records if it is one of TLS 1.2. It lives as long as the process.
+pub(super) fn with_limit(suite: SupportedCipherSuite, records: u64) -> SupportedCipherSuite {
+    match suite {
+        SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
+            common: CipherSuiteCommon { confidentiality_limit: records, ..suite.common },
+            ..*suite
+        }))),
+        suite @ SupportedCipherSuite::Tls13(_) => suite,
+    }
 }
 
 pub(super) fn endpoint(address: SocketAddr) -> Endpoint {

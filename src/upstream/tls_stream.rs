@@ -71,6 +71,11 @@ impl TlsStream {
         self.turns.session()
     }
 
+    /// Whether its keys have been used so much that nothing new should begin on it.
+    pub(super) fn is_worn(&self) -> bool {
+        self.turns.is_worn()
+    }
+
     /// Whether something was decrypted that nobody has taken.
     pub(super) fn holds_content(&self) -> bool {
         !self.intake.content().is_empty()

@@ -60,10 +60,10 @@ impl Connection {
         Box::new(Self { stream, read, write, deadline, is_reused: false, keep_alive, fit_until, pool, _permit: permit })
     }
 
-    /// Whether an idle connection can carry a request: it has not closed, is not about to, and says nothing unasked.
-    /// Session tickets are taken in on the way.
+    /// Whether an idle connection can carry a request: it has not closed, is not about to, is not worn, and says nothing
+    /// unasked. Session tickets are taken in on the way.
     pub(in crate::upstream) fn is_fit(&mut self) -> bool {
-        if self.fit_until.is_some_and(|until| Instant::now() >= until) {
+        if self.fit_until.is_some_and(|until| Instant::now() >= until) || self.stream.is_worn() {
             return false;
         }
         let mut cx = Context::from_waker(Waker::noop());

@@ -162,8 +162,9 @@ impl Driver {
     /// Tells the pool what has become of the connection.
     fn tell(&self) {
         let machine = self.connection.machine();
-        let (most, is_over) = (machine.most_streams(), machine.takes_no_more() || self.write_error.is_some());
+        let (most, takes_no_more) = (machine.most_streams(), machine.takes_no_more());
         drop(machine);
+        let is_over = takes_no_more || self.write_error.is_some() || self.stream.is_worn();
         // Before the bank has said anything nobody else uses the connection, and why it ends will be told then.
         let Some(most) = most else { return };
         self.connection.settle(most);

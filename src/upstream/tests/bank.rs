@@ -42,6 +42,18 @@ impl Bank {
         Self(tls_bank::Bank::start(Setup { alpn: vec![b"h2"], ..Setup::default() }).await)
     }
 
+    /// A bank that speaks TLS 1.2 and one version of HTTP.
+    pub(super) async fn tls12(alpn: &'static [u8]) -> Self {
+        let version = &rustls::version::TLS12;
+        Self(tls_bank::Bank::start(Setup { version, alpn: vec![alpn], ..Setup::default() }).await)
+    }
+
+    /// A client whose keys may protect so many records under TLS 1.2.
+    pub(super) fn client_with_limit(&self, records: u64) -> Client {
+        let tls = client(&trusting(&self.0.root), None).with_limit(records);
+        Client::new(self.0.endpoint(), Arc::new(tls), settings())
+    }
+
     /// A client of its own.
     pub(super) fn client(&self, settings: ClientSettings) -> Client {
         self.client_with(settings, vec![Alpn::H2, Alpn::Http11])
@@ -74,6 +86,11 @@ impl Peer {
             }
             assert_ne!(self.fill().await, 0, "the connection closed before a head: {:?}", self.read);
         }
+    }
+
+    /// Waits until something comes; whether it does, before the client closes.
+    pub(super) async fn is_spoken_to(&mut self) -> bool {
+        !self.read.is_empty() || self.fill().await > 0
     }
 
     /// So many bytes.

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use rustls::CommonState;
 use rustls::client::UnbufferedClientConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
+use rustls::{CommonState, SupportedCipherSuite};
 
 use super::in_place;
 use super::intake::Intake;
@@ -43,6 +43,14 @@ impl Word<'_> {
             Self::End => OVERHEAD,
         }
     }
+
+    /// How many records of content it makes.
+    fn records(self) -> u64 {
+        match self {
+            Self::Content(content) => content.len().div_ceil(RECORD) as u64,
+            Self::End => 0,
+        }
+    }
 }
 
 /// rustls' connection. After an error it does nothing more.
@@ -51,15 +59,26 @@ pub(super) struct Turns {
     failed: Option<rustls::Error>,
     /// Whether the bank has said that it sends nothing more.
     is_closed: bool,
+    /// Records of content that were encrypted.
+    records: u64,
 }
 
 impl Turns {
     pub(super) fn new(session: UnbufferedClientConnection) -> Self {
-        Self { session, failed: None, is_closed: false }
+        Self { session, failed: None, is_closed: false, records: 0 }
     }
 
     pub(super) fn session(&self) -> &CommonState {
         &self.session
+    }
+
+    /// Whether half of the records that its keys may protect have left, where keys cannot be changed: under TLS 1.2 it
+    /// could send nothing more after the last of them (RFC 9325, section 4.4). 2^24 they are with AES-GCM.
+    pub(super) fn is_worn(&self) -> bool {
+        match self.session.negotiated_cipher_suite() {
+            Some(SupportedCipherSuite::Tls12(suite)) => self.records > suite.common.confidentiality_limit / 2,
+            _ => false,
+        }
     }
 
     /// Works on what has come, until there is content more, or nothing to do. What TLS has to say goes to `sealed`. An
@@ -133,6 +152,7 @@ impl Turns {
             EncryptError::EncryptExhausted => None,
         });
         intake.discard(discard);
+        self.records += word.records();
         // Nothing of TLS's own may leave in its place, or it would seem that some of it had.
         self.failed = outcome.as_ref().err().cloned();
         outcome.map_err(invalid)
