@@ -124,7 +124,7 @@ impl TlsClient {
         }
     }
 
-    /// The same, without an identity, and with keys that may protect so many records under TLS 1.2.
+    /// The same, without an identity, and with keys that may protect so many records.
     #[cfg(test)]
     pub(super) fn with_limit(self, records: u64) -> Self {
         let mut provider = CryptoProvider::clone(&provider());

@@ -10,7 +10,9 @@ use rustls::crypto::{CipherSuiteCommon, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, Tls12CipherSuite};
+use rustls::{
+    RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion, Tls12CipherSuite, Tls13CipherSuite,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -132,14 +134,17 @@ fn server_config(root: &Authority, setup: &Setup) -> ServerConfig {
     config
 }
 
-/// The suite, whose keys may protect so many records if it is one of TLS 1.2. It lives as long as the process.
+/// The suite, whose keys may protect so many records. It lives as long as the process.
 pub(super) fn with_limit(suite: SupportedCipherSuite, records: u64) -> SupportedCipherSuite {
     match suite {
         SupportedCipherSuite::Tls12(suite) => SupportedCipherSuite::Tls12(Box::leak(Box::new(Tls12CipherSuite {
             common: CipherSuiteCommon { confidentiality_limit: records, ..suite.common },
             ..*suite
         }))),
-        suite @ SupportedCipherSuite::Tls13(_) => suite,
+        SupportedCipherSuite::Tls13(suite) => SupportedCipherSuite::Tls13(Box::leak(Box::new(Tls13CipherSuite {
+            common: CipherSuiteCommon { confidentiality_limit: records, ..suite.common },
+            ..*suite
+        }))),
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use rustls::SupportedProtocolVersion;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -42,13 +43,12 @@ impl Bank {
         Self(tls_bank::Bank::start(Setup { alpn: vec![b"h2"], ..Setup::default() }).await)
     }
 
-    /// A bank that speaks TLS 1.2 and one version of HTTP.
-    pub(super) async fn tls12(alpn: &'static [u8]) -> Self {
-        let version = &rustls::version::TLS12;
+    /// A bank that speaks one version of TLS, and one of HTTP.
+    pub(super) async fn of(version: &'static SupportedProtocolVersion, alpn: &'static [u8]) -> Self {
         Self(tls_bank::Bank::start(Setup { version, alpn: vec![alpn], ..Setup::default() }).await)
     }
 
-    /// A client whose keys may protect so many records under TLS 1.2.
+    /// A client whose keys may protect so many records.
     pub(super) fn client_with_limit(&self, records: u64) -> Client {
         let tls = client(&trusting(&self.0.root), None).with_limit(records);
         Client::new(self.0.endpoint(), Arc::new(tls), settings())

@@ -1,10 +1,11 @@
-//! Connections whose keys cannot be changed, and come to their limit: they are replaced before.
+//! Keys that come to their limit: they are changed before, or the connection is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
 use http::Response;
+use rustls::version::{TLS12, TLS13};
 use tokio::sync::Notify;
 
 use super::bank::*;
@@ -17,7 +18,7 @@ const MANY: usize = 100;
 
 #[tokio::test]
 async fn a_connection_of_http_1_1_carries_no_more_after_half_of_its_records() {
-    let bank = Bank::tls12(b"http/1.1").await;
+    let bank = Bank::of(&TLS12, b"http/1.1").await;
     let client = bank.client_with_limit(LIMIT);
     let serve = async {
         let mut carried = Vec::new();
@@ -42,7 +43,7 @@ async fn a_connection_of_http_1_1_carries_no_more_after_half_of_its_records() {
 
 #[tokio::test]
 async fn a_connection_of_http_2_begins_no_more_after_half_of_its_records_and_ends_what_is_under_way() {
-    let bank = Bank::tls12(b"h2").await;
+    let bank = Bank::of(&TLS12, b"h2").await;
     let client = Arc::new(bank.client_with_limit(LIMIT));
     let (connections, release) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let (count, released) = (Arc::clone(&connections), Arc::clone(&release));
@@ -62,6 +63,40 @@ async fn a_connection_of_http_2_begins_no_more_after_half_of_its_records_and_end
     assert!(!slow.is_finished(), "nobody has answered it");
     release.notify_one();
     assert_eq!(slow.await.unwrap(), "ok");
+}
+
+#[tokio::test]
+async fn under_tls_1_3_keys_change_and_the_connection_stays() {
+    let bank = Bank::of(&TLS13, b"http/1.1").await;
+    let client = bank.client_with_limit(LIMIT);
+    let serve = async {
+        let mut peer = bank.accept().await;
+        for _ in 0..MANY {
+            peer.answer("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await;
+        }
+    };
+    let send = async {
+        for _ in 0..MANY {
+            assert_eq!(whole(&client, post(Body::absent())).await.0.status, 201);
+        }
+    };
+    tokio::join!(serve, send);
+}
+
+#[tokio::test]
+async fn under_tls_1_3_keys_change_within_a_large_body() {
+    let bank = Bank::of(&TLS13, b"http/1.1").await;
+    let client = bank.client_with_limit(LIMIT);
+    let length = 3 << 20;
+    let serve = async {
+        let mut peer = bank.accept().await;
+        assert!(peer.head().await.contains("3145728"));
+        assert!(peer.take(length).await.iter().all(|byte| *byte == b'x'));
+        peer.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").await;
+    };
+    let (_, body) = counted(length as u64);
+    let ((), (answer, _)) = tokio::join!(serve, whole(&client, post(body)));
+    assert_eq!(answer.status, 201);
 }
 
 /// Answers each request, those for `/slow` when it is told to.
