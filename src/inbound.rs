@@ -11,6 +11,8 @@ mod http2;
 pub mod inherited;
 mod interim;
 pub mod listen;
+mod rest;
+mod rewound;
 mod serve;
 pub mod spread;
 mod stream;

@@ -1,5 +1,6 @@
 //! `bankside check`: every problem at once, then what the configuration says.
 
+mod findings;
 mod login;
 mod machine;
 mod online;

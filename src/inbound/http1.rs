@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::message::http1::{HeadScan, RequestHead, persists, request_framing};
 use crate::message::{Request, Response};
 
-use super::serve::close_at_rest;
+use super::rest::close_at_rest;
 use super::{Caller, Departure, Malformed, ServeSettings, Service, Stream};
 use crate::words::Deadline;
 

@@ -1,31 +1,21 @@
 //! The beginning of a connection: which protocol the app speaks.
 
 use std::future::poll_fn;
-use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::pin::pin;
+use std::task::Poll;
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
 use super::http1::{give_read_buffer, take_read_buffer};
+use super::rest::close_at_rest;
+use super::rewound::Rewound;
 use super::{Caller, ServeSettings, Service, Stream, http1, http2};
 use crate::words::Deadline;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// When we drain, a connection that rests is still read for so long: what an app has sent by then, because it could
-/// not know better, is answered, and told that the connection closes.
-pub(super) const LAST_REQUESTS: Duration = Duration::from_millis(500);
-
-/// Comes when a connection that rests is to be closed.
-pub(super) async fn close_at_rest(drain: &CancellationToken) {
-    drain.cancelled().await;
-    tokio::time::sleep(LAST_REQUESTS).await;
-}
 
 /// Serves one connection until the app or we close it: HTTP/2 with prior knowledge, or HTTP/1.1.
 ///
@@ -102,53 +92,6 @@ fn protocol(received: &[u8]) -> Option<Protocol> {
         return Some(Protocol::Http1);
     }
     (common == PREFACE.len()).then_some(Protocol::Http2)
-}
-
-/// A connection of which something has been read already.
-pub(super) struct Rewound<S> {
-    received: BytesMut,
-    io: S,
-}
-
-impl<S: Stream> AsyncRead for Rewound<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.received.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
-        }
-        let count = self.received.len().min(buf.remaining());
-        buf.put_slice(&self.received[..count]);
-        self.received.advance(count);
-        if self.received.is_empty() {
-            self.received = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: Stream> AsyncWrite for Rewound<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

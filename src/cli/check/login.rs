@@ -9,7 +9,7 @@ use crate::oauth::{Edge, GrantError, GrantState, Trial};
 use crate::upstream::{Client, Endpoint, TlsClient};
 use crate::words::{GrantName, with_causes};
 
-use super::online::{Findings, settings};
+use super::findings::{Findings, settings};
 
 /// The store, if there is one: a command of another user must not be the one that makes it.
 pub(super) async fn open(app: &App) -> Result<Option<Office>, anyhow::Error> {

@@ -1,45 +1,21 @@
 //! `bankside check --online`: what is seen of each bank from here, and what does not work.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use anyhow::anyhow;
 
 use crate::app::App;
 use crate::config::{Alpn, Bank};
 use crate::upstream::probe::{Answer, Handshake, Seen, probe};
-use crate::upstream::{ClientSettings, ConnectionLimit, Endpoint, Failure, TlsClient};
+use crate::upstream::{Endpoint, Failure, TlsClient};
 use crate::words::{Clock, Timestamp, with_causes};
 
 use super::super::{Failed, Outcome, output};
+use super::findings::{Findings, settings};
 use super::login;
 
 /// Clocks that are further apart, in seconds, make certificates and tokens early or late.
 const SKEW: i64 = 30;
 /// Clocks that are further apart than this, in seconds, are a mistake, not a slow network or a cache.
 const WRONG: i64 = 300;
-
-/// A page about one bank, and what failed.
-#[derive(Default)]
-pub(super) struct Findings {
-    lines: Vec<String>,
-    failures: usize,
-}
-
-impl Findings {
-    pub(super) fn row(&mut self, name: &str, value: &str) {
-        self.lines.push(format!("    {name:<11} {value}"));
-    }
-
-    pub(super) fn fail(&mut self, reason: &str, remedy: &str) {
-        self.failures += 1;
-        self.row("FAILED", &format!("{reason}; {remedy}"));
-    }
-
-    pub(super) fn mind(&mut self, reason: &str, remedy: &str) {
-        self.row("mind", &format!("{reason}; {remedy}"));
-    }
-}
 
 /// Looks at every bank. The page goes to standard output; if anything failed, so does the command.
 pub(super) fn run(app: &App) -> Outcome {
@@ -83,16 +59,6 @@ fn endpoints(bank: &Bank) -> Vec<(Endpoint, String, &'static str)> {
         }
     }
     endpoints
-}
-
-/// How a look at a bank behaves: it waits for nobody.
-pub(super) fn settings(bank: &Bank) -> ClientSettings {
-    ClientSettings {
-        connect: bank.timeouts.connect,
-        idle: bank.timeouts.idle,
-        queue: Duration::from_secs(1),
-        connections: Arc::new(ConnectionLimit::new(2)),
-    }
 }
 
 fn tell(seen: &Seen, tls: &TlsClient, now: Timestamp, findings: &mut Findings) {

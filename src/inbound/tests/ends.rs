@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use super::support::*;
-use crate::inbound::serve::LAST_REQUESTS;
+use crate::inbound::rest::LAST_REQUESTS;
 use crate::message::{Body, BodyError, BodyStream, Frame, Request, Response, Size};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
