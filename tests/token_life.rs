@@ -227,6 +227,22 @@ async fn what_was_sent_twice_because_its_connection_died_is_not_sent_a_third_tim
 }
 
 #[tokio::test]
+async fn what_was_sent_once_more_after_a_401_is_not_sent_a_third_time_because_its_connection_dies() {
+    let world = World::start().await;
+    let control = world.sandbox.icard().control();
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+    get(address, "/v1/accounts").await.with(200);
+    control.expire_access_tokens();
+    control.plan(Plan::next(1, Target::API, Fault::Cut).after(1));
+    let before = control.counters().requests(Endpoint::Api);
+    let told = get(address, "/v1/accounts").await.with(502).json();
+    assert_eq!(control.counters().requests(Endpoint::Api) - before, 2);
+    assert!(told.to_string().contains("may have received"), "{told}");
+}
+
+#[tokio::test]
 async fn what_is_sent_once_more_because_its_connection_died_goes_with_the_token_that_is_best_by_then() {
     let world = World::start().await;
     let control = world.sandbox.icard().control();

@@ -21,7 +21,7 @@ pub(super) struct Attempt<'a> {
     pub(super) route_replay: bool,
     /// How often it was sent because of failures, this time included.
     pub(super) sent: u32,
-    /// Whether one of the earlier sendings may have arrived.
+    /// Whether one of the earlier sendings may have arrived, or has been answered.
     pub(super) may_have_arrived_before: bool,
 }
 

@@ -121,7 +121,7 @@ impl Parts {
                 body_kept: again.is_some(),
                 route_replay: verdict.replay,
                 sent,
-                may_have_arrived_before: past.may_have_arrived,
+                may_have_arrived_before: past.may_have_arrived || past.was_answered,
             };
             let decision = resend::decide(attempt, &error);
             tracing::debug!(bank = %self.shared.bank.name, %error, ?decision, "a request's connection failed");
