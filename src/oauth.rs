@@ -38,7 +38,7 @@ mod trial;
 mod unauthorized;
 
 pub use assertion::AssertionError;
-pub use edge::{BankCall, CallAnswer, CallError, Edge};
+pub use edge::{BankCall, CallAnswer, CallError, Departs, Edge};
 pub use failure::Cause;
 pub use foretell::EndingConsent;
 pub use grants::{GrantError, Revealed};

@@ -83,8 +83,12 @@ pub trait Store: Send + Sync {
     /// Puts a grant that a person gave in the place of whatever was there; its consent starts now.
     fn put(&self, key: &GrantKey, tokens: NewTokens) -> Answer<'_, Grant>;
 
-    /// Takes the tokens away; whether there was a grant. The name's versions go on from there.
-    fn remove(&self, key: &GrantKey) -> Answer<'_, bool>;
+    /// As [`put`](Self::put), for tokens that were offered before, and it is not known what became of it: where another
+    /// consent stands than the one before that (`former`), it is theirs, or newer, and stays. What stands then.
+    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Grant>;
+
+    /// Takes the tokens of this version away; whether it stood there. The name's versions go on from there.
+    fn remove(&self, key: &GrantKey, version: u64) -> Answer<'_, bool>;
 
     /// Remembers when grants were last used.
     fn touch(&self, uses: Vec<(GrantKey, Timestamp)>) -> Answer<'_, ()>;

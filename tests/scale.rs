@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use bankside::config::{self, Config, HttpsUrl, Place, StoreKey, StoreUrl};
 use bankside::message::{Fields, Request};
-use bankside::oauth::{BankCall, CallAnswer, CallError, Parts, Tokens};
+use bankside::oauth::{BankCall, CallAnswer, CallError, Departs, Parts, Tokens};
 use bankside::store::seal::{Bound, Sealer};
 use bankside::store::{BoxFuture, Sqlite, Store};
 use bankside::words::{Clock, Random, Secret};
@@ -146,6 +146,7 @@ impl BankCall for QuickBank {
         _url: &'a HttpsUrl,
         _request: Request,
         _limit: Duration,
+        _departs: Departs<'a>,
     ) -> BoxFuture<'a, Result<CallAnswer, CallError>> {
         self.0.lock().unwrap().push(Instant::now());
         Box::pin(async {

@@ -156,6 +156,7 @@ rules! {
     rows:
         a_grant_comes_back_as_it_was_put_from_another_process_too,
         a_removed_grant_is_gone_for_good_and_its_versions_go_on,
+        what_is_put_again_takes_no_other_consents_place,
         changes_of_other_processes_are_seen_once,
         no_change_is_missed_while_many_write_at_once,
         consents_come_in_the_order_of_their_age,

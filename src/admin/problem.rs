@@ -133,6 +133,10 @@ impl From<GrantError> for Problem {
                 let remedy = "Try again later, or add `?local=true` to forget the grant without asking the bank";
                 Self::own(StatusCode::BAD_GATEWAY, "not-revoked", "The bank did not revoke the grant", &error, remedy)
             }
+            GrantError::GivenAnew => {
+                let remedy = "Remove it once more if the new one is not wanted either";
+                Self::own(StatusCode::CONFLICT, "given-anew", "The grant was given anew meanwhile", &error, remedy)
+            }
             GrantError::Token(TokenError::Store { .. }) | GrantError::Store(_) => store(&error),
         }
     }

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+use zeroize::Zeroizing;
 
 use crate::message::Fields;
 use crate::words::{Secret, Timestamp};
@@ -57,16 +58,21 @@ impl Refusal {
 pub(super) fn read(answer: &CallAnswer, now: Timestamp) -> Result<Given, Refusal> {
     let status = answer.status;
     let not_now = || Refusal::NotNow { status, retry_after: retry_after(&answer.fields, now) };
+    let code = || error_code(&answer.body);
     if status.is_success() {
-        return given(&answer.body).map_err(|_| Refusal::Unreadable { status });
+        let refusal = |_| code().map_or(Refusal::Unreadable { status }, |code| Refusal::Error { status, code });
+        return given(&answer.body).map_err(refusal);
     }
     if !status.is_client_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT {
         return Err(not_now());
     }
-    match object(&answer.body).as_ref().and_then(|object| object.get("error")).and_then(Value::as_str) {
-        Some(code) if is_code(code) => Err(Refusal::Error { status, code: code.to_owned() }),
-        _ => Err(not_now()),
-    }
+    Err(code().map_or_else(not_now, |code| Refusal::Error { status, code }))
+}
+
+/// What is wrong, as RFC 6749 (section 5.2) has it said. Some servers say it with a status of success.
+fn error_code(content: &[u8]) -> Option<String> {
+    let object = object(content)?;
+    object.get("error")?.as_str().filter(|code| is_code(code)).map(str::to_owned)
 }
 
 /// Reads the content of a token response.
@@ -75,7 +81,8 @@ pub(super) fn given(content: &[u8]) -> Result<Given, &'static str> {
     // What cannot stand in a field line must never get there. The refresh token may be good all the same.
     let access =
         take_text(&mut object, "access_token").filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
-    let refresh = take_text(&mut object, "refresh_token");
+    let is_text = std::str::from_utf8(content).is_ok();
+    let refresh = take_text(&mut object, "refresh_token").filter(|token| is_text || !token.contains('\u{fffd}'));
     if access.is_none() && refresh.is_none() {
         return Err("it has no access_token that can be sent");
     }
@@ -87,8 +94,17 @@ pub(super) fn given(content: &[u8]) -> Result<Given, &'static str> {
     })
 }
 
+/// The first JSON value of the content, if it is an object. What cannot be read as UTF-8 stands in some other field than a
+/// token's, and what follows the object is nobody's: neither may cost a refresh token that the bank has rotated.
 fn object(content: &[u8]) -> Option<Map<String, Value>> {
-    serde_json::from_slice(content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content)).ok()
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let text = Zeroizing::new(String::from_utf8_lossy(content).into_owned());
+    serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()
+}
+
+/// Whether the content is, or begins with, a whole JSON object.
+pub(super) fn is_object(content: &[u8]) -> bool {
+    object(content).is_some()
 }
 
 fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {
@@ -190,6 +206,23 @@ mod tests {
     fn an_access_token_that_would_break_a_field_line_is_not_taken_but_the_refresh_token_is() {
         let given = given(br#"{"access_token":"a\r\nX: y","refresh_token":"r"}"#).unwrap();
         assert!(given.access.is_none() && given.refresh.is_some());
+    }
+
+    #[test]
+    fn what_is_wrong_beside_the_tokens_costs_none_of_them() {
+        let latin = b"{\"name\":\"J\xf6rg\",\"access_token\":\"a\",\"refresh_token\":\"r\"}";
+        let behind = b"{\"access_token\":\"a\",\"refresh_token\":\"r\"}\0\r\n;";
+        for content in [&latin[..], behind] {
+            let given = given(content).unwrap();
+            assert!(given.access.unwrap().matches(b"a") && given.refresh.unwrap().matches(b"r"));
+        }
+    }
+
+    #[test]
+    fn an_error_that_comes_with_a_status_of_success_is_one() {
+        let refusal = refusal(200, &[], r#"{"error":"invalid_grant"}"#);
+        assert!(matches!(&refusal, Refusal::Error { code, .. } if code == "invalid_grant") && refusal.ends_a_grant());
+        assert!(read(&answer(200, &[], r#"{"error":"","access_token":"a"}"#), NOW).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::config::TokenEndpoint;
 
 use super::client::Client;
 use super::request::{Exchange, Means, token_request};
-use super::{CallAnswer, CallError, Parts, Tokens};
+use super::{CallAnswer, CallError, Departs, Parts, Tokens};
 
 impl Tokens {
     /// Asks once, by a request that is made for this call.
@@ -15,9 +15,10 @@ impl Tokens {
         endpoint: &TokenEndpoint,
         client: &Client,
         exchange: &Exchange<'_>,
+        departs: Departs<'_>,
     ) -> Result<CallAnswer, CallError> {
         let request = token_request(endpoint, client, exchange, &self.means()).await?;
-        let called = self.parts.call.call(&endpoint.url, request, self.call_limit()).await;
+        let called = self.parts.call.call(&endpoint.url, request, self.call_limit(), departs).await;
         if let Ok(answer) = &called {
             self.compare_clocks(answer);
         }

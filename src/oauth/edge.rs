@@ -14,27 +14,31 @@ use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use crate::config::HttpsUrl;
-use crate::message::{Fields, Request};
+use crate::message::{Body, Fields, Frame, Request};
 use crate::store::BoxFuture;
 use crate::upstream::{Client, ClientSettings, Endpoint, Progress, SendError, TlsClient};
 
-use super::AssertionError;
+use super::{AssertionError, answer};
 
 /// The longest answer that is read: tokens with many claims are some kilobytes.
 const LONGEST_ANSWER: usize = 256 * 1024;
 /// What an answer's content gets at least, however late its head came.
 const LEAST_FOR_CONTENT: Duration = Duration::from_secs(1);
 
+/// Hears whether a request leaves.
+pub type Departs<'a> = &'a (dyn Fn(bool) + Send + Sync);
+
 /// Sends one request to one of the bank's endpoints, over mutual TLS. Redirects are answers like any other.
 pub trait BankCall: Send + Sync {
     /// Sends it once. The request has all its field lines but is in origin-form; `limit` bounds the time from when the
     /// request was sent to the end of the answer. What comes before the sending is bounded apart from that, and its
-    /// failure leaves no doubt.
+    /// failure leaves no doubt. `departs` hears when the request is about to leave, and when nothing of it has left after all.
     fn call<'a>(
         &'a self,
         url: &'a HttpsUrl,
         request: Request,
         limit: Duration,
+        departs: Departs<'a>,
     ) -> BoxFuture<'a, Result<CallAnswer, CallError>>;
 }
 
@@ -125,21 +129,71 @@ impl BankCall for Edge {
     fn call<'a>(
         &'a self,
         url: &'a HttpsUrl,
-        request: Request,
+        mut request: Request,
         limit: Duration,
+        departs: Departs<'a>,
     ) -> BoxFuture<'a, Result<CallAnswer, CallError>> {
         Box::pin(async move {
-            let began = Instant::now();
-            let sending = timeout(self.longest(limit), self.client(url).send(request, limit)).await;
+            let (began, client) = (Instant::now(), self.client(url));
+            let sending = timeout(self.longest(limit), client.exchange(&mut request, limit, departs)).await;
             let response = sending.map_err(|late| CallError { sent: true, status: None, source: late.into() })?;
             let response = response.map_err(CallError::from)?;
             let status = response.status;
             let cut = |source| CallError { sent: true, status: Some(status), source };
             let left = limit.saturating_sub(began.elapsed()).max(LEAST_FOR_CONTENT);
-            let body = timeout(left, response.body.collect(LONGEST_ANSWER)).await;
-            let body = body.map_err(|late| cut(late.into()))?.map_err(|error| cut(error.into()))?;
-            let body = body.ok_or_else(|| cut(TooLong.into()))?;
-            Ok(CallAnswer { status, fields: response.fields, body: Zeroizing::new(body) })
+            let mut body = Zeroizing::new(Vec::new());
+            let read = timeout(left, read(response.body, &mut body)).await;
+            match read.unwrap_or_else(|late| Err(late.into())) {
+                // Tokens that came before the rest broke off are given out once, like all others.
+                Err(source) if !answer::is_object(&body) => Err(cut(source)),
+                _ => Ok(CallAnswer { status, fields: response.fields, body }),
+            }
         })
+    }
+}
+
+/// Reads content, as far as it comes.
+async fn read(mut body: Body, into: &mut Zeroizing<Vec<u8>>) -> Result<(), Box<dyn Error + Send + Sync>> {
+    while let Some(frame) = body.frame().await {
+        if let Frame::Data(data) = frame? {
+            if into.len() + data.len() > LONGEST_ANSWER {
+                return Err(TooLong.into());
+            }
+            into.extend_from_slice(&data);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::message::{BodyError, BodyStream, Size};
+
+    /// A body that breaks off after this.
+    struct Broken(Option<&'static str>);
+
+    impl BodyStream for Broken {
+        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+            let text = self.0.take().map(|text| Frame::Data(Bytes::from_static(text.as_bytes())));
+            Poll::Ready(Some(text.ok_or(BodyError::Incomplete)))
+        }
+
+        fn size(&self) -> Size {
+            Size::Unknown
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_before_an_answer_broke_off_is_at_hand_and_whole_where_its_object_is() {
+        for (text, is_whole) in [(r#"{"access_token":"a"}"#, true), (r#"{"access_token":"a""#, false)] {
+            let mut content = Zeroizing::new(Vec::new());
+            assert!(read(Body::stream(Broken(Some(text))), &mut content).await.is_err());
+            assert_eq!((&content[..], answer::is_object(&content)), (text.as_bytes(), is_whole));
+        }
     }
 }

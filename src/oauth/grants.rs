@@ -46,6 +46,9 @@ pub enum GrantError {
     /// The bank did not revoke the grant, so it was kept.
     #[error("the bank did not revoke the grant ({0}), so it was kept; `--local` forgets it without asking the bank")]
     NotRevoked(String),
+    /// A person gave the grant anew while the former one was revoked.
+    #[error("the grant was given anew meanwhile; the former one is gone, and the new one stays")]
+    GivenAnew,
     /// The store failed.
     #[error("the store of grants failed")]
     Store(#[from] StoreError),
@@ -144,13 +147,19 @@ impl Tokens {
     }
 
     async fn revoke_and_forget(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
-        let stored = if local { self.stored(grant).await? } else { self.at_rest(grant).await? };
-        // What the bank has ended needs no revoking.
-        if !local && stored.facts.standing == Standing::Active {
-            self.revoke(&stored).await?;
-        }
-        if !self.parts.store.remove(&self.key(grant)).await? {
-            return Err(GrantError::Missing);
+        let consent_at = self.stored(grant).await?.facts.consent_at;
+        loop {
+            let stored = if local { self.stored(grant).await? } else { self.at_rest(grant).await? };
+            // What a person has given meanwhile is not what was to be removed, and nobody else has it.
+            if stored.facts.consent_at != consent_at {
+                return Err(GrantError::GivenAnew);
+            }
+            // What the bank has ended needs no revoking.
+            let is_to_be_revoked = !local && stored.facts.standing == Standing::Active;
+            let version = if is_to_be_revoked { self.revoke(&stored).await? } else { stored.facts.version };
+            if self.parts.store.remove(&self.key(grant), version).await? {
+                break;
+            }
         }
         if let Some(slot) = self.slots.get(grant) {
             slot.forget();

@@ -1,6 +1,7 @@
 //! How a person consents: the authorization URL, and what comes back (RFC 6749, section 4.1).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -178,12 +179,15 @@ impl Tokens {
     /// Exchanges the code for tokens, keeps them, and only then gives them out.
     async fn exchange(&self, code: &AuthorizationCode, attempt: &Attempt, given: &Secret) -> Result<(), LoginError> {
         let client = self.client(code, Some(&attempt.client_id)).await?;
+        let key = self.key(&attempt.grant);
+        // What is not understood counts as none.
+        let former = self.parts.store.load(&key).await.ok().flatten().and_then(|grant| grant.facts.consent_at);
         let exchange =
             Exchange::Code { code: given, redirect_uri: &attempt.redirect_uri, verifier: attempt.verifier.as_ref() };
         let mut tried = 1;
         let (started, called) = loop {
             let started = self.parts.clock.now();
-            match self.ask_for_token(&code.token, &client, &exchange).await {
+            match self.ask_for_token(&code.token, &client, &exchange, &|_| ()).await {
                 // What did not leave can be sent again; a code that may have arrived is spent.
                 Err(error) if !error.sent && tried < TRIES => {
                     tried += 1;
@@ -196,10 +200,16 @@ impl Tokens {
         let mut given = answer::read(&answer, self.parts.clock.now()).map_err(refused)?;
         given.scopes = given.scopes.or_else(|| Some(attempt.scopes.clone()));
         let refreshable = given.refresh.is_some();
-        let (key, tokens) = (self.key(&attempt.grant), self.new_tokens(given, started, refreshable));
+        let tokens = self.new_tokens(given, started, refreshable);
         let (bank, grant) = (&self.bank.name, &attempt.grant);
         let failed = |error: &StoreError| warn!(%bank, %grant, outcome = "store", reason = with_causes(error), "token");
-        let kept = keep(|| self.parts.store.put(&key, tokens.clone()), failed).await?;
+        let was_offered = AtomicBool::new(false);
+        let put = || match was_offered.swap(true, Ordering::Relaxed) {
+            false => self.parts.store.put(&key, tokens.clone()),
+            // The first time may have counted without a word of it, and the tokens have been renewed since.
+            true => self.parts.store.put_again(&key, tokens.clone(), former),
+        };
+        let kept = keep(put, failed).await?;
         self.publish_new(&kept);
         Ok(())
     }
@@ -207,7 +217,7 @@ impl Tokens {
     /// Gives a grant out that a person gave, and that is in the store by now.
     pub(super) fn publish_new(&self, grant: &Grant) {
         if let Some(slot) = self.slots.get(&grant.facts.key.grant) {
-            slot.adopt(grant);
+            slot.adopt_stored(grant);
         }
         self.wake.notify_one();
     }
@@ -222,7 +232,7 @@ pub(super) async fn session(
 ) -> Result<Secret, LoginError> {
     let mut form = Form::default();
     step.params.iter().for_each(|(name, value)| form.set(name, &value.replace("{client_id}", &client.id)));
-    let answer = call.call(&step.url, post(&step.url, &form, &Fields::new()), limit).await;
+    let answer = call.call(&step.url, post(&step.url, &form, &Fields::new()), limit, &|_| ()).await;
     let answer = answer.map_err(|error| LoginError::Session(with_causes(&error)))?;
     if !answer.status.is_success() {
         return Err(LoginError::Session(answer.status.to_string()));

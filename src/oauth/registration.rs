@@ -206,7 +206,7 @@ impl Tokens {
         request: Request,
         advice: &'static str,
     ) -> Result<CallAnswer, RegistrationError> {
-        let answer = self.parts.call.call(url, request, self.call_limit()).await;
+        let answer = self.parts.call.call(url, request, self.call_limit(), &|_| ()).await;
         let answer = answer.map_err(|error| RegistrationError::Unanswered {
             reason: with_causes(&error),
             advice: if error.sent { advice } else { "nothing was sent: try again" },

@@ -3,9 +3,11 @@
 //! What must hold whatever fails: the intent is durable before the request leaves; the answer is durable before anyone
 //! uses it; and a grant is over only when the bank said so to the newest refresh token that there is.
 
+mod lease;
+
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::config::{GrantType, TokenEndpoint};
@@ -22,14 +24,11 @@ use super::request::Exchange;
 use super::slot::Slot;
 use super::tokens::{Aim, Errand};
 use super::{TokenError, Tokens};
+use lease::Lease;
 
 /// How long a lease lasts that is not extended: a leader that died is replaced after it, and a time of grace. A beat may
 /// fail that hung in the store, and the next one still comes in time.
 pub(super) const HOLD: Duration = Duration::from_secs(8);
-/// How often a lease is extended.
-const BEAT: Duration = Duration::from_secs(3);
-/// And after a failure.
-const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// How often it is looked whether another leader is done.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// After so long another process' attempt is left to it.
@@ -72,14 +71,14 @@ impl Tokens {
                 sleep(wait.map_err(TokenError::unavailable)?).await;
                 paced = true;
             }
-            let claimant = self.claimant(errand.aim == Aim::RenewNow);
+            let (claimant, asked) = (self.claimant(errand.aim == Aim::RenewNow), Instant::now());
             let claim = store.claim(&slot.key, version, &claimant).await;
             match claim.map_err(|error| self.store_failed(slot, &error))? {
                 Claim::Led(grant) => {
                     if errand.aim == Aim::Replace {
                         slot.count_forced(self.parts.clock.now());
                     }
-                    return self.lead(slot, *grant, &request).await;
+                    return self.lead(slot, *grant, &request, Lease::claimed(asked)).await;
                 }
                 Claim::Held { .. } if waited > OTHERS_PATIENCE => {
                     return Err(TokenError::unavailable(LOOK_AGAIN));
@@ -130,8 +129,23 @@ impl Tokens {
         Err(TokenError::Unavailable { retry_after: STORE_WAIT, cause: Some(cause) })
     }
 
+    /// Leads, and holds the lease until all is said and stored: what is at hand and cannot be stored yet is no reason for
+    /// others to ask, too.
+    async fn lead(&self, slot: &Slot, grant: Grant, prepared: &Prepared<'_>, lease: Lease) -> Result<(), TokenError> {
+        tokio::select! {
+            result = self.renew_under(&lease, slot, &grant, prepared) => result,
+            () = self.hold_lease(slot, grant.facts.version, &lease) => Err(TokenError::unavailable(STORE_WAIT)),
+        }
+    }
+
     /// Asks the bank. This process leads, and the intent is durable.
-    async fn lead(&self, slot: &Slot, grant: Grant, prepared: &Prepared<'_>) -> Result<(), TokenError> {
+    async fn renew_under(
+        &self,
+        lease: &Lease,
+        slot: &Slot,
+        grant: &Grant,
+        prepared: &Prepared<'_>,
+    ) -> Result<(), TokenError> {
         let (version, started) = (grant.facts.version, self.parts.clock.now());
         let exchange = match (&self.bank.grant_type, &grant.refresh) {
             (GrantType::ClientCredentials(_), _) => Exchange::ClientCredentials(self.bank.scopes(&slot.key.grant)),
@@ -139,10 +153,13 @@ impl Tokens {
             (_, None) => return Err(TokenError::NeedsAuthorization),
         };
         let by_refresh = matches!(exchange, Exchange::Refresh(_));
+        let departs = |departs| lease.departs(departs);
         let called = tokio::select! {
-            called = self.ask_for_token(prepared.endpoint, &prepared.client, &exchange) => called,
-            () = self.hold_lease(slot, version) => return Err(TokenError::unavailable(STORE_WAIT)),
+            biased;
+            () = lease.lost_before_departure() => return self.step_back(slot, grant).await,
+            called = self.ask_for_token(prepared.endpoint, &prepared.client, &exchange, &departs) => called,
         };
+        lease.is_answered();
         match judge(called, &prepared.endpoint.client_auth, by_refresh, self.parts.clock.now()) {
             Ok(given) => {
                 let refreshable = !by_refresh || given.refresh.is_some() || grant.refresh.is_some();
@@ -164,19 +181,12 @@ impl Tokens {
         }
     }
 
-    /// Extends the lease for as long as it is polled. A lease that was lost is no reason to stop: the call has left,
-    /// and its answer is good as long as nobody stored a newer one.
-    async fn hold_lease(&self, slot: &Slot, version: u64) {
-        let (claimant, mut pause) = (self.claimant(false), BEAT);
-        loop {
-            sleep(pause).await;
-            pause = BEAT;
-            if let Err(error) = self.parts.store.extend(&slot.key, version, &claimant).await {
-                self.store_failed(slot, &error);
-                // When the store is back, others must learn that this leader lives before its time of grace is over.
-                pause = BEAT_AGAIN;
-            }
-        }
+    /// Leaves the renewal to whoever leads by now, or to the next try: nothing has left.
+    async fn step_back(&self, slot: &Slot, grant: &Grant) -> Result<(), TokenError> {
+        let (version, undecided) = (grant.facts.version, grant.facts.sent_at.is_some());
+        let postponed = self.parts.store.postpone(&slot.key, version, &self.holder, STORE_WAIT, undecided).await;
+        postponed.map_err(|error| self.store_failed(slot, &error))?;
+        Err(TokenError::unavailable(STORE_WAIT))
     }
 
     /// Tokens as they are kept. Their life is counted from before the request left, so that none is thought to live
@@ -224,14 +234,19 @@ impl Tokens {
 
     fn publish(&self, slot: &Slot, settled: Settled, outcome: RenewalOutcome) -> Result<(), TokenError> {
         let (grant, outcome) = match settled {
-            Settled::Stored(grant) => (grant, outcome),
-            Settled::Newer(grant) => (grant, RenewalOutcome::Superseded),
+            Settled::Stored(grant) => {
+                slot.adopt_stored(&grant);
+                (grant, outcome)
+            }
+            Settled::Newer(grant) => {
+                slot.adopt(&grant);
+                (grant, RenewalOutcome::Superseded)
+            }
             Settled::Missing => {
                 slot.forget();
                 return Err(TokenError::NeedsAuthorization);
             }
         };
-        slot.adopt(&grant);
         self.parts.metrics.renewal(outcome);
         let (bank, name) = (&slot.key.bank, &slot.key.grant);
         let expires_at = grant.facts.expires_at.map(|end| end.to_string());

@@ -113,9 +113,21 @@ impl Slot {
     /// Publishes what the store says, unless something newer is known.
     pub(super) fn adopt(&self, grant: &Grant) {
         let mut known = self.known();
-        if grant.facts.version < known.version {
-            return;
+        if grant.facts.version >= known.version {
+            self.take_up(&mut known, grant);
         }
+    }
+
+    /// Publishes what was stored just now. A lower version than the one known is that of a database that was restored.
+    pub(super) fn adopt_stored(&self, grant: &Grant) {
+        let mut known = self.known();
+        if grant.facts.version < known.version {
+            known.version = 0;
+        }
+        self.take_up(&mut known, grant);
+    }
+
+    fn take_up(&self, known: &mut Known, grant: &Grant) {
         known.over = grant.facts.standing == Standing::Over;
         self.kept_use.fetch_max(grant.facts.used_at.millis(), Ordering::Relaxed);
         if grant.facts.version > known.version {

@@ -113,7 +113,8 @@ impl Tokens {
     /// The tokens of the same bank as it is configured from here on. The snapshots stay, and an attempt that is under
     /// way ends as it began: whoever asks here joins it. Who has the former ones may go on to use them.
     pub fn succeed(&self, bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
-        let (holder, wake) = (self.holder.clone(), Arc::clone(&self.wake));
+        // A lease of the former ones is not ours: of a slot that is not carried over, an attempt may be under way.
+        let (holder, wake) = (parts.random.uuid(), Arc::clone(&self.wake));
         // A token that is given is no snapshot of the store.
         let is_given = |bank: &Bank| matches!(bank.grant_type, GrantType::Fixed(_));
         let slots = if is_given(&self.bank) || is_given(&bank) { Arc::default() } else { Arc::clone(&self.slots) };

@@ -65,7 +65,7 @@ impl Trial {
         let exchange =
             Exchange::Code { code: &invented, redirect_uri: &code.redirect_uri, verifier: verifier.as_ref() };
         let request = token_request(&code.token, &client, &exchange, &self.means()).await?;
-        let answer = self.call.call(&code.token.url, request, self.limit()).await?;
+        let answer = self.call.call(&code.token.url, request, self.limit(), &|_| ()).await?;
         match answer::read(&answer, self.clock.now()) {
             Ok(_) => Ok("a token, for a code that it never gave".into()),
             Err(Refusal::Error { status, code: error }) if is_about_client(&error) => {
@@ -83,7 +83,7 @@ impl Trial {
         let client = self.find(endpoint).await?;
         let exchange = Exchange::ClientCredentials(self.bank.scopes(grant));
         let request = token_request(endpoint, &client, &exchange, &self.means()).await?;
-        let called = self.call.call(&endpoint.url, request, self.limit()).await;
+        let called = self.call.call(&endpoint.url, request, self.limit(), &|_| ()).await;
         match judge(called, &endpoint.client_auth, false, self.clock.now()) {
             Ok(_) | Err(Failure::Over) => Ok(()),
             Err(Failure::Later { cause, .. }) => Err(TrialError::Refused(cause)),

@@ -133,12 +133,17 @@ impl Store for Postgres {
 
     fn put(&self, key: &GrantKey, tokens: NewTokens) -> Answer<'_, Grant> {
         let key = key.clone();
-        self.run(move |mut desk| async move { grants::put(&mut desk, &key, &tokens).await })
+        self.run(move |mut desk| async move { grants::put(&mut desk, &key, &tokens, None).await })
     }
 
-    fn remove(&self, key: &GrantKey) -> Answer<'_, bool> {
+    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Grant> {
         let key = key.clone();
-        self.run(move |mut desk| async move { grants::remove(&mut desk, &key).await })
+        self.run(move |mut desk| async move { grants::put(&mut desk, &key, &tokens, Some(former)).await })
+    }
+
+    fn remove(&self, key: &GrantKey, version: u64) -> Answer<'_, bool> {
+        let key = key.clone();
+        self.run(move |mut desk| async move { grants::remove(&mut desk, &key, version).await })
     }
 
     fn touch(&self, uses: Vec<(GrantKey, Timestamp)>) -> Answer<'_, ()> {

@@ -141,9 +141,14 @@ impl Store for Sqlite {
         self.write(move |work| grants::put(work, &key, &tokens))
     }
 
-    fn remove(&self, key: &GrantKey) -> Answer<'_, bool> {
+    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Grant> {
         let key = key.clone();
-        self.write(move |work| grants::remove(work, &key))
+        self.write(move |work| grants::put_again(work, &key, &tokens, former))
+    }
+
+    fn remove(&self, key: &GrantKey, version: u64) -> Answer<'_, bool> {
+        let key = key.clone();
+        self.write(move |work| grants::remove(work, &key, version))
     }
 
     fn touch(&self, uses: Vec<(GrantKey, Timestamp)>) -> Answer<'_, ()> {

@@ -105,6 +105,11 @@ pub(super) fn in_doubt(holder: &str) -> String {
     format!("{}{DOUBT}", holder.trim_end_matches(DOUBT))
 }
 
+/// Whether the consent that stands is another one than the `former`: one that was put meanwhile.
+pub(super) fn is_another_consent(stands: Option<Timestamp>, former: Option<Timestamp>) -> bool {
+    stands.is_some() && stands != former
+}
+
 /// How a standing is written. A removed grant's is `removed`.
 pub(super) fn standing_of(text: &str) -> Result<Standing, StoreError> {
     match text {

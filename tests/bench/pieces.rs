@@ -16,7 +16,7 @@ use bankside::message::http1::{
 };
 use bankside::message::http2::hpack::{self, Sensitivity, index};
 use bankside::message::{Body, Fields, Request, Response};
-use bankside::oauth::{BankCall, CallAnswer, CallError, Parts, Tokens};
+use bankside::oauth::{BankCall, CallAnswer, CallError, Departs, Parts, Tokens};
 use bankside::proxy::Routes;
 use bankside::proxy::door::{self, Rewriter};
 use bankside::store::{BoxFuture, Sqlite};
@@ -175,6 +175,7 @@ impl BankCall for NoBank {
         _url: &'a HttpsUrl,
         _request: Request,
         _limit: Duration,
+        _departs: Departs<'a>,
     ) -> BoxFuture<'a, Result<CallAnswer, CallError>> {
         unreachable!("the token is there")
     }

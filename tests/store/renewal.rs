@@ -112,7 +112,7 @@ pub async fn a_grant_that_needs_no_person_is_made_by_its_first_claim(ground: &im
     let rival = Claimant { create: true, ..claimant("two") };
     assert!(matches!(store.claim(&key("default"), 0, &rival).await.unwrap(), Claim::Held { .. }));
     store.complete(&key("default"), 0, tokens("a", None)).await.unwrap();
-    store.remove(&key("default")).await.unwrap();
+    store.remove(&key("default"), 1).await.unwrap();
     let Claim::Led(grant) = store.claim(&key("default"), 0, &maker).await.unwrap() else { panic!() };
     assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Empty));
 }

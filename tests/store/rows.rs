@@ -17,13 +17,34 @@ pub async fn a_removed_grant_is_gone_for_good_and_its_versions_go_on(ground: &im
     let store = ground.open().await;
     store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
-    assert!(store.remove(&key("default")).await.unwrap());
-    assert!(!store.remove(&key("default")).await.unwrap());
+    assert!(!store.remove(&key("default"), 2).await.unwrap(), "another version than the one that stands");
+    assert!(store.remove(&key("default"), 1).await.unwrap());
+    assert!(!store.remove(&key("default"), 2).await.unwrap());
     assert!(store.load(&key("default")).await.unwrap().is_none());
     assert!(store.list(&key("default").bank).await.unwrap().is_empty());
     assert!(matches!(store.complete(&key("default"), 1, tokens("late", None)).await.unwrap(), Settled::Missing));
     assert!(matches!(store.claim(&key("default"), 2, &claimant("one")).await.unwrap(), Claim::Missing));
     assert_eq!(store.put(&key("default"), tokens("b", None)).await.unwrap().facts.version, 3);
+}
+
+pub async fn what_is_put_again_takes_no_other_consents_place(ground: &impl Ground) {
+    let store = ground.open().await;
+    let former = store.put(&key("default"), tokens("former", Some("r"))).await.unwrap().facts.consent_at;
+    store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
+    store.complete(&key("default"), 1, tokens("renewed", Some("r2"))).await.unwrap();
+    ground.advance(HOLD).await;
+    let put = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap();
+    assert!(put.access.unwrap().matches(b"mine"), "a renewal of the former consent is no other one");
+    ground.advance(HOLD).await;
+    store.claim(&key("default"), 3, &claimant("one")).await.unwrap();
+    store.complete(&key("default"), 3, tokens("mine, renewed", Some("r4"))).await.unwrap();
+    let again = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap();
+    assert!(again.access.unwrap().matches(b"mine, renewed") && again.refresh.unwrap().matches(b"r4"));
+    store.remove(&key("default"), 4).await.unwrap();
+    let put = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap();
+    assert!(put.access.unwrap().matches(b"mine"), "where nothing stands, nothing is lost by it");
+    let new = store.put_again(&key("other"), tokens("b", None), None).await.unwrap();
+    assert_eq!(new.facts.version, 1);
 }
 
 pub async fn changes_of_other_processes_are_seen_once(ground: &impl Ground) {
@@ -37,7 +58,7 @@ pub async fn changes_of_other_processes_are_seen_once(ground: &impl Ground) {
     assert_eq!(changed, [key("default"), key("pisp")]);
     two.claim(&key("pisp"), 1, &claimant("two")).await.unwrap();
     assert!(one.changes(&bank, Some(mark)).await.unwrap().1.is_empty());
-    two.remove(&key("default")).await.unwrap();
+    two.remove(&key("default"), 1).await.unwrap();
     assert_eq!(one.changes(&bank, Some(mark)).await.unwrap().1, [key("default")]);
     assert!(one.changes(&"otherbank".parse().unwrap(), Some(mark)).await.unwrap().1.is_empty());
 }
@@ -111,7 +132,7 @@ pub async fn grants_are_counted_by_how_they_stand(ground: &impl Ground) {
     }
     store.put(&key("over"), lasting(100)).await.unwrap();
     store.end(&key("over"), 1).await.unwrap();
-    store.remove(&key("gone")).await.unwrap();
+    store.remove(&key("gone"), 1).await.unwrap();
     store.claim(&key("sent"), 1, &claimant("one")).await.unwrap();
     store.postpone(&key("sent"), 1, "one", Duration::from_secs(1), true).await.unwrap();
     ground.advance(Duration::from_secs(2)).await;

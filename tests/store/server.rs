@@ -135,7 +135,7 @@ async fn what_one_replica_changes_is_told_to_the_others_at_once_and_again_after_
     assert!(grant.access.unwrap().matches(b"a"));
     let mut news = two.news();
     timeout(HOLD, news.of(&bank)).await.expect("it listens again");
-    one.remove(&key("default")).await.unwrap();
+    one.remove(&key("default"), 1).await.unwrap();
     timeout(HOLD, news.of(&bank)).await.expect("a change is told");
     drop(name);
 }

@@ -22,7 +22,7 @@ fn edge(connections: usize) -> Edge {
 async fn call(edge: &Edge, port: u16) -> CallError {
     let url = HttpsUrl { host: "127.0.0.1".into(), port, ..url("/token") };
     let request = Request::new(http::Method::POST, "/token", Body::full("refresh_token=old"));
-    edge.call(&url, request, SHORT).await.unwrap_err()
+    edge.call(&url, request, SHORT, &|_| ()).await.unwrap_err()
 }
 
 #[tokio::test]

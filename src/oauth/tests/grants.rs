@@ -102,6 +102,40 @@ async fn a_grant_that_is_removed_during_its_renewal_is_revoked_by_what_the_renew
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_consent_that_is_given_while_the_former_one_is_revoked_stays() {
+    let bench = revocable(Revocation::Rfc7009(url("/revoke")));
+    let (other, _store) = bench.another();
+    bench.import(300).await;
+    bench.script.then(Reply::After(Duration::from_secs(4), Box::new(Reply::Say(200, &[], ""))));
+    let tokens = Arc::clone(&bench.tokens);
+    let removal = tokio::spawn(async move { tokens.remove(&default(), false).await });
+    sleep(Duration::from_secs(1)).await;
+    other.import(&default(), br#"{"access_token":"new","refresh_token":"r","expires_in":300}"#).await.unwrap();
+    assert!(matches!(removal.await.unwrap(), Err(GrantError::GivenAnew)));
+    assert_eq!((bench.state().await.as_str(), bench.refresh_token().await.as_str()), ("active", "r"));
+    assert_eq!(bench.script.calls(), 1, "the new one is not revoked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_begins_while_its_grant_is_revoked_is_revoked_too() {
+    let bench = revocable(Revocation::Rfc7009(url("/revoke")));
+    let (other, _store) = bench.another();
+    bench.import(300).await;
+    bench
+        .script
+        .then(Reply::After(Duration::from_secs(4), Box::new(Reply::Say(200, &[], ""))))
+        .then(Reply::Tokens(300));
+    bench.script.then(Reply::Say(200, &[], ""));
+    let tokens = Arc::clone(&bench.tokens);
+    let removal = tokio::spawn(async move { tokens.remove(&default(), false).await });
+    sleep(Duration::from_secs(1)).await;
+    other.renew(&default()).await.unwrap();
+    removal.await.unwrap().unwrap();
+    bench.script.last(|seen| assert!(seen.content.starts_with("token=refresh-2&"), "{}", seen.content));
+    assert!(bench.tokens.list().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_removed_grant_is_revoked_by_deleting_its_access_token() {
     for status in [200, 204, 401, 404] {
         let bench = revocable(Revocation::Delete(url("/token")));

@@ -215,3 +215,22 @@ async fn grants_that_need_no_person_have_no_login() {
     assert!(matches!(bench.tokens.begin_login(&default()).await, Err(LoginError::NotByPersons)));
     assert!(matches!(bench.tokens.finish_login("?code=c&state=s").await, Err(LoginError::NotByPersons)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_login_whose_tokens_the_store_takes_late_does_not_replace_a_newer_consent() {
+    let bench = bench(|_| ());
+    let (other, _store) = bench.another();
+    let parameters = begin(&bench).await;
+    bench.execute("CREATE TRIGGER away BEFORE INSERT ON grants BEGIN SELECT RAISE(ABORT, 'away'); END");
+    bench.script.then(Reply::Tokens(2));
+    let tokens = std::sync::Arc::clone(&bench.tokens);
+    let login = tokio::spawn(async move { tokens.finish_login(&callback(&parameters)).await });
+    sleep(Duration::from_millis(50)).await;
+    bench.execute("DROP TRIGGER away");
+    other.import(&default(), br#"{"access_token":"newer","refresh_token":"r","expires_in":300}"#).await.unwrap();
+    assert_eq!(login.await.unwrap().unwrap(), default());
+    assert_eq!(
+        (sent(&bench.tokens.get(&default()).await.unwrap()), bench.refresh_token().await),
+        ("newer".into(), "r".into())
+    );
+}

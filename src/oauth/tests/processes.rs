@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::{Bench, Reply, bank, by_code, default, sent};
 use crate::config::GrantType;
-use crate::oauth::TokenError;
+use crate::oauth::{GrantError, TokenError};
 use crate::store::Store;
 
 #[tokio::test(start_paused = true)]
@@ -107,4 +107,69 @@ async fn a_grant_that_was_removed_during_its_renewal_stays_removed() {
     other.remove(&default(), true).await.unwrap();
     assert_eq!(caller.await.unwrap().unwrap_err(), TokenError::NeedsAuthorization);
     assert!(bench.tokens.list().await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_the_store_does_not_take_is_waited_for_by_other_processes() {
+    let bench = Bench::new();
+    let (other, _store) = bench.another();
+    bench.import(1).await;
+    sleep(Duration::from_secs(2)).await;
+    // As a full disk does: what is there can be changed, and nothing larger written.
+    bench.execute("CREATE TRIGGER full BEFORE INSERT ON grants BEGIN SELECT RAISE(ABORT, 'full'); END");
+    bench.script.then(Reply::Tokens(300));
+    let tokens = Arc::clone(&bench.tokens);
+    let leader = tokio::spawn(async move { tokens.renew(&default()).await });
+    for _ in 0..20 {
+        sleep(Duration::from_secs(1)).await;
+        assert!(matches!(other.get(&default()).await.unwrap_err(), TokenError::Unavailable { .. }));
+    }
+    assert_eq!(bench.script.calls(), 1, "the refresh token is not spent twice");
+    bench.execute("DROP TRIGGER full");
+    assert_eq!(sent(&other.get(&default()).await.unwrap()), "access-1");
+    drop(leader);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_has_lost_its_lease_before_it_has_a_connection_sends_nothing() {
+    let bench = Bench::new();
+    bench.import(1).await;
+    sleep(Duration::from_secs(2)).await;
+    bench.script.then(Reply::Connecting(Duration::from_secs(7), Box::new(Reply::Tokens(300))));
+    let tokens = Arc::clone(&bench.tokens);
+    let leader = tokio::spawn(async move { tokens.renew(&default()).await });
+    sleep(Duration::from_secs(1)).await;
+    bench.execute("UPDATE grants SET lease_holder = 'another'");
+    sleep(Duration::from_secs(8)).await;
+    assert!(matches!(leader.await.unwrap(), Err(GrantError::Token(TokenError::Unavailable { .. }))));
+    assert_eq!(bench.script.departed(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_can_reach_neither_bank_nor_store_sends_nothing_after_its_lease() {
+    let bench = Bench::new();
+    bench.import(1).await;
+    sleep(Duration::from_secs(2)).await;
+    bench.script.then(Reply::Connecting(Duration::from_secs(9), Box::new(Reply::Tokens(300))));
+    let tokens = Arc::clone(&bench.tokens);
+    let leader = tokio::spawn(async move { tokens.renew(&default()).await });
+    sleep(Duration::from_secs(1)).await;
+    bench.execute("CREATE TRIGGER away BEFORE UPDATE ON grants BEGIN SELECT RAISE(ABORT, 'away'); END");
+    sleep(Duration::from_secs(10)).await;
+    assert!(leader.await.unwrap().is_err());
+    assert_eq!(bench.script.departed(), 0);
+    bench.execute("DROP TRIGGER away");
+    bench.script.then(Reply::Tokens(300));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_connection_is_waited_for_as_long_as_the_lease_is_held() {
+    let bench = Bench::new();
+    bench.import(1).await;
+    sleep(Duration::from_secs(2)).await;
+    bench.script.then(Reply::Connecting(Duration::from_secs(20), Box::new(Reply::Tokens(300))));
+    bench.tokens.renew(&default()).await.unwrap();
+    assert_eq!((bench.script.departed(), bench.script.calls()), (1, 1));
 }

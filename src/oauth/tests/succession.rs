@@ -142,3 +142,31 @@ async fn a_grant_that_is_configured_no_more_is_not_brought_back_by_who_still_has
     assert_eq!(next.get(&pay).await.unwrap_err(), TokenError::UnknownGrant);
     assert!(next.renew(&pay).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_of_a_slot_that_was_not_carried_over_is_not_led_twice() {
+    let bench = Bench::with(bank(by_credentials()));
+    bench.script.then(Reply::After(Duration::from_secs(6), Box::new(Reply::Tokens(300))));
+    let tokens = Arc::clone(&bench.tokens);
+    let first = tokio::spawn(async move { tokens.get(&default()).await });
+    sleep(Duration::from_secs(1)).await;
+    let parts = successor(&bench, &bench.script, "other").parts.clone();
+    let fixed = Arc::new(bank(GrantType::Fixed([(default(), "given".into())].into())));
+    let between = bench.tokens.succeed(fixed, parts.clone());
+    let next = between.succeed(Arc::clone(&bench.bank), parts);
+    assert_eq!(sent(&next.get(&default()).await.unwrap()), "access-1");
+    assert_eq!(sent(&first.await.unwrap().unwrap()), "access-1");
+    assert_eq!(bench.script.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consent_is_used_at_once_although_the_database_was_put_back() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        bench.import(300).await;
+    }
+    assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-0");
+    bench.execute("DELETE FROM grants");
+    bench.tokens.import(&default(), br#"{"access_token":"new","refresh_token":"r","expires_in":300}"#).await.unwrap();
+    assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "new");
+}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::config::{
     HttpsUrl, Limits, Place, Renewal, StoreKey, StoreUrl, Timeouts, Tls, TlsVersion, TokenEndpoint,
 };
 use crate::message::{Fields, Request};
-use crate::oauth::{BankCall, CallAnswer, CallError, Parts, Tokens};
+use crate::oauth::{BankCall, CallAnswer, CallError, Departs, Parts, Tokens};
 use crate::store::{BoxFuture, Sqlite};
 use crate::telemetry::BankMetrics;
 use crate::words::{Clock, GrantName, Random, Secret, Timestamp, Token};
@@ -114,6 +115,8 @@ pub(in crate::oauth) enum Reply {
     Hang,
     /// This, after a while.
     After(Duration, Box<Reply>),
+    /// This, when a connection is had after a while.
+    Connecting(Duration, Box<Reply>),
 }
 
 /// A call as the bank saw it.
@@ -131,6 +134,7 @@ pub(in crate::oauth) struct Script {
     seen: Mutex<Vec<Seen>>,
     replies: Mutex<VecDeque<Reply>>,
     always: Mutex<Option<fn() -> Reply>>,
+    departed: AtomicUsize,
 }
 
 impl Script {
@@ -147,6 +151,11 @@ impl Script {
 
     pub(in crate::oauth) fn calls(&self) -> usize {
         self.seen.lock().unwrap().len()
+    }
+
+    /// How many of the calls have left.
+    pub(in crate::oauth) fn departed(&self) -> usize {
+        self.departed.load(Ordering::Relaxed)
     }
 
     pub(in crate::oauth) fn contents(&self) -> Vec<String> {
@@ -179,6 +188,7 @@ impl BankCall for Script {
         url: &'a HttpsUrl,
         request: Request,
         limit: Duration,
+        departs: Departs<'a>,
     ) -> BoxFuture<'a, Result<CallAnswer, CallError>> {
         let (method, fields, path) = (request.method.clone(), request.fields.clone(), url.path_and_query.clone());
         let seen = Seen { method, path, fields, content: content(request), at: tokio::time::Instant::now() };
@@ -186,7 +196,18 @@ impl BankCall for Script {
         let number = self.calls();
         let reply = self.replies.lock().unwrap().pop_front();
         let reply = reply.or_else(|| self.always.lock().unwrap().map(|reply| reply())).expect("a call was expected");
-        Box::pin(act(reply, number, limit))
+        Box::pin(async move {
+            let reply = match reply {
+                Reply::Connecting(wait, reply) => {
+                    sleep(wait).await;
+                    *reply
+                }
+                reply => reply,
+            };
+            departs(true);
+            self.departed.fetch_add(1, Ordering::Relaxed);
+            act(reply, number, limit).await
+        })
     }
 }
 
@@ -213,6 +234,7 @@ async fn act(reply: Reply, number: usize, limit: Duration) -> Result<CallAnswer,
             }
             Box::pin(act(*reply, number, limit)).await
         }
+        Reply::Connecting(..) => panic!("it is the first of what happens"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{FARTHEST, name_of, seal, standing_of, understood};
+use crate::store::stored::{FARTHEST, is_another_consent, name_of, seal, standing_of, understood};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -62,12 +62,23 @@ pub(super) async fn tally(desk: &mut Desk, bank: &BankName) -> Result<Vec<Tally>
     Ok(tallies)
 }
 
-pub(super) async fn put(desk: &mut Desk, key: &GrantKey, tokens: &NewTokens) -> Result<Grant, StoreError> {
+/// Puts a grant that a person gave; unless, where a `former` consent is named, another one stands.
+pub(super) async fn put(
+    desk: &mut Desk,
+    key: &GrantKey,
+    tokens: &NewTokens,
+    former: Option<Option<Timestamp>>,
+) -> Result<Grant, StoreError> {
     for _ in 0..TRIES {
         // Nothing else of what stands there: if it is not understood, this mends it.
-        let sql = "SELECT version FROM bankside.grants WHERE bank = $1 AND name = $2";
+        let sql = "SELECT version, CASE WHEN standing <> 'removed' THEN consent_at END AS consent_at \
+             FROM bankside.grants WHERE bank = $1 AND name = $2";
         let row = [(&key.bank.as_str() as _, Type::TEXT), (&key.grant.as_str() as _, Type::TEXT)];
         let rows = desk.connection.query(sql, &row).await?;
+        let consent: Option<i64> = rows.first().map(|row| get(row, "consent_at")).transpose()?.flatten();
+        if former.is_some_and(|former| is_another_consent(consent.map(moment), former)) {
+            return load(desk, key).await?.ok_or(StoreError::Damaged { what: "grant" });
+        }
         let from = rows.first().map(|row| number(get(row, "version")?)).transpose()?.unwrap_or(0);
         if write(desk, key, Change { from, to: from + 1, tokens, given: true }).await? {
             return load(desk, key).await?.ok_or(StoreError::Damaged { what: "grant" });
@@ -129,15 +140,15 @@ pub(super) async fn write(desk: &mut Desk, key: &GrantKey, change: Change<'_>) -
 }
 
 /// The row stays without its tokens, so that others see the change and versions never begin again.
-pub(super) async fn remove(desk: &mut Desk, key: &GrantKey) -> Result<bool, StoreError> {
+pub(super) async fn remove(desk: &mut Desk, key: &GrantKey, version: u64) -> Result<bool, StoreError> {
     let sql = format!(
         "{NEXT} UPDATE bankside.grants SET standing = 'removed', version = version + 1, change = next.change, \
          access = NULL, refresh = NULL, scopes = '[]', expires_at = NULL, consent_at = NULL, renew_at = NULL, \
          certificate = NULL, lease_holder = NULL, lease_until = 0, sent_at = NULL, failures = 0, retry_at = 0 \
-         FROM next WHERE bank = $1 AND name = $2 AND standing <> 'removed' {TELL}"
+         FROM next WHERE bank = $1 AND name = $2 AND version = $3 AND standing <> 'removed' {TELL}"
     );
-    let (bank, name) = (key.bank.as_str(), key.grant.as_str());
-    desk.connection.did(&sql, &[(&bank, Type::TEXT), (&name, Type::TEXT)]).await
+    let (bank, name, version) = (key.bank.as_str(), key.grant.as_str(), integer(version));
+    desk.connection.did(&sql, &[(&bank, Type::TEXT), (&name, Type::TEXT), (&version, Type::INT8)]).await
 }
 
 /// Rows that somebody works on are left out, so that nobody waits for anybody: they will be used again.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::store::stored::{FARTHEST, Stored, name_of, seal, standing_of, understood};
+use crate::store::stored::{FARTHEST, Stored, is_another_consent, name_of, seal, standing_of, understood};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -64,6 +64,21 @@ pub(super) fn put(work: &Work<'_>, key: &GrantKey, tokens: &NewTokens) -> Result
     load(work, key)?.ok_or(StoreError::Damaged { what: "grant" })
 }
 
+pub(super) fn put_again(
+    work: &Work<'_>,
+    key: &GrantKey,
+    tokens: &NewTokens,
+    former: Option<Timestamp>,
+) -> Result<Grant, StoreError> {
+    let select = "SELECT consent_at FROM grants WHERE bank = ?1 AND name = ?2 AND standing <> 'removed'";
+    let stands: Option<Option<i64>> =
+        work.transaction.query_row(select, [key.bank.as_str(), key.grant.as_str()], |row| row.get(0)).optional()?;
+    if is_another_consent(stands.flatten().map(moment), former) {
+        return load(work, key)?.ok_or(StoreError::Damaged { what: "grant" });
+    }
+    put(work, key, tokens)
+}
+
 /// Writes a set of tokens as this version; lease, intent and failures end.
 pub(super) fn write(
     work: &Work<'_>,
@@ -101,15 +116,15 @@ pub(super) fn write(
 }
 
 /// The row stays without its tokens, so that others see the change and versions never begin again.
-pub(super) fn remove(work: &Work<'_>, key: &GrantKey) -> Result<bool, StoreError> {
+pub(super) fn remove(work: &Work<'_>, key: &GrantKey, version: u64) -> Result<bool, StoreError> {
     let changed = work.transaction.execute(
         &format!(
             "UPDATE grants SET standing = 'removed', version = version + 1, change = {NEXT_CHANGE}, access = NULL, \
              refresh = NULL, scopes = '[]', expires_at = NULL, consent_at = NULL, renew_at = NULL, certificate = NULL, \
              lease_holder = NULL, lease_until = 0, sent_at = NULL, failures = 0, retry_at = 0 \
-             WHERE bank = ?1 AND name = ?2 AND standing <> 'removed'"
+             WHERE bank = ?1 AND name = ?2 AND version = ?3 AND standing <> 'removed'"
         ),
-        [key.bank.as_str(), key.grant.as_str()],
+        params![key.bank.as_str(), key.grant.as_str(), version],
     )?;
     Ok(changed > 0)
 }
