@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -108,20 +109,41 @@ async fn a_second_signal_cuts() {
 }
 
 #[tokio::test]
+async fn a_route_that_may_take_longer_is_waited_for_at_the_end() {
+    let world = world().await;
+    for bank in ["icard", "cnb", "cnb-sandbox"] {
+        world.append(&format!("[banks.{bank}.timeouts]\nresponse = \"1s\"\nidle = \"1s\""));
+    }
+    world.append("[[banks.icard.routes]]\npath = \"/**\"\ntimeout = \"20s\"");
+    let sidecar = world.run();
+    plan(&world, "/_test/echo/slow", Fault::DelayAnswer(4000));
+    let bank = sidecar.address("icard");
+    let slow = tokio::spawn(get(bank, "/_test/echo/slow"));
+    until_at_the_bank(&world, "/_test/echo/slow").await;
+    sidecar.service.signal(Signal::SIGTERM);
+    slow.await.expect("an answer").with(200);
+    assert_eq!(sidecar.service.wait(), Some(0));
+}
+
+#[tokio::test]
 async fn what_is_cut_because_it_takes_too_long_is_in_the_log() {
     const UPLOADS: u64 = 30;
     let world = world().await;
     for bank in ["icard", "cnb", "cnb-sandbox"] {
-        world.append(&format!("[banks.{bank}.timeouts]\nresponse = \"1s\""));
+        world.append(&format!("[banks.{bank}.timeouts]\nresponse = \"1s\"\nidle = \"1s\""));
     }
     let sidecar = world.run();
     let (bank, admin) = (sidecar.address("icard"), sidecar.address("admin"));
-    let head = format!("POST {ECHO} HTTP/1.1\r\nHost: {bank}\r\nContent-Length: 100\r\n\r\n");
-    let mut apps = Vec::new();
+    let head = format!("POST {ECHO} HTTP/1.1\r\nHost: {bank}\r\nContent-Length: 100000000\r\n\r\n");
     for _ in 0..UPLOADS {
-        let mut app = tokio::net::TcpStream::connect(bank).await.expect("somebody listens");
-        tokio::io::AsyncWriteExt::write_all(&mut app, head.as_bytes()).await.expect("it is taken");
-        apps.push(app);
+        let mut app = std::net::TcpStream::connect(bank).expect("somebody listens");
+        app.write_all(head.as_bytes()).expect("it is taken");
+        // Each moves on, and so has no end of its own.
+        std::thread::spawn(move || {
+            while app.write_all(&[b'x'; 4096]).is_ok() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        });
     }
     let under_way = async || metric(admin, "bankside_requests_in_flight{bank=\"icard\"}").await == Some(UPLOADS);
     until_found("all are under way", async || under_way().await.then_some(())).await;

@@ -120,7 +120,9 @@ impl Office {
     }
 }
 
-/// How long requests under way may go on when the sidecar ends: as long as the slowest answer may take.
+/// How long requests under way may go on when the sidecar ends: as long as the slowest answer may take to come, and its
+/// body to move once more. What moves on and on has no end of its own.
 pub(super) fn drain_bound(banks: &[BankDesk]) -> Duration {
-    banks.iter().map(|desk| desk.bank.timeouts.response).max().unwrap_or_default()
+    let of_bank = |bank: &Bank| bank.longest_response() + bank.timeouts.idle;
+    banks.iter().map(|desk| of_bank(&desk.bank)).max().unwrap_or_default()
 }

@@ -52,6 +52,15 @@ pub struct Bank {
 }
 
 impl Bank {
+    /// The longest that the head of an answer is waited for on any route.
+    pub fn longest_response(&self) -> Duration {
+        let of_route = |route: &Route| match route.action {
+            RouteAction::Allow { timeout, .. } => timeout,
+            RouteAction::Deny => None,
+        };
+        self.routes.iter().filter_map(of_route).fold(self.timeouts.response, Duration::max)
+    }
+
     /// Whether a request that this bank's rules let pass goes the same way, with the same head, by `other`'s.
     pub fn handles_requests_like(&self, other: &Self) -> bool {
         self.base_url == other.base_url
