@@ -15,6 +15,8 @@ use super::CallAnswer;
 
 /// Longer lives than this are taken for this: it is beyond any consent.
 const LONGEST_LIFE: f64 = 100.0 * 365.0 * 86_400.0;
+/// The longest that is waited because an endpoint that fails says so: after its recovery callers are served within 10 s.
+const LONGEST_GUESS: Duration = Duration::from_secs(6);
 /// The longest error code that is passed on to logs.
 const LONGEST_CODE: usize = 64;
 
@@ -57,7 +59,7 @@ impl Refusal {
 /// Reads the answer to a token request at `now`.
 pub(super) fn read(answer: &CallAnswer, now: Timestamp) -> Result<Given, Refusal> {
     let status = answer.status;
-    let not_now = || Refusal::NotNow { status, retry_after: retry_after(&answer.fields, now) };
+    let not_now = || Refusal::NotNow { status, retry_after: wait_for(status, &answer.fields, now) };
     let code = || error_code(&answer.body);
     if status.is_success() {
         let refusal = |_| code().map_or(Refusal::Unreadable { status }, |code| Refusal::Error { status, code });
@@ -67,6 +69,13 @@ pub(super) fn read(answer: &CallAnswer, now: Timestamp) -> Result<Given, Refusal
         return Err(not_now());
     }
     Err(code().map_or_else(not_now, |code| Refusal::Error { status, code }))
+}
+
+/// How long the endpoint asks to be left alone. One that has too many requests knows it; one that fails guesses, and may be
+/// well again sooner.
+fn wait_for(status: StatusCode, fields: &Fields, now: Timestamp) -> Option<Duration> {
+    let asked = retry_after(fields, now);
+    if status == StatusCode::TOO_MANY_REQUESTS { asked } else { asked.map(|wait| wait.min(LONGEST_GUESS)) }
 }
 
 /// What is wrong, as RFC 6749 (section 5.2) has it said. Some servers say it with a status of success.
@@ -259,10 +268,12 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let after = |value: &str| match refusal(503, &[("Retry-After", value)], "") {
+        let after_status = |status, value: &str| match refusal(status, &[("Retry-After", value)], "") {
             Refusal::NotNow { retry_after, .. } => retry_after.map(|wait| wait.as_secs()),
             other => panic!("{other:?}"),
         };
+        let after = |value| after_status(429, value);
+        assert_eq!((after_status(503, "5"), after_status(503, "7")), (Some(5), Some(6)));
         assert_eq!(after("7"), Some(7));
         assert_eq!(after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
         assert_eq!(after("Sun, 06 Nov 1994 08:49:00 GMT"), Some(0));
