@@ -159,7 +159,7 @@ impl Tokens {
             () = lease.lost_before_departure() => return self.step_back(slot, grant).await,
             called = self.ask_for_token(prepared.endpoint, &prepared.client, &exchange, &departs) => called,
         };
-        lease.is_answered();
+        lease.note_answer();
         match judge(called, &prepared.endpoint.client_auth, by_refresh, self.parts.clock.now()) {
             Ok(given) => {
                 let refreshable = !by_refresh || given.refresh.is_some() || grant.refresh.is_some();

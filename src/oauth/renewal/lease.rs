@@ -41,7 +41,7 @@ impl Lease {
         self.has_left.store(departs, Ordering::Relaxed);
     }
 
-    pub(super) fn is_answered(&self) {
+    pub(super) fn note_answer(&self) {
         self.is_answered.store(true, Ordering::Relaxed);
     }
 
