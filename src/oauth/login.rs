@@ -204,10 +204,12 @@ impl Tokens {
         let (bank, grant) = (&self.bank.name, &attempt.grant);
         let failed = |error: &StoreError| warn!(%bank, %grant, outcome = "store", reason = with_causes(error), "token");
         let was_offered = AtomicBool::new(false);
-        let put = || match was_offered.swap(true, Ordering::Relaxed) {
-            false => self.parts.store.put(&key, tokens.clone()),
-            // The first time may have counted without a word of it, and the tokens have been renewed since.
-            true => self.parts.store.put_again(&key, tokens.clone(), former),
+        let put = || {
+            if was_offered.swap(true, Ordering::Relaxed) {
+                // The first time may have counted without a word of it, and the tokens have been renewed since.
+                return self.parts.store.put_again(&key, tokens.clone(), former);
+            }
+            self.parts.store.put(&key, tokens.clone())
         };
         let kept = keep(put, failed).await?;
         self.publish_new(&kept);

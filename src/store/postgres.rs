@@ -28,6 +28,7 @@ use crate::config::{self, StoreKey};
 use crate::words::{BankName, Timestamp};
 
 use super::seal::Sealer;
+use super::stored::Former;
 use super::stored::GRACE;
 use super::{
     Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, News, RegisteredClient,
@@ -138,7 +139,7 @@ impl Store for Postgres {
 
     fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Grant> {
         let key = key.clone();
-        self.run(move |mut desk| async move { grants::put(&mut desk, &key, &tokens, Some(former)).await })
+        self.run(move |mut desk| async move { grants::put(&mut desk, &key, &tokens, Some(Former(former))).await })
     }
 
     fn remove(&self, key: &GrantKey, version: u64) -> Answer<'_, bool> {

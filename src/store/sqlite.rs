@@ -25,6 +25,7 @@ use crate::config;
 use crate::words::{BankName, Clock, Random, Timestamp};
 
 use super::seal::Sealer;
+use super::stored::Former;
 use super::{
     Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, RegisteredClient, Resealed,
     Settled, Store, StoreError, Tally,
@@ -143,7 +144,7 @@ impl Store for Sqlite {
 
     fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Grant> {
         let key = key.clone();
-        self.write(move |work| grants::put_again(work, &key, &tokens, former))
+        self.write(move |work| grants::put_again(work, &key, &tokens, Former(former)))
     }
 
     fn remove(&self, key: &GrantKey, version: u64) -> Answer<'_, bool> {

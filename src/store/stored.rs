@@ -105,9 +105,15 @@ pub(super) fn in_doubt(holder: &str) -> String {
     format!("{}{DOUBT}", holder.trim_end_matches(DOUBT))
 }
 
-/// Whether the consent that stands is another one than the `former`: one that was put meanwhile.
-pub(super) fn is_another_consent(stands: Option<Timestamp>, former: Option<Timestamp>) -> bool {
-    stands.is_some() && stands != former
+/// The consent that stood before tokens were offered for the first time, if any did.
+#[derive(Clone, Copy)]
+pub(super) struct Former(pub(super) Option<Timestamp>);
+
+impl Former {
+    /// Whether what stands is another one, put meanwhile.
+    pub(super) fn was_replaced_by(self, stands: Option<Timestamp>) -> bool {
+        stands.is_some() && stands != self.0
+    }
 }
 
 /// How a standing is written. A removed grant's is `removed`.

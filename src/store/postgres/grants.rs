@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{FARTHEST, is_another_consent, name_of, seal, standing_of, understood};
+use crate::store::stored::{FARTHEST, Former, name_of, seal, standing_of, understood};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -67,7 +67,7 @@ pub(super) async fn put(
     desk: &mut Desk,
     key: &GrantKey,
     tokens: &NewTokens,
-    former: Option<Option<Timestamp>>,
+    former: Option<Former>,
 ) -> Result<Grant, StoreError> {
     for _ in 0..TRIES {
         // Nothing else of what stands there: if it is not understood, this mends it.
@@ -76,7 +76,7 @@ pub(super) async fn put(
         let row = [(&key.bank.as_str() as _, Type::TEXT), (&key.grant.as_str() as _, Type::TEXT)];
         let rows = desk.connection.query(sql, &row).await?;
         let consent: Option<i64> = rows.first().map(|row| get(row, "consent_at")).transpose()?.flatten();
-        if former.is_some_and(|former| is_another_consent(consent.map(moment), former)) {
+        if former.is_some_and(|former| former.was_replaced_by(consent.map(moment))) {
             return load(desk, key).await?.ok_or(StoreError::Damaged { what: "grant" });
         }
         let from = rows.first().map(|row| number(get(row, "version")?)).transpose()?.unwrap_or(0);

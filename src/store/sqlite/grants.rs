@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::store::stored::{FARTHEST, Stored, is_another_consent, name_of, seal, standing_of, understood};
+use crate::store::stored::{FARTHEST, Former, Stored, name_of, seal, standing_of, understood};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -68,12 +68,12 @@ pub(super) fn put_again(
     work: &Work<'_>,
     key: &GrantKey,
     tokens: &NewTokens,
-    former: Option<Timestamp>,
+    former: Former,
 ) -> Result<Grant, StoreError> {
     let select = "SELECT consent_at FROM grants WHERE bank = ?1 AND name = ?2 AND standing <> 'removed'";
     let stands: Option<Option<i64>> =
         work.transaction.query_row(select, [key.bank.as_str(), key.grant.as_str()], |row| row.get(0)).optional()?;
-    if is_another_consent(stands.flatten().map(moment), former) {
+    if former.was_replaced_by(stands.flatten().map(moment)) {
         return load(work, key)?.ok_or(StoreError::Damaged { what: "grant" });
     }
     put(work, key, tokens)
