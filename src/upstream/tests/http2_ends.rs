@@ -6,83 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use http::{Method, Response};
 
 use super::bank::*;
+use super::raw;
 use crate::certificate::pki::Authority;
 use crate::config::{self, Alpn};
 use crate::message::Body;
 use crate::message::http2::Scope;
 use crate::upstream::tls_bank::{self, Setup, trusting};
 use crate::upstream::{Client, Failure, Progress};
-
-/// HTTP/2 frames by hand, for what the library's server does not do.
-mod raw {
-    use super::Peer;
-
-    pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        frame
-    }
-
-    /// Reads frames until so many requests are there.
-    pub(super) async fn requests(peer: &mut Peer, mut count: usize) {
-        while count > 0 {
-            let head = peer.take(9).await;
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            peer.take(usize::try_from(length).unwrap()).await;
-            count -= usize::from(head[3] == 1);
-        }
-    }
-
-    /// Asks for a sign of life; the streams that are reset before it comes.
-    pub(super) async fn resets(peer: &mut Peer) -> Vec<u32> {
-        peer.say(frame(6, 0, 0, b"are you?")).await;
-        let mut resets = Vec::new();
-        loop {
-            let (kind, flags, stream) = next(peer).await;
-            match kind {
-                3 => resets.push(stream),
-                6 if flags == 1 => return resets,
-                _ => {}
-            }
-        }
-    }
-
-    /// The streams of which something comes until `last` is complete.
-    pub(super) async fn streams_until_end(peer: &mut Peer, last: u32) -> Vec<u32> {
-        let mut streams = vec![last];
-        loop {
-            let (kind, flags, stream) = next(peer).await;
-            if stream != 0 && !streams.contains(&stream) {
-                streams.push(stream);
-            }
-            if (kind, flags, stream) == (0, 1, last) {
-                return streams;
-            }
-        }
-    }
-
-    /// Reads until we are asked for a sign of life.
-    pub(super) async fn until_ping(peer: &mut Peer) {
-        while !matches!(next(peer).await, (6, 0, _)) {}
-    }
-
-    /// The next stream that is reset.
-    pub(super) async fn until_reset(peer: &mut Peer) -> u32 {
-        loop {
-            if let (3, _, stream) = next(peer).await {
-                return stream;
-            }
-        }
-    }
-
-    async fn next(peer: &mut Peer) -> (u8, u8, u32) {
-        let head = peer.take(9).await;
-        peer.take(usize::from(head[1]) << 8 | usize::from(head[2])).await;
-        (head[3], head[4], u32::from_be_bytes([head[5], head[6], head[7], head[8]]))
-    }
-}
 
 #[tokio::test]
 async fn a_connection_that_the_bank_ends_is_replaced_without_a_word() {
@@ -117,12 +47,11 @@ async fn streams_beyond_the_last_that_goaway_names_were_not_processed() {
     let client = bank.client(settings());
     tokio::spawn(async move {
         let mut peer = bank.accept().await;
-        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
-        peer.say(raw::frame(4, 0, 0, &[])).await;
+        raw::begin(&mut peer).await;
         raw::requests(&mut peer, 2).await;
-        // GOAWAY after stream 1, then the answer of stream 1: `:status: 200`, and the end.
+        // GOAWAY after stream 1, then the answer of stream 1.
         peer.say(raw::frame(7, 0, 0, &[0, 0, 0, 1, 0, 0, 0, 0])).await;
-        peer.say(raw::frame(1, 5, 1, &[0x88])).await;
+        raw::answer(&mut peer, 1).await;
         peer.rest().await
     });
     let (answered, refused) = tokio::join!(client.send(get("/"), LONG), client.send(post(Body::full("abc")), LONG));
@@ -140,7 +69,7 @@ async fn a_request_that_is_given_up_behind_a_bank_that_does_not_read_never_arriv
     let (go_on, told) = tokio::sync::oneshot::channel::<()>();
     let peer = tokio::spawn(async move {
         let mut peer = bank.accept().await;
-        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
+        raw::preface(&mut peer).await;
         // Windows as large as they can be, so that nothing but the socket is full.
         peer.say(raw::frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff])).await;
         peer.say(raw::frame(8, 0, 0, &0x7fff_0000_u32.to_be_bytes())).await;
@@ -186,123 +115,6 @@ async fn every_request_of_a_burst_is_told_that_the_bank_hangs_up() {
     assert_eq!(connections.load(Relaxed), 1);
 }
 
-#[tokio::test]
-async fn a_bank_that_falls_silent_and_does_not_answer_a_ping_is_given_up() {
-    let bank = Bank::http2().await;
-    let client = bank.client(settings());
-    let script = tokio::spawn(async move {
-        let mut peer = bank.accept().await;
-        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
-        peer.say(raw::frame(4, 0, 0, &[])).await;
-        raw::requests(&mut peer, 1).await;
-        // From here on only timers are waited for.
-        tokio::time::pause();
-        peer.rest().await
-    });
-    let error = client.send(get("/"), FOREVER).await.unwrap_err();
-    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
-    assert_eq!(error.progress, Progress::MayHaveArrived);
-    let rest = script.await.unwrap();
-    // It was asked: PING is the frame of kind 6, with 8 bytes.
-    assert!(rest.windows(4).any(|four| four == [0, 8, 6, 0]), "{rest:?}");
-}
-
-#[tokio::test]
-async fn while_a_bank_is_silent_requests_go_elsewhere_before_those_under_way_are_given_up() {
-    let bank = Bank::http2().await;
-    let client = bank.client(settings());
-    let (go_on, told) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut peer = bank.accept().await;
-        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
-        peer.say(raw::frame(4, 0, 0, &[])).await;
-        raw::requests(&mut peer, 1).await;
-        // From here on only timers are waited for.
-        tokio::time::pause();
-        go_on.send(tokio::time::Instant::now()).unwrap();
-        peer.rest().await
-    });
-    let mut sending = Box::pin(client.send(post(Body::absent()), FOREVER));
-    let elsewhere = async {
-        let start = told.await.unwrap();
-        until(|| client.pool.connections() == (0, 0)).await;
-        start
-    };
-    let start = tokio::select! {
-        outcome = &mut sending => panic!("{outcome:?}"),
-        start = elsewhere => start,
-    };
-    assert!(start.elapsed().as_secs() < 13, "{:?}", start.elapsed());
-    let error = sending.await.unwrap_err();
-    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
-    assert_eq!(error.progress, Progress::MayHaveArrived);
-    assert!((15..18).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-}
-
-#[tokio::test]
-async fn a_bank_that_takes_its_time_and_answers_pings_is_waited_for() {
-    let bank = Bank::http2().await;
-    let client = bank.client(settings());
-    tokio::spawn(async move {
-        let mut peer = bank.accept().await;
-        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
-        peer.say(raw::frame(4, 0, 0, &[])).await;
-        raw::requests(&mut peer, 1).await;
-        // From here on only timers are waited for.
-        tokio::time::pause();
-        for _ in 0..5 {
-            raw::until_ping(&mut peer).await;
-            peer.say(raw::frame(6, 1, 0, b"bankside")).await;
-        }
-        peer.say(raw::frame(1, 5, 1, &[0x88])).await;
-        peer.rest().await
-    });
-    assert_eq!(client.send(get("/"), FOREVER).await.unwrap().status.as_u16(), 200);
-    assert_eq!(client.pool.connections(), (0, 1));
-}
-
-#[tokio::test]
-async fn a_bank_that_never_says_a_word_is_not_waited_for_for_long() {
-    let bank = Bank::http2().await;
-    let client = bank.client(settings());
-    let script = tokio::spawn(async move {
-        let mut peer = bank.accept().await;
-        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
-        raw::requests(&mut peer, 1).await;
-        tokio::time::pause();
-        let start = tokio::time::Instant::now();
-        peer.rest().await;
-        start.elapsed()
-    });
-    let error = client.send(get("/"), FOREVER).await.unwrap_err();
-    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
-    assert!(script.await.unwrap().as_secs() <= 10);
-}
-
-#[tokio::test]
-async fn a_request_that_times_out_on_a_silent_connection_is_the_last_on_it() {
-    let bank = Bank::http2().await;
-    let client = bank.client(settings());
-    tokio::spawn(async move {
-        let mut peers = Vec::new();
-        for requests in [2, 1] {
-            let mut peer = bank.accept().await;
-            peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
-            peer.say(raw::frame(4, 0, 0, &[])).await;
-            raw::requests(&mut peer, 1).await;
-            peer.say(raw::frame(1, 5, 1, &[0x88])).await;
-            raw::requests(&mut peer, requests - 1).await;
-            peers.push(peer);
-        }
-        std::future::pending::<()>().await;
-    });
-    whole(&client, get("/")).await;
-    let error = client.send(get("/"), SHORT).await.unwrap_err();
-    assert!(matches!(error.failure, Failure::ResponseTimeout(SHORT)), "{error:?}");
-    assert_eq!(client.pool.connections(), (0, 0));
-    whole(&client, get("/")).await;
-}
-
 /// Under TLS 1.3 it comes after our first words, with the bank's reset behind it.
 #[tokio::test]
 async fn every_request_of_a_burst_is_told_that_the_bank_refuses_our_certificate() {
@@ -333,8 +145,7 @@ async fn an_answer_that_lacks_only_its_end_is_not_broken_off() {
     let bank_too = Arc::clone(&meet);
     let script = tokio::spawn(async move {
         let mut peer = bank.accept().await;
-        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
-        peer.say(raw::frame(4, 0, 0, &[])).await;
+        raw::begin(&mut peer).await;
         let mut before = Vec::new();
         // A HEAD; a length that is complete; one that is not.
         for (stream, content) in [(1, &b""[..]), (3, b"abc"), (5, b"ab")] {
@@ -370,8 +181,7 @@ async fn an_end_that_does_not_come_is_not_waited_for_for_ever() {
     let client = bank.client(settings());
     let script = tokio::spawn(async move {
         let mut peer = bank.accept().await;
-        peer.take(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()).await;
-        peer.say(raw::frame(4, 0, 0, &[])).await;
+        raw::begin(&mut peer).await;
         raw::requests(&mut peer, 1).await;
         peer.say(raw::frame(1, 4, 1, &[0x88])).await;
         raw::until_reset(&mut peer).await

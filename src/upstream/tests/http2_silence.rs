@@ -1,0 +1,119 @@
+//! HTTP/2 banks that say nothing: what becomes of the connection, and of the requests on it.
+
+use super::bank::*;
+use super::raw;
+use crate::message::Body;
+use crate::upstream::{Failure, Progress};
+
+#[tokio::test]
+async fn a_bank_that_falls_silent_and_does_not_answer_a_ping_is_given_up() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        raw::begin(&mut peer).await;
+        raw::requests(&mut peer, 1).await;
+        // From here on only timers are waited for.
+        tokio::time::pause();
+        peer.rest().await
+    });
+    let error = client.send(get("/"), FOREVER).await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
+    assert_eq!(error.progress, Progress::MayHaveArrived);
+    let rest = script.await.unwrap();
+    // It was asked: PING is the frame of kind 6, with 8 bytes.
+    assert!(rest.windows(4).any(|four| four == [0, 8, 6, 0]), "{rest:?}");
+}
+
+#[tokio::test]
+async fn while_a_bank_is_silent_requests_go_elsewhere_before_those_under_way_are_given_up() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let (go_on, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        raw::begin(&mut peer).await;
+        raw::requests(&mut peer, 1).await;
+        // From here on only timers are waited for.
+        tokio::time::pause();
+        go_on.send(tokio::time::Instant::now()).unwrap();
+        peer.rest().await
+    });
+    let mut sending = Box::pin(client.send(post(Body::absent()), FOREVER));
+    let elsewhere = async {
+        let start = told.await.unwrap();
+        until(|| client.pool.connections() == (0, 0)).await;
+        start
+    };
+    let start = tokio::select! {
+        outcome = &mut sending => panic!("{outcome:?}"),
+        start = elsewhere => start,
+    };
+    assert!(start.elapsed().as_secs() < 13, "{:?}", start.elapsed());
+    let error = sending.await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
+    assert_eq!(error.progress, Progress::MayHaveArrived);
+    assert!((15..18).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_bank_that_takes_its_time_and_answers_pings_is_waited_for() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        raw::begin(&mut peer).await;
+        raw::requests(&mut peer, 1).await;
+        // From here on only timers are waited for.
+        tokio::time::pause();
+        for _ in 0..5 {
+            raw::until_ping(&mut peer).await;
+            peer.say(raw::frame(6, 1, 0, b"bankside")).await;
+        }
+        peer.say(raw::frame(1, 5, 1, &[0x88])).await;
+        peer.rest().await
+    });
+    assert_eq!(client.send(get("/"), FOREVER).await.unwrap().status.as_u16(), 200);
+    assert_eq!(client.pool.connections(), (0, 1));
+}
+
+#[tokio::test]
+async fn a_bank_that_never_says_a_word_is_not_waited_for_for_long() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        raw::preface(&mut peer).await;
+        raw::requests(&mut peer, 1).await;
+        tokio::time::pause();
+        let start = tokio::time::Instant::now();
+        peer.rest().await;
+        start.elapsed()
+    });
+    let error = client.send(get("/"), FOREVER).await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
+    assert!(script.await.unwrap().as_secs() <= 10);
+}
+
+#[tokio::test]
+async fn a_request_that_times_out_on_a_silent_connection_is_the_last_on_it() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    tokio::spawn(async move {
+        let mut peers = Vec::new();
+        for requests in [2, 1] {
+            let mut peer = bank.accept().await;
+            raw::begin(&mut peer).await;
+            raw::requests(&mut peer, 1).await;
+            peer.say(raw::frame(1, 5, 1, &[0x88])).await;
+            raw::requests(&mut peer, requests - 1).await;
+            peers.push(peer);
+        }
+        std::future::pending::<()>().await;
+    });
+    whole(&client, get("/")).await;
+    let error = client.send(get("/"), SHORT).await.unwrap_err();
+    assert!(matches!(error.failure, Failure::ResponseTimeout(SHORT)), "{error:?}");
+    assert_eq!(client.pool.connections(), (0, 0));
+    whole(&client, get("/")).await;
+}
