@@ -18,17 +18,15 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
 }
 
-/// The bank's refusal of our certificate or TLS, if that is what `error` says on a connection that `has_read` something or
-/// not. Only under TLS 1.3 does it come after the handshake, and then before all else that the bank says: an alert that
-/// comes later may well come after it has done what was asked.
-pub(super) fn refusal_after_handshake(stream: &TlsStream, has_read: bool, error: &io::Error) -> Option<Failure> {
-    // What came just before the alert may not have been taken yet.
-    let has_read = has_read || stream.holds_content();
-    refusal_under(stream.session().protocol_version(), has_read, error)
+/// The bank's refusal of our certificate or TLS, if that is what `error` says. Only under TLS 1.3 does it come after the
+/// handshake, and then before all else that the bank says, session tickets included: an alert that comes later may well
+/// come after it has done what was asked.
+pub(super) fn refusal_after_handshake(stream: &TlsStream, error: &io::Error) -> Option<Failure> {
+    refusal_under(stream.session().protocol_version(), stream.has_spoken(), error)
 }
 
-fn refusal_under(tls: Option<ProtocolVersion>, has_read: bool, error: &io::Error) -> Option<Failure> {
-    refusal(error).filter(|_| tls == Some(ProtocolVersion::TLSv1_3) && !has_read)
+fn refusal_under(tls: Option<ProtocolVersion>, has_spoken: bool, error: &io::Error) -> Option<Failure> {
+    refusal(error).filter(|_| tls == Some(ProtocolVersion::TLSv1_3) && !has_spoken)
 }
 
 /// An exchange without an answer.
@@ -55,14 +53,14 @@ mod tests {
     #[test]
     fn an_alert_refuses_our_certificate_only_under_tls_1_3_and_before_the_bank_has_said_anything() {
         let (tls12, tls13) = (Some(ProtocolVersion::TLSv1_2), Some(ProtocolVersion::TLSv1_3));
-        for (tls, has_read, is_refusal) in
+        for (tls, has_spoken, is_refusal) in
             [(tls13, false, true), (tls13, true, false), (tls12, false, false), (tls12, true, false)]
         {
             let alert = rustls::Error::AlertReceived(AlertDescription::CertificateRevoked);
             let error = io::Error::new(io::ErrorKind::InvalidData, alert);
-            let refusal = refusal_under(tls, has_read, &error);
+            let refusal = refusal_under(tls, has_spoken, &error);
             let says_so = refusal.is_some_and(|failure| failure.is_about_our_certificate());
-            assert_eq!(says_so, is_refusal, "{tls:?}, {has_read}");
+            assert_eq!(says_so, is_refusal, "{tls:?}, {has_spoken}");
         }
     }
 }

@@ -14,4 +14,5 @@ mod pool_limits;
 mod pool_shares;
 mod pools;
 mod raw;
+mod refusals;
 mod worn;

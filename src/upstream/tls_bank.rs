@@ -42,6 +42,8 @@ pub(super) struct Setup {
     pub(super) clients: Option<Authority>,
     /// The names in its own certificate.
     pub(super) name: &'static str,
+    /// How many session tickets it sends when the handshake is over (TLS 1.3).
+    pub(super) tickets: usize,
 }
 
 impl Default for Setup {
@@ -53,6 +55,7 @@ impl Default for Setup {
             alpn: vec![b"http/1.1"],
             clients: None,
             name: NAME,
+            tickets: 2,
         }
     }
 }
@@ -130,6 +133,7 @@ fn server_config(root: &Authority, setup: &Setup) -> ServerConfig {
     let Issued { der, key_pem, .. } = root.server(setup.name);
     let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).expect("a key");
     let mut config = builder.with_single_cert(vec![CertificateDer::from(der)], key).expect("a certificate");
+    config.send_tls13_tickets = setup.tickets;
     config.alpn_protocols = setup.alpn.iter().map(|name| name.to_vec()).collect();
     config
 }

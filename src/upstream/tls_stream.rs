@@ -76,9 +76,9 @@ impl TlsStream {
         self.turns.is_worn()
     }
 
-    /// Whether something was decrypted that nobody has taken.
-    pub(super) fn holds_content(&self) -> bool {
-        !self.intake.content().is_empty()
+    /// Whether the bank has said anything but alerts since the handshake, be it a session ticket.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.turns.has_spoken()
     }
 
     /// Whether the beginning of a record has come, and not yet the rest.

@@ -73,8 +73,6 @@ struct Exchange<'a> {
     /// What the socket had taken before.
     written: u64,
     scan: HeadScan,
-    /// Whether anything of an answer has come.
-    has_read: bool,
     interim: usize,
     /// Whether what follows an interim answer may belong to it.
     is_doubtful: bool,
@@ -90,7 +88,6 @@ impl<'a> Exchange<'a> {
             written: connection.written().get(),
             connection,
             scan: HeadScan::default(),
-            has_read: false,
             interim: 0,
             is_doubtful: false,
             patience,
@@ -145,7 +142,7 @@ impl<'a> Exchange<'a> {
                 Some(head) => return Poll::Ready(Ok(head)),
                 None => match ready!(self.connection.poll_fill(cx, ROOM)) {
                     Ok(0) => return Poll::Ready(Err(self.closed(io::ErrorKind::UnexpectedEof.into()))),
-                    Ok(_) => self.has_read = true,
+                    Ok(_) => {}
                     Err(error) => return Poll::Ready(Err(self.closed(error))),
                 },
             }
@@ -209,8 +206,7 @@ impl<'a> Exchange<'a> {
 
     /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
     fn closed(&mut self, error: io::Error) -> Failure {
-        let has_read = self.has_read || self.connection.is_reused();
-        if let Some(refusal) = refusal_after_handshake(&self.connection.stream, has_read, &error) {
+        if let Some(refusal) = refusal_after_handshake(&self.connection.stream, &error) {
             return refusal;
         }
         Failure::Closed(self.write_error.take().unwrap_or(error))

@@ -110,8 +110,7 @@ impl Driver {
 
     /// What the end of the connection means. Under TLS 1.3 the bank's refusal of our certificate shows here.
     fn ended(&mut self, error: io::Error) -> Failure {
-        let has_read = self.connection.machine().reads() > 0;
-        match refusal_after_handshake(&self.stream, has_read, &error) {
+        match refusal_after_handshake(&self.stream, &error) {
             Some(refusal) => refusal,
             None => closed(self.write_error.take().unwrap_or(error)),
         }

@@ -48,6 +48,12 @@ impl Bank {
         Self(tls_bank::Bank::start(Setup { version, alpn: vec![alpn], ..Setup::default() }).await)
     }
 
+    /// A bank that can send any record, and sends so many session tickets.
+    pub(super) async fn odd(alpn: &'static [u8], tickets: usize) -> Self {
+        let setup = Setup { is_odd: true, alpn: vec![alpn], tickets, ..Setup::default() };
+        Self(tls_bank::Bank::start(setup).await)
+    }
+
     /// A client whose keys may protect so many records.
     pub(super) fn client_with_limit(&self, records: u64) -> Client {
         let tls = client(&trusting(&self.0.root), None).with_limit(records);

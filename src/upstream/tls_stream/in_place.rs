@@ -18,11 +18,19 @@ thread_local! {
     /// Where the content lies that was decrypted last: its address and its length. rustls calls a decrypter, and returns,
     /// on the thread of its caller.
     static PLACE: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
+    /// Whether a record was decrypted that is no alert.
+    static HAS_SPOKEN: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Forgets what was decrypted before.
 pub(super) fn forget() {
     PLACE.set(None);
+    HAS_SPOKEN.set(false);
+}
+
+/// Whether a record was decrypted since then that is no alert.
+pub(super) fn has_spoken() -> bool {
+    HAS_SPOKEN.get()
 }
 
 /// Where in `buffer` the content lies that was decrypted last, if it does.
@@ -72,6 +80,9 @@ impl MessageDecrypter for Noting<Box<dyn MessageDecrypter>> {
             // Forbidden (RFC 8446, section 5.1; RFC 5246, section 6.2.1). rustls bears with it, but not with its place: it
             // would not tell where what follows ends.
             return Err(InvalidMessage::InvalidEmptyPayload.into());
+        }
+        if plain.typ != ContentType::Alert {
+            HAS_SPOKEN.set(true);
         }
         if plain.typ == ContentType::ApplicationData
             && let Some(first) = plain.payload.get(..1)

@@ -59,17 +59,25 @@ pub(super) struct Turns {
     failed: Option<rustls::Error>,
     /// Whether the bank has said that it sends nothing more.
     is_closed: bool,
+    /// Whether the bank has said anything but alerts since the handshake.
+    has_spoken: bool,
     /// Records of content that were encrypted.
     records: u64,
 }
 
 impl Turns {
     pub(super) fn new(session: UnbufferedClientConnection) -> Self {
-        Self { session, failed: None, is_closed: false, records: 0 }
+        Self { session, failed: None, is_closed: false, has_spoken: false, records: 0 }
     }
 
     pub(super) fn session(&self) -> &CommonState {
         &self.session
+    }
+
+    /// Whether the bank has said anything but alerts since the handshake. A bank that demands certificates has taken ours
+    /// by then: it sends no session ticket before (RFC 8446, section 4.6.1).
+    pub(super) fn has_spoken(&self) -> bool {
+        self.has_spoken
     }
 
     /// Whether half of the records that its keys may protect have left, where keys cannot be changed: under TLS 1.2 it
@@ -98,7 +106,10 @@ impl Turns {
         }
         loop {
             in_place::forget();
+            // What ends the handshake is worked on alone: we have something to say to it.
+            let is_open = !self.session.is_handshaking();
             let UnbufferedStatus { discard, state } = self.session.process_tls_records(intake.ciphertext());
+            self.has_spoken |= is_open && in_place::has_spoken();
             let step = match state {
                 Ok(ConnectionState::ReadTraffic(mut records)) => {
                     // One at a time: the place of one is known.
