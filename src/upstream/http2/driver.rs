@@ -24,9 +24,10 @@ const FIRST_WORDS: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(20);
 /// The same while a request is under way.
 const SILENCE_IN_USE: Duration = Duration::from_secs(5);
-/// After so long without an answer requests go elsewhere.
+/// After so long without an answer requests go elsewhere. Those under way have timeouts of their own: the bank may be
+/// busy with them, and comes to the PING only when it has read what was sent before.
 const SUSPECT: Duration = Duration::from_secs(5);
-/// After so long those that are under way are given up: a bank may be too busy with them to answer at once.
+/// After so long a connection that carries none is given up.
 const ANSWER: Duration = Duration::from_secs(10);
 /// While a request is under way, it is looked so often whether something has come: that costs a request nothing.
 const BEAT: Duration = Duration::from_secs(1);
@@ -172,7 +173,7 @@ impl Driver {
         }
     }
 
-    /// Ready if the bank is not alive, as far as is known.
+    /// Ready if the bank is not alive, as far as is known, and nobody waits for it to be.
     fn watch_silence(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let is_in_use = self.connection.is_in_use();
         if is_in_use && self.beat > BEAT && self.connection.is_settled() && self.write_error.is_none() {
@@ -184,7 +185,8 @@ impl Driver {
                 return Poll::Ready(closed(error));
             }
             let wants_to_ask = self.count_silence(is_in_use);
-            if !self.connection.is_settled() || self.is_asked && self.silence >= ANSWER {
+            let is_given_up = self.is_asked && self.silence >= ANSWER && !is_in_use;
+            if is_given_up || !self.connection.is_settled() {
                 return Poll::Ready(closed(io::ErrorKind::TimedOut.into()));
             }
             if self.is_asked && self.silence >= SUSPECT {

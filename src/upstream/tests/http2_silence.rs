@@ -1,45 +1,56 @@
 //! HTTP/2 banks that say nothing: what becomes of the connection, and of the requests on it.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::bank::*;
 use super::raw;
-use crate::message::Body;
+use crate::message::{Body, Size};
 use crate::upstream::{Failure, Progress};
 
 #[tokio::test]
-async fn a_bank_that_falls_silent_and_does_not_answer_a_ping_is_given_up() {
+async fn an_unused_connection_whose_bank_does_not_answer_a_ping_is_given_up() {
     let bank = Bank::http2().await;
     let client = bank.client(settings());
     let script = tokio::spawn(async move {
         let mut peer = bank.accept().await;
         raw::begin(&mut peer).await;
         raw::requests(&mut peer, 1).await;
+        raw::answer(&mut peer, 1).await;
         // From here on only timers are waited for.
         tokio::time::pause();
-        peer.rest().await
+        let start = Instant::now();
+        (peer.rest().await, start.elapsed().as_secs())
     });
-    let error = client.send(get("/"), FOREVER).await.unwrap_err();
-    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
-    assert_eq!(error.progress, Progress::MayHaveArrived);
-    let rest = script.await.unwrap();
+    whole(&client, get("/")).await;
+    let (rest, seconds) = script.await.unwrap();
     // It was asked: PING is the frame of kind 6, with 8 bytes.
     assert!(rest.windows(4).any(|four| four == [0, 8, 6, 0]), "{rest:?}");
+    assert!((30..50).contains(&seconds), "{seconds}");
+    assert_eq!(client.pool.connections(), (0, 0));
 }
 
 #[tokio::test]
-async fn while_a_bank_is_silent_requests_go_elsewhere_before_those_under_way_are_given_up() {
+async fn while_a_bank_is_silent_requests_go_elsewhere_and_those_under_way_keep_their_own_time() {
+    const RESPONSE: Duration = Duration::from_mins(1);
     let bank = Bank::http2().await;
     let client = bank.client(settings());
     let (go_on, told) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
+    let script = tokio::spawn(async move {
         let mut peer = bank.accept().await;
         raw::begin(&mut peer).await;
         raw::requests(&mut peer, 1).await;
         // From here on only timers are waited for.
         tokio::time::pause();
-        go_on.send(tokio::time::Instant::now()).unwrap();
+        go_on.send(Instant::now()).unwrap();
+        let mut second = bank.accept().await;
+        raw::begin(&mut second).await;
+        raw::requests(&mut second, 1).await;
+        raw::answer(&mut second, 1).await;
         peer.rest().await
     });
-    let mut sending = Box::pin(client.send(post(Body::absent()), FOREVER));
+    let mut sending = Box::pin(client.send(post(Body::absent()), RESPONSE));
     let elsewhere = async {
         let start = told.await.unwrap();
         until(|| client.pool.connections() == (0, 0)).await;
@@ -50,10 +61,69 @@ async fn while_a_bank_is_silent_requests_go_elsewhere_before_those_under_way_are
         start = elsewhere => start,
     };
     assert!(start.elapsed().as_secs() < 13, "{:?}", start.elapsed());
+    tokio::time::resume();
+    whole(&client, get("/")).await;
+    tokio::time::pause();
     let error = sending.await.unwrap_err();
-    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
+    assert!(matches!(error.failure, Failure::ResponseTimeout(RESPONSE)), "{error:?}");
     assert_eq!(error.progress, Progress::MayHaveArrived);
-    assert!((15..18).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert!((60..63).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    // With its last request the silent connection closes, and nothing is left that hangs.
+    script.await.unwrap();
+    assert!(start.elapsed().as_secs() < 63, "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_bank_that_was_silent_for_long_and_goes_on_is_heard() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        raw::begin(&mut peer).await;
+        raw::requests(&mut peer, 2).await;
+        // From here on only timers are waited for.
+        tokio::time::pause();
+        for stream in [1, 3] {
+            tokio::time::sleep(Duration::from_secs(25)).await;
+            raw::answer(&mut peer, stream).await;
+        }
+        peer.rest().await
+    });
+    let (one, two) = tokio::join!(client.send(post(Body::absent()), FOREVER), client.send(get("/"), FOREVER));
+    assert_eq!((one.unwrap().status.as_u16(), two.unwrap().status.as_u16()), (200, 200));
+    // It is not trusted with more.
+    script.await.unwrap();
+    assert_eq!(client.pool.connections(), (0, 0));
+}
+
+/// The answer to a PING waits until the bank has read what was sent before, which may take long.
+#[tokio::test]
+async fn an_upload_that_moves_is_not_cut_off_by_a_bank_that_says_nothing() {
+    const FRAMES: usize = 20;
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let (go_on, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut peer = bank.accept().await;
+        raw::begin(&mut peer).await;
+        raw::requests(&mut peer, 1).await;
+        // From here on only timers are waited for.
+        tokio::time::pause();
+        go_on.send(()).unwrap();
+        raw::streams_until_end(&mut peer, 1).await;
+        raw::answer(&mut peer, 1).await;
+        peer.rest().await
+    });
+    let (feed, body) = fed(Size::Exact(FRAMES as u64));
+    let upload = async {
+        told.await.unwrap();
+        for _ in 0..FRAMES {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            feed.data("x");
+        }
+    };
+    let (answer, ()) = tokio::join!(client.send(post(body), LONG), upload);
+    assert_eq!(answer.unwrap().status.as_u16(), 200);
 }
 
 #[tokio::test]
@@ -86,7 +156,7 @@ async fn a_bank_that_never_says_a_word_is_not_waited_for_for_long() {
         raw::preface(&mut peer).await;
         raw::requests(&mut peer, 1).await;
         tokio::time::pause();
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         peer.rest().await;
         start.elapsed()
     });
