@@ -1,5 +1,6 @@
 //! What a connection to an app is: bytes both ways, and a way to break off.
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -12,6 +13,9 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn can_break_off(&self) -> bool {
         false
     }
+
+    /// Takes [`break_off`](Self::break_off) back.
+    fn end_in_order(&self) {}
 }
 
 impl Stream for TcpStream {
@@ -22,6 +26,11 @@ impl Stream for TcpStream {
 
     fn can_break_off(&self) -> bool {
         true
+    }
+
+    fn end_in_order(&self) {
+        // If it cannot be taken back, the app gets the failure after all.
+        let _ = SockRef::from(self).set_linger(None);
     }
 }
 

@@ -66,7 +66,14 @@ impl<S: Stream> Connection<'_, S> {
         let left = if let Content::Length(length) = content { length } else { 0 };
         let complete = matches!(content, Content::Described | Content::None);
         let mut sending = Sending { body: response.body, content, left, complete };
+        if content == Content::UntilClose {
+            // Only now, so that it holds whatever ends us on the way: a part must not be taken for the whole.
+            self.wire.lock().io.break_off();
+        }
         let sent = poll_fn(|cx| self.poll_send(&mut sending, cx)).await;
+        if content == Content::UntilClose && sent.is_ok() {
+            self.wire.lock().io.end_in_order();
+        }
         drop(sending);
         self.deadline.clear();
         if let Err(after) = sent {

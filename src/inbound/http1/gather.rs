@@ -1,5 +1,6 @@
 //! An answer of unknown length for an HTTP/1.0 app whose connection cannot be reset: there, one that broke off would look
-//! like one that ended. It is gathered, as far as that is little, and goes out with its length.
+//! like one that ended. It is gathered, as far as that is little, and goes out with its length. What is longer streams, and
+//! ends in the same way whether it is whole or not.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};

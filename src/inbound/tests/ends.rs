@@ -148,6 +148,53 @@ async fn an_answer_that_fails_midway_cannot_be_taken_for_complete() {
     }
 }
 
+/// How an answer of unknown length ends for an HTTP/1.0 app that does not read, while `cut` is what ends it.
+async fn end_of_a_part<F: Future<Output = ()>>(cut: impl FnOnce(tokio::task::JoinHandle<()>) -> F) -> io::ErrorKind {
+    let service = Answering::new(|_| {
+        // More than lies in sockets on the way.
+        let body = frames(Size::Unknown, (0..64).map(|_| Ok(Frame::Data(vec![b'x'; 1024 * 1024].into()))));
+        async move { Response::new(StatusCode::OK, body) }
+    });
+    let mut app = tcp_app(service).await;
+    app.send("GET / HTTP/1.0\r\n\r\n").await;
+    app.io.readable().await.unwrap();
+    cut(app.serving).await;
+    let end = app.io.read_to_end(&mut Vec::new()).await;
+    end.expect_err("it is taken for the whole").kind()
+}
+
+#[tokio::test]
+async fn an_answer_until_close_that_an_app_is_too_slow_for_cannot_be_taken_for_complete() {
+    let cut = |serving: tokio::task::JoinHandle<()>| async {
+        // However far this runs, it is the app that does not read.
+        tokio::time::pause();
+        serving.await.unwrap();
+    };
+    assert_eq!(end_of_a_part(cut).await, io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn an_answer_until_close_that_is_cut_off_cannot_be_taken_for_complete() {
+    let cut = |serving: tokio::task::JoinHandle<()>| async {
+        serving.abort();
+        assert!(serving.await.unwrap_err().is_cancelled());
+    };
+    assert_eq!(end_of_a_part(cut).await, io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn an_answer_until_close_that_is_whole_ends_in_order() {
+    let service = Answering::new(|_| {
+        let body = frames(Size::Unknown, [data("hello"), data(" world")]);
+        async move { Response::new(StatusCode::OK, body) }
+    });
+    let mut app = tcp_app(service).await;
+    app.send("GET / HTTP/1.0\r\n\r\n").await;
+    let answer = app.read_all().await.unwrap();
+    assert_eq!(answer, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello world");
+    app.serving.await.unwrap();
+}
+
 /// What an HTTP/1.0 app on a unix socket gets for an answer of unknown length.
 async fn without_a_reset(content: impl Fn() -> Vec<Result<Frame, BodyError>> + Send + Sync + 'static) -> String {
     let service = Answering::new(move |_| {
