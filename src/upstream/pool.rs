@@ -76,8 +76,8 @@ impl Pool {
 
     /// Takes an HTTP/1.1 connection that is between two messages.
     pub(super) fn take_back(self: &Arc<Self>, mut connection: Box<http1::Connection>) {
-        connection.mark_reused();
         let mut state = self.state();
+        connection.mark_reused(state.now);
         state.handed_on = state.handed_on.wrapping_add(1);
         if state.handed_on.is_multiple_of(HANDED_ON) && self.others_wait(&state) {
             return;
@@ -175,6 +175,19 @@ impl Pool {
             return true;
         }
         state.take_unused().is_some()
+    }
+
+    /// Closes the HTTP/1.1 connections that have been idle since this sweep or longer.
+    pub(super) fn close_idle_since(&self, sweep: u32) {
+        let mut state = self.state();
+        let age = state.now.wrapping_sub(sweep);
+        let idle = std::mem::take(&mut state.idle).into_iter();
+        let (old, young): (Vec<_>, Vec<_>) = idle.partition(|idle| state.now.wrapping_sub(idle.since) >= age);
+        state.idle = young;
+        drop(state);
+        for idle in old {
+            idle.connection.close();
+        }
     }
 
     /// Lets go of an HTTP/2 connection, if there are several: it closes when its streams have ended. Whether it did.

@@ -3,6 +3,7 @@
 mod bank;
 mod http1;
 mod http1_bodies;
+mod http1_silence;
 mod http2;
 mod http2_bodies;
 mod http2_ends;

@@ -36,6 +36,8 @@ pub(in crate::upstream) struct Connection {
     /// it fire for nothing.
     pub(super) deadline: Deadline,
     is_reused: bool,
+    /// The sweep of its pool at which it came back last.
+    since: u32,
     /// How long it may be idle, as far as the bank has said.
     keep_alive: Option<Duration>,
     /// The end of that time.
@@ -57,7 +59,8 @@ impl Connection {
         let (read, write) = (BytesMut::new(), Vec::new());
         let (deadline, pool) = (Deadline::never(), Arc::downgrade(pool));
         let (keep_alive, fit_until) = (None, None);
-        Box::new(Self { stream, read, write, deadline, is_reused: false, keep_alive, fit_until, pool, _permit: permit })
+        let (is_reused, since) = (false, 0);
+        Box::new(Self { stream, read, write, deadline, is_reused, since, keep_alive, fit_until, pool, _permit: permit })
     }
 
     /// Whether an idle connection can carry a request: it has not closed, is not about to, is not worn, and says nothing
@@ -78,8 +81,16 @@ impl Connection {
         self.is_reused
     }
 
-    pub(in crate::upstream) fn mark_reused(&mut self) {
-        self.is_reused = true;
+    /// It has come back to its pool, at this sweep.
+    pub(in crate::upstream) fn mark_reused(&mut self, now: u32) {
+        (self.is_reused, self.since) = (true, now);
+    }
+
+    /// The bank does not answer on it. A firewall that has forgotten it has forgotten those that were idle for as long.
+    pub(super) fn give_up_those_idle(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.close_idle_since(self.since);
+        }
     }
 
     /// Gives the buffers back while nothing happens.

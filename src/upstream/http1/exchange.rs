@@ -73,6 +73,8 @@ struct Exchange<'a> {
     /// What the socket had taken before.
     written: u64,
     scan: HeadScan,
+    /// Whether anything of an answer has come.
+    has_read: bool,
     interim: usize,
     /// Whether what follows an interim answer may belong to it.
     is_doubtful: bool,
@@ -88,6 +90,7 @@ impl<'a> Exchange<'a> {
             written: connection.written().get(),
             connection,
             scan: HeadScan::default(),
+            has_read: false,
             interim: 0,
             is_doubtful: false,
             patience,
@@ -142,7 +145,7 @@ impl<'a> Exchange<'a> {
                 Some(head) => return Poll::Ready(Ok(head)),
                 None => match ready!(self.connection.poll_fill(cx, ROOM)) {
                     Ok(0) => return Poll::Ready(Err(self.closed(io::ErrorKind::UnexpectedEof.into()))),
-                    Ok(_) => {}
+                    Ok(_) => self.has_read = true,
                     Err(error) => return Poll::Ready(Err(self.closed(error))),
                 },
             }
@@ -213,13 +216,17 @@ impl<'a> Exchange<'a> {
     }
 
     fn timed_out(&mut self) -> Failure {
-        match (&self.upload, self.write_error.take()) {
-            (_, Some(error)) => Failure::Closed(error),
+        let patience = match (&self.upload, self.write_error.take()) {
+            (_, Some(error)) => return Failure::Closed(error),
             (Upload::Going(outgoing), _) if !outgoing.waits_for_bank() => {
-                Failure::RequestBody(BodyError::Idle(self.patience.idle))
+                return Failure::RequestBody(BodyError::Idle(self.patience.idle));
             }
-            (Upload::Going(_), _) => Failure::ResponseTimeout(self.patience.idle),
-            _ => Failure::ResponseTimeout(self.patience.response),
+            (Upload::Going(_), _) => self.patience.idle,
+            _ => self.patience.response,
+        };
+        if !self.has_read && self.connection.is_reused() {
+            self.connection.give_up_those_idle();
         }
+        Failure::ResponseTimeout(patience)
     }
 }
