@@ -96,9 +96,9 @@ impl Handle {
         Some(Lease { connection: Arc::clone(connection), is_first, is_given_back: false })
     }
 
-    /// Whether the bank has told how many streams it takes.
-    pub(in crate::upstream) fn is_settled(&self) -> bool {
-        self.0.is_settled.load(Relaxed)
+    /// Whether the bank is yet to tell how many streams it takes, and not late with it.
+    pub(in crate::upstream) fn is_awaited(&self) -> bool {
+        self.0.is_awaited()
     }
 
     /// Whether no stream is lent.
@@ -158,13 +158,25 @@ impl Connection {
         self.tell_pool(|pool| pool.has_room());
     }
 
+    /// The bank is late to tell how many streams it takes. Until it has, nobody else waits for it.
+    pub(super) fn be_late(&self) {
+        self.most.store(0, Relaxed);
+        self.tell_pool(|pool| pool.has_room());
+    }
+
+    /// Whether the bank is yet to tell how many streams it takes, and not late with it.
+    fn is_awaited(&self) -> bool {
+        !self.is_settled.load(Relaxed) && self.most.load(Relaxed) > 0
+    }
+
     /// No request may be sent any more; `failure` says why, where that is known.
     pub(super) fn be_over(&self, failure: Option<&Failure>) {
         if self.is_over.swap(true, Relaxed) {
             return;
         }
         let hung_up = || Failure::Closed(io::ErrorKind::UnexpectedEof.into());
-        let failure = (!self.is_settled.load(Relaxed)).then(|| failure.map_or_else(hung_up, Failure::for_another));
+        // Nobody waits for one that is late.
+        let failure = self.is_awaited().then(|| failure.map_or_else(hung_up, Failure::for_another));
         self.tell_pool(|pool| pool.forget(self, failure.as_ref()));
     }
 

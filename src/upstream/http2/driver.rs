@@ -18,8 +18,10 @@ use crate::words::Deadline;
 
 use super::connection::Connection;
 
-/// So long the bank has for its first words.
-const FIRST_WORDS: Duration = Duration::from_secs(10);
+/// So long other requests wait for the bank's first words.
+const LATE: Duration = Duration::from_secs(1);
+/// And for so long after that the one that is under way does.
+const FIRST_WORDS: Duration = Duration::from_secs(9);
 /// A bank that has said nothing for so long is asked.
 const SILENCE: Duration = Duration::from_secs(20);
 /// The same while a request is under way.
@@ -57,13 +59,13 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(stream: TlsStream, connection: Arc<Connection>, permit: Permit) -> Self {
         let mut deadline = Deadline::never();
-        deadline.set(FIRST_WORDS);
+        deadline.set(LATE);
         Self {
             stream,
             input: BytesMut::new(),
             connection,
             write_error: None,
-            beat: FIRST_WORDS,
+            beat: LATE,
             reads_before: 0,
             silence: Duration::ZERO,
             is_asked: false,
@@ -183,6 +185,11 @@ impl Driver {
         while self.deadline.poll(cx).is_ready() {
             if let Some(error) = self.write_error.take() {
                 return Poll::Ready(closed(error));
+            }
+            if self.beat == LATE && !self.connection.is_settled() {
+                self.connection.be_late();
+                self.wait(FIRST_WORDS);
+                continue;
             }
             let wants_to_ask = self.count_silence(is_in_use);
             let is_given_up = self.is_asked && self.silence >= ANSWER && !is_in_use;

@@ -111,15 +111,15 @@ impl State {
     }
 
     /// Whether somebody who waits should bring a connection. With HTTP/1.1 each does, up to a bound, as long as that
-    /// succeeds. Else one is made at a time, and only after those that are there have told how many streams they carry:
-    /// the next may not be needed.
+    /// succeeds. Else one is made at a time, and only after those that are there have told how many streams they carry,
+    /// or are late with it: the next may not be needed.
     pub(super) fn wants_dial(&self) -> bool {
         if self.protocol == Some(Alpn::Http11) && self.failing.is_none() {
             return self.dials < MOST_DIALS;
         }
         self.dials == 0
             && self.multiplexed.len() < MOST_MULTIPLEXED
-            && self.multiplexed.iter().all(http2::Handle::is_settled)
+            && !self.multiplexed.iter().any(http2::Handle::is_awaited)
     }
 
     /// Takes out the HTTP/2 connection that has been open longest, if it has had its time: its streams go on to their

@@ -187,3 +187,37 @@ async fn a_request_that_times_out_on_a_silent_connection_is_the_last_on_it() {
     assert_eq!(client.pool.connections(), (0, 0));
     whole(&client, get("/")).await;
 }
+
+#[tokio::test]
+async fn a_connection_that_hangs_before_its_first_words_does_not_hold_the_next_one_up() {
+    let bank = Bank::http2().await;
+    let client = bank.client(settings());
+    let script = tokio::spawn(async move {
+        let mut hangs = bank.accept().await;
+        raw::preface(&mut hangs).await;
+        raw::requests(&mut hangs, 1).await;
+        let start = Instant::now();
+        let mut peer = bank.accept().await;
+        let elapsed = start.elapsed();
+        raw::begin(&mut peer).await;
+        for stream in [1, 3] {
+            raw::requests(&mut peer, 1).await;
+            raw::answer(&mut peer, stream).await;
+        }
+        (hangs, peer, elapsed)
+    });
+    let mut first = Box::pin(client.send(get("/first"), FOREVER));
+    poll_once(&mut first).await;
+    let others = async { tokio::join!(whole(&client, get("/a")), whole(&client, get("/b"))) };
+    tokio::select! {
+        _ = others => {}
+        outcome = &mut first => panic!("{outcome:?}"),
+    }
+    let (_hangs, _peer, elapsed) = script.await.unwrap();
+    assert!((1..3).contains(&elapsed.as_secs()), "{elapsed:?}");
+    // It still has its time, and its end is nobody else's.
+    tokio::time::pause();
+    let error = first.await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
+    assert_eq!(client.pool.connections(), (0, 1));
+}
