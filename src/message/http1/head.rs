@@ -125,6 +125,8 @@ pub fn parse_response_head(
     let mut lines = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default()
+        // To be taken off, not to be refused (RFC 9112, section 5.1).
+        .allow_spaces_after_header_name_in_responses(true)
         .parse_response_with_uninit_headers(&mut parsed, buf, &mut lines)
         .map_err(|error| refusal(error, buf))?;
     let httparse::Status::Complete(length) = status else {

@@ -44,6 +44,16 @@ fn a_response_head_keeps_its_reason() {
 }
 
 #[test]
+fn white_space_before_the_colon_is_taken_off_an_answers_names() {
+    let head = response(b"HTTP/1.1 200 OK\r\nA : 1\r\nContent-Length \t: 2\r\nB: 3\r\n\r\n").unwrap().unwrap();
+    let expected: [(&[u8], &[u8]); 3] = [(b"A", b"1"), (b"Content-Length", b"2"), (b"B", b"3")];
+    assert_eq!(lines(&head.fields), expected.map(|(name, value)| (name.to_vec(), value.to_vec())));
+    for malformed in ["A b: 1", " A: 1", ": 1", " : 1", "A ", "A: 1\r\n b : 2"] {
+        response(format!("HTTP/1.1 200 OK\r\n{malformed}\r\n\r\n").as_bytes()).expect_err(malformed);
+    }
+}
+
+#[test]
 fn hostile_request_heads_are_refused() {
     let table: [(&str, u16); 58] = [
         ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
@@ -120,7 +130,7 @@ fn hostile_response_heads_are_refused() {
         b"HTTP/1.1 099 OK\r\n\r\n",
         b"HTTP/1.1 2000 OK\r\n\r\n",
         b"HTTP/1.1 200 O\0K\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
         b"ICY 200 OK\r\n\r\n",
     ];
