@@ -5,7 +5,6 @@
 mod support;
 
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -20,6 +19,7 @@ use support::load::Load;
 use support::program::{PROGRAM, Service, Sidecar, command, finish};
 use support::wait::{HANG, time_passes, unless_it_hangs, until, until_found};
 use support::world::World;
+use tokio::io::AsyncWriteExt;
 
 const ECHO: &str = "/_test/echo";
 
@@ -98,7 +98,7 @@ async fn a_second_signal_cuts() {
     let hung = tokio::spawn(async move { tokio::net::TcpStream::connect(bank).await.map(|stream| (stream, bank)) });
     let (mut stream, bank) = hung.await.expect("it ends").expect("somebody listens");
     let head = format!("GET /_test/echo/hung HTTP/1.1\r\nHost: {bank}\r\n\r\n");
-    tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes()).await.expect("it is taken");
+    stream.write_all(head.as_bytes()).await.expect("it is taken");
     until_at_the_bank(&world, "/_test/echo/hung").await;
     let start = Instant::now();
     sidecar.service.signal(Signal::SIGTERM);
@@ -136,19 +136,20 @@ async fn what_is_cut_because_it_takes_too_long_is_in_the_log() {
     let (bank, admin) = (sidecar.address("icard"), sidecar.address("admin"));
     let head = format!("POST {ECHO} HTTP/1.1\r\nHost: {bank}\r\nContent-Length: 100000000\r\n\r\n");
     for _ in 0..UPLOADS {
-        let mut app = std::net::TcpStream::connect(bank).expect("somebody listens");
-        app.write_all(head.as_bytes()).expect("it is taken");
+        let mut app = tokio::net::TcpStream::connect(bank).await.expect("somebody listens");
+        app.write_all(head.as_bytes()).await.expect("it is taken");
         // Each moves on, and so has no end of its own.
-        std::thread::spawn(move || {
-            while app.write_all(&[b'x'; 4096]).is_ok() {
-                std::thread::sleep(Duration::from_millis(100));
+        tokio::spawn(async move {
+            while app.write_all(&[b'x'; 4096]).await.is_ok() {
+                time_passes(Duration::from_millis(100)).await;
             }
         });
     }
     let under_way = async || metric(admin, "bankside_requests_in_flight{bank=\"icard\"}").await == Some(UPLOADS);
     until_found("all are under way", async || under_way().await.then_some(())).await;
     sidecar.service.signal(Signal::SIGTERM);
-    let log = sidecar.service.last_words();
+    let last_words = tokio::task::spawn_blocking(move || sidecar.service.last_words());
+    let log = last_words.await.expect("it ends");
     assert!(log.contains("they took too long"), "{log}");
     let is_cut = |line: &&str| line.contains("\"POST\"") && line.contains("\"complete\":false");
     assert_eq!(log.lines().filter(is_cut).count() as u64, UPLOADS, "{log}");
