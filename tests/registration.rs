@@ -143,6 +143,53 @@ fn a_registration_whose_answer_was_lost_is_told_and_found() {
     desk.login("cnb", "aisp");
 }
 
+/// How often the bank was asked for a session or a token.
+fn calls_of_the_client(bank: &bankside::sandbox::Bank) -> u64 {
+    [Endpoint::Session, Endpoint::Token].map(|endpoint| bank.control().counters().requests(endpoint)).iter().sum()
+}
+
+#[test]
+fn a_registration_whose_secret_is_not_found_fails_and_is_kept_for_another_secret() {
+    let desk = without_client("cnb");
+    let take = "take = { client_secret = [\"secretOfClient\"] }";
+    desk.0.in_table("banks.cnb.registration", take);
+    let said = bankside(&["register", "cnb", "-c", desk.0.config_arg()], "").with(1);
+    assert_eq!(said.out, "");
+    let listed = list(&desk, "cnb");
+    let id = listed[0]["client_id"].as_str().expect("an id");
+    assert_eq!((listed.len(), &listed[0]["in_use"], &listed[0]["secret_stored"]), (1, &true.into(), &false.into()));
+
+    let way_on = ["register cnb --renew-secret", &format!("register cnb --delete {id}")];
+    for words in [id, "no client secret", "`registration.take`", "`client_secret`"].iter().chain(&way_on) {
+        assert!(said.err.contains(words), "{words}: {}", said.err);
+    }
+
+    let refused = desk.says(1, &["login", "cnb", "aisp"]);
+    assert!(refused.contains("no client secret is known") && refused.contains("--renew-secret"), "{refused}");
+    assert_eq!(calls_of_the_client(desk.0.sandbox.cnb()), 0, "no empty secret is sent");
+    desk.0.replace(take, "");
+    desk.says(0, &["register", "cnb", "--renew-secret"]);
+    desk.login("cnb", "aisp");
+}
+
+#[test]
+fn where_the_bank_renews_no_secret_a_registration_without_one_is_to_be_ended() {
+    let desk = without_client("icard");
+    desk.0.in_table("banks.icard.registration", "take = { client_secret = [\"secretOfClient\"] }");
+    let said = desk.says(1, &["register", "icard"]);
+    assert!(said.contains("--delete") && said.contains("--local") && !said.contains("--renew-secret"), "{said}");
+    assert!(desk.says(1, &["login", "icard"]).contains("no client secret is known"));
+    assert_eq!(calls_of_the_client(desk.0.sandbox.icard()), 0);
+}
+
+#[test]
+fn a_client_that_needs_no_secret_is_registered_without_one() {
+    let desk = without_client("cnb");
+    desk.0.in_table("banks.cnb.registration", "take = { client_secret = [\"secretOfClient\"] }");
+    desk.0.in_table("banks.cnb.oauth", "client_auth = \"tls_client_auth\"");
+    register(&desk, &["cnb"]);
+}
+
 #[test]
 fn a_deletion_that_the_store_does_not_take_in_is_told_as_done_at_the_bank() {
     let desk = without_client("cnb");

@@ -70,6 +70,10 @@ impl From<LoginError> for Problem {
                 let remedy = "Set client_id of the bank, or run `bankside register BANK`";
                 own(StatusCode::CONFLICT, "no-client", "The app is not registered at the bank", remedy)
             }
+            LoginError::NoSecret => {
+                let remedy = "Set client_secret of the bank, or run `bankside register BANK --renew-secret`";
+                own(StatusCode::CONFLICT, "no-client", "The app has no client secret", remedy)
+            }
             LoginError::Session(_) => {
                 let remedy = "Try again; if it stays so, ask the bank, with the time of this attempt";
                 own(StatusCode::BAD_GATEWAY, "no-session", "The bank does not begin a login", remedy)

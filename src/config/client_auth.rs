@@ -18,6 +18,13 @@ pub enum ClientAuth {
     None,
 }
 
+impl ClientAuth {
+    /// Whether a client proves itself with a secret.
+    pub fn needs_secret(&self) -> bool {
+        matches!(self, Self::ClientSecretPost | Self::ClientSecretBasic(_))
+    }
+}
+
 /// What happens to id and secret before base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BasicEncoding {

@@ -20,6 +20,15 @@ pub(super) struct Client {
     pub(super) secret: Option<Secret>,
 }
 
+/// What keeps a client from being one that tokens can be asked for as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// Nobody is known.
+    Id,
+    /// It proves itself with a secret, and none is known: an empty one proves nothing, and banks count wrong ones.
+    Secret,
+}
+
 /// The client of this endpoint: what the configuration says, else what was registered last. `id` asks for that very
 /// client, and is not needed where the configuration names one.
 pub(super) async fn find(
@@ -27,16 +36,21 @@ pub(super) async fn find(
     store: &dyn Store,
     bank: &BankName,
     id: Option<&str>,
-) -> Result<Option<Client>, StoreError> {
-    let needs_secret = matches!(endpoint.client_auth, ClientAuth::ClientSecretPost | ClientAuth::ClientSecretBasic(_));
-    let complete = endpoint.client_id.is_some() && (endpoint.client_secret.is_some() || !needs_secret);
+) -> Result<Result<Client, Lack>, StoreError> {
+    let has_secret = endpoint.client_secret.is_some() || !endpoint.client_auth.needs_secret();
+    let complete = endpoint.client_id.is_some() && has_secret;
     let registered = if complete { Vec::new() } else { store.clients(bank).await? };
-    Ok(choose(endpoint, registered, id))
+    Ok(usable(endpoint, choose(endpoint, registered, id)))
 }
 
 /// The client that the configuration names, where there is no store to look into.
-pub(super) fn configured(endpoint: &TokenEndpoint) -> Option<Client> {
-    choose(endpoint, Vec::new(), None)
+pub(super) fn configured(endpoint: &TokenEndpoint) -> Result<Client, Lack> {
+    usable(endpoint, choose(endpoint, Vec::new(), None))
+}
+
+fn usable(endpoint: &TokenEndpoint, found: Option<Client>) -> Result<Client, Lack> {
+    let client = found.ok_or(Lack::Id)?;
+    if client.secret.is_none() && endpoint.client_auth.needs_secret() { Err(Lack::Secret) } else { Ok(client) }
 }
 
 fn choose(endpoint: &TokenEndpoint, registered: Vec<RegisteredClient>, id: Option<&str>) -> Option<Client> {
@@ -146,5 +160,21 @@ mod tests {
         assert!(choose(&endpoint, both(), None).unwrap().secret.unwrap().matches(b"1"));
         endpoint.client_id = Some("unknown".into());
         assert!(choose(&endpoint, both(), None).unwrap().secret.is_none());
+    }
+
+    #[test]
+    fn a_client_without_the_secret_that_it_needs_is_none() {
+        let mut endpoint = endpoint();
+        endpoint.client_secret = None;
+        for auth in [ClientAuth::ClientSecretPost, ClientAuth::ClientSecretBasic(BasicEncoding::Form)] {
+            endpoint.client_auth = auth;
+            assert_eq!(configured(&endpoint).unwrap_err(), Lack::Secret);
+        }
+        for auth in [ClientAuth::TlsClientAuth, ClientAuth::None] {
+            endpoint.client_auth = auth;
+            assert_eq!(configured(&endpoint).unwrap().id, "xxxx1234");
+        }
+        endpoint.client_id = None;
+        assert_eq!(configured(&endpoint).unwrap_err(), Lack::Id);
     }
 }

@@ -7,6 +7,7 @@ use crate::upstream::SendError;
 use crate::words::{Timestamp, with_causes};
 
 use super::answer::{self, Given, Refusal};
+use super::client::Lack;
 use super::{AssertionError, CallAnswer, CallError};
 
 /// Why the token endpoint gave no token, and what to do about it. No secret is in it.
@@ -59,9 +60,15 @@ impl Cause {
     }
 
     /// There is nobody to be at the bank.
-    pub(super) fn no_client() -> Self {
-        let reason = "no client id is configured or registered".to_owned();
-        Self { reason, remedy: "Set client_id, or run `bankside register BANK`" }
+    pub(super) fn no_client(lack: Lack) -> Self {
+        let (reason, remedy) = match lack {
+            Lack::Id => ("no client id is configured or registered", "Set client_id, or run `bankside register BANK`"),
+            Lack::Secret => (
+                "no client secret is configured or registered",
+                "Set client_secret, or get one by `bankside register BANK --renew-secret`",
+            ),
+        };
+        Self { reason: reason.to_owned(), remedy }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::words::{BankName, GrantName, Secret, with_causes};
 
 use super::answer::{self, Refusal};
 use super::callback::{Callback, hash};
-use super::client::{self, Client};
+use super::client::{self, Client, Lack};
 use super::keep::keep;
 use super::request::{Exchange, Form, post};
 use super::{BankCall, Tokens};
@@ -48,6 +48,9 @@ pub enum LoginError {
     /// There is no client id.
     #[error("no client is known: set `client_id`, or run `bankside register BANK`")]
     NoClient,
+    /// There is a client id, but not the secret that it needs.
+    #[error("no client secret is known: set `client_secret`, or get one by `bankside register BANK --renew-secret`")]
+    NoSecret,
     /// The step before the authorization failed.
     #[error("the bank gave no session for the login: {0}")]
     Session(String),
@@ -126,7 +129,10 @@ impl Tokens {
     }
 
     async fn client(&self, code: &AuthorizationCode, id: Option<&str>) -> Result<Client, LoginError> {
-        client::find(&code.token, &*self.parts.store, &self.bank.name, id).await?.ok_or(LoginError::NoClient)
+        client::find(&code.token, &*self.parts.store, &self.bank.name, id).await?.map_err(|lack| match lack {
+            Lack::Id => LoginError::NoClient,
+            Lack::Secret => LoginError::NoSecret,
+        })
     }
 
     async fn begin(&self, grant: GrantName) -> Result<Authorization, LoginError> {

@@ -13,7 +13,7 @@ use crate::store::{Attempt, RegisteredClient, Standing, StoreError};
 use crate::words::{GrantName, Secret, with_causes};
 
 use super::keep::keep;
-use super::registration_outcome::{RegistrationError, RegistrationReport};
+use super::registration_outcome::{RegistrationError, RegistrationReport, merged};
 use super::registration_wire::{Said, applications, filled, refusal, registration_request, said};
 use super::request::{add_headers, bare};
 use super::{CallAnswer, Tokens};
@@ -45,6 +45,7 @@ impl Tokens {
         let answer = self.ask(&registration.url, request, advice).await?;
         let Said { client_id, client_secret } = said(registration, &answer);
         let client_id = client_id.ok_or(RegistrationError::Lacking("client id"))?;
+        let lacks_secret = client_secret.is_none() && self.needs_secret();
         self.keep_client(&client_id, client_secret, tell).await?;
         if configured {
             tell(
@@ -58,6 +59,12 @@ impl Tokens {
                      each needs a new login then"
                 ));
             }
+        }
+        if lacks_secret {
+            return Err(RegistrationError::NoSecret {
+                way_on: self.way_to_secret(registration, &client_id),
+                client_id,
+            });
         }
         Ok(client_id)
     }
@@ -140,6 +147,28 @@ impl Tokens {
     fn configured_client(&self) -> (Option<&str>, bool) {
         let endpoint = self.bank.grant_type.token_endpoint();
         endpoint.map_or((None, false), |endpoint| (endpoint.client_id.as_deref(), endpoint.client_secret.is_some()))
+    }
+
+    /// Whether a client that is registered now is of no use without a secret of the bank's. Beside a configured id, the
+    /// configured secret is that client's.
+    fn needs_secret(&self) -> bool {
+        let endpoint = self.bank.grant_type.token_endpoint();
+        endpoint.is_some_and(|endpoint| endpoint.client_auth.needs_secret())
+            && !matches!(self.configured_client(), (None, true))
+    }
+
+    /// What can be done about a client that was registered without a secret.
+    fn way_to_secret(&self, registration: &Registration, client_id: &str) -> String {
+        let register = format!("bankside register {}", self.bank.name);
+        let renewed = (registration.renew.is_some() && self.configured_client().0.is_none())
+            .then(|| format!("mend that and run `{register} --renew-secret`"));
+        let deleted = match registration.delete {
+            Some(_) => format!("end this registration by `{register} --delete {client_id}`"),
+            None => format!(
+                "have the bank end this registration, and forget it by `{register} --delete {client_id} --local`"
+            ),
+        };
+        renewed.into_iter().chain([deleted]).collect::<Vec<_>>().join("; or ")
     }
 
     async fn client_in_use(&self) -> Result<Option<String>, StoreError> {
@@ -257,34 +286,6 @@ impl Tokens {
         });
         kept.await.map_err(RegistrationError::NotKept)
     }
-}
-
-fn merged(
-    stored: Vec<RegisteredClient>,
-    listed: Option<Vec<RegistrationReport>>,
-    in_use: Option<&str>,
-) -> Vec<RegistrationReport> {
-    let has_list = listed.is_some();
-    let mut reports = listed.unwrap_or_default();
-    for client in stored {
-        let (registered_at, has_secret) = (Some(client.registered_at), client.client_secret.is_some());
-        match reports.iter_mut().find(|report| report.client_id == client.client_id) {
-            Some(report) => (report.registered_at, report.has_secret) = (registered_at, has_secret),
-            None => reports.push(RegistrationReport {
-                client_id: client.client_id,
-                name: None,
-                scopes: None,
-                at_bank: has_list.then_some(false),
-                registered_at,
-                has_secret,
-                in_use: false,
-            }),
-        }
-    }
-    for report in &mut reports {
-        report.in_use = in_use == Some(report.client_id.as_str());
-    }
-    reports
 }
 
 /// The URL with its `{client_id}` filled in; the id may hold anything.

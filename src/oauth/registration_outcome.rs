@@ -1,6 +1,6 @@
 //! What comes of a registration: the report of one, and why one did not work.
 
-use crate::store::StoreError;
+use crate::store::{RegisteredClient, StoreError};
 use crate::words::Timestamp;
 
 /// A registration, as the store and the bank know it.
@@ -63,10 +63,51 @@ pub enum RegistrationError {
     /// The bank's answer lacks what it must have.
     #[error("the bank's answer has no {0}; `registration.take` says where it is looked for")]
     Lacking(&'static str),
+    /// The app is registered, but cannot prove that it is: the id is in the store.
+    #[error(
+        "the app is registered as {client_id}, which is in the store, but no client secret was found in the bank's \
+         answer, and `oauth.client_auth` needs one: `registration.take` says by `client_secret` in which field it is \
+         looked for. {way_on}"
+    )]
+    NoSecret {
+        /// The client that is there.
+        client_id: String,
+        /// What can be done about it.
+        way_on: String,
+    },
     /// The store failed; the bank was not asked.
     #[error("the store of grants failed, so the bank was not asked")]
     Store(#[from] StoreError),
     /// The store failed after the bank had answered.
     #[error("the bank has done it, but the store of grants failed")]
     NotKept(#[source] StoreError),
+}
+
+/// What the bank lists, with what the store knows.
+pub(super) fn merged(
+    stored: Vec<RegisteredClient>,
+    listed: Option<Vec<RegistrationReport>>,
+    in_use: Option<&str>,
+) -> Vec<RegistrationReport> {
+    let has_list = listed.is_some();
+    let mut reports = listed.unwrap_or_default();
+    for client in stored {
+        let (registered_at, has_secret) = (Some(client.registered_at), client.client_secret.is_some());
+        match reports.iter_mut().find(|report| report.client_id == client.client_id) {
+            Some(report) => (report.registered_at, report.has_secret) = (registered_at, has_secret),
+            None => reports.push(RegistrationReport {
+                client_id: client.client_id,
+                name: None,
+                scopes: None,
+                at_bank: has_list.then_some(false),
+                registered_at,
+                has_secret,
+                in_use: false,
+            }),
+        }
+    }
+    for report in &mut reports {
+        report.in_use = in_use == Some(report.client_id.as_str());
+    }
+    reports
 }

@@ -121,12 +121,12 @@ impl Tokens {
     async fn prepare(&self, slot: &Slot) -> Result<Prepared<'_>, TokenError> {
         let endpoint = self.bank.grant_type.token_endpoint().ok_or(TokenError::UnknownGrant)?;
         let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await;
-        if let Some(client) = client.map_err(|error| self.store_failed(slot, &error))? {
-            return Ok(Prepared { endpoint, client });
-        }
-        let cause = Cause::no_client();
-        self.warn(slot, RenewalOutcome::NoClient, &cause.reason, STORE_WAIT);
-        Err(TokenError::Unavailable { retry_after: STORE_WAIT, cause: Some(cause) })
+        let client = client.map_err(|error| self.store_failed(slot, &error))?.map_err(|lack| {
+            let cause = Cause::no_client(lack);
+            self.warn(slot, RenewalOutcome::NoClient, &cause.reason, STORE_WAIT);
+            TokenError::Unavailable { retry_after: STORE_WAIT, cause: Some(cause) }
+        })?;
+        Ok(Prepared { endpoint, client })
     }
 
     /// Leads, and holds the lease until all is said and stored: what is at hand and cannot be stored yet is no reason for

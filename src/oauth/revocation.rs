@@ -9,6 +9,7 @@ use crate::message::{Fields, Request};
 use crate::store::Grant;
 use crate::words::{Secret, with_causes};
 
+use super::failure::Cause;
 use super::request::{Form, add_headers, bare, post};
 use super::{CallError, GrantError, TokenError, Tokens, client};
 
@@ -21,7 +22,7 @@ impl Tokens {
             None => {}
             Some(Revocation::Rfc7009(url)) => {
                 let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await?;
-                let client = client.ok_or_else(|| GrantError::NotRevoked("no client id is known".into()))?;
+                let client = client.map_err(|lack| GrantError::NotRevoked(Cause::no_client(lack).reason))?;
                 let request = self.revocation_request(endpoint, url, &client, grant).await;
                 let request = request.map_err(|error| GrantError::NotRevoked(with_causes(&error)))?;
                 let Some(request) = request else { return Ok(version) };

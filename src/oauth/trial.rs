@@ -116,7 +116,7 @@ impl Trial {
             Some(store) => client::find(endpoint, &**store, &self.bank.name, None).await?,
             None => client::configured(endpoint),
         };
-        found.ok_or_else(|| TrialError::Refused(Cause::no_client()))
+        found.map_err(|lack| TrialError::Refused(Cause::no_client(lack)))
     }
 
     fn means(&self) -> Means<'_> {

@@ -9,6 +9,7 @@ use super::support::{Bench, Reply, bank, by_code, by_credentials, default, sent,
 use crate::config::{AuthorizationCode, GrantType, Session};
 use crate::oauth::{LoginError, bank_of_callback};
 use crate::store::{RegisteredClient, Store};
+use crate::words::with_causes;
 
 fn bench(change: impl FnOnce(&mut AuthorizationCode)) -> Bench {
     let mut code = by_code();
@@ -206,6 +207,25 @@ async fn the_client_that_was_registered_is_used_and_without_one_there_is_no_logi
     assert_eq!(parameters["client_id"], "registered");
     bench.script.then(Reply::Tokens(300));
     bench.tokens.finish_login(&callback(&parameters)).await.unwrap();
+    assert!(bench.script.contents()[0].ends_with("&client_id=registered&client_secret=its-secret"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_without_the_secret_that_it_needs_asks_the_bank_for_nothing() {
+    let bench = bench(|code| (code.token.client_id, code.token.client_secret) = (None, None));
+    bench.import(60).await;
+    let registered_at = bench.clock.now();
+    let mut client = RegisteredClient { client_id: "registered".into(), client_secret: None, registered_at };
+    bench.store.put_client(&bench.bank.name, client.clone()).await.unwrap();
+    assert!(matches!(bench.tokens.begin_login(&default()).await, Err(LoginError::NoSecret)));
+    let error = bench.tokens.renew(&default()).await.unwrap_err();
+    assert!(with_causes(&error).contains("no client secret"), "{error}");
+    assert_eq!(bench.script.calls(), 0);
+
+    client.client_secret = Some("its-secret".into());
+    bench.store.put_client(&bench.bank.name, client).await.unwrap();
+    bench.script.then(Reply::Tokens(300));
+    bench.tokens.renew(&default()).await.unwrap();
     assert!(bench.script.contents()[0].ends_with("&client_id=registered&client_secret=its-secret"));
 }
 
