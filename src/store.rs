@@ -132,6 +132,9 @@ pub trait Store: Send + Sync {
     /// The bank that the login attempt with this hash of its `state` is for, if it can still be used.
     fn bank_of_attempt(&self, state_hash: &str) -> Answer<'_, Option<BankName>>;
 
+    /// The bank's login attempt with this hash of its `state`, if it can still be used. It stays for who takes it.
+    fn attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>>;
+
     /// Takes the bank's login attempt with this hash of its `state`: of all who ask, one gets it.
     fn take_attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>>;
 }

@@ -114,6 +114,36 @@ async fn a_login_whose_input_ends_is_finished_by_a_second_process() {
 }
 
 #[tokio::test]
+async fn an_address_of_another_grants_login_is_refused_and_left_for_that_one() {
+    let world = World::start().await;
+    let begun = |grant: &str| {
+        let login = Login::begin(&world.config, "icard", grant);
+        let url = login.url.clone();
+        login.paste("").with(1);
+        url
+    };
+    let of_work = world.sandbox.approve(&begun("work")).await.expect("the customer approves");
+    let of_default = world.sandbox.approve(&begun("default")).await.expect("the customer approves");
+    let finish = |words: &[&str], callback: &str, code: i32| {
+        let words = [&["login", "icard"], words, &["--callback-url", callback, "-c", world.config_arg()]].concat();
+        bankside(&words, "").with(code).err
+    };
+    for (named, callback, owner) in
+        [("home", &of_work, "work"), ("default", &of_work, "work"), ("work", &of_default, "default")]
+    {
+        let said = finish(&[named], callback, 1);
+        assert!(said.contains(&format!("a login for the grant {owner}")), "{said}");
+    }
+    let pasted = Login::begin(&world.config, "icard", "home").paste(&of_work).with(1);
+    assert!(pasted.err.contains("a login for the grant work"), "{}", pasted.err);
+    assert_eq!((token_calls(&world), world.state("icard", "work")), (0, None));
+
+    assert!(finish(&["default"], &of_default, 0).contains("the grant default"));
+    assert!(finish(&[], &of_work, 0).contains("the grant work"), "where none is named, the address says which");
+    assert_eq!(token_calls(&world), 2);
+}
+
+#[tokio::test]
 async fn a_state_that_was_never_given_out_exits_1_without_a_token_call() {
     let world = World::start().await;
     let login = Login::begin(&world.config, "icard", "default");

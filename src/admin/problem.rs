@@ -80,6 +80,9 @@ impl From<LoginError> for Problem {
             }
             LoginError::NotACallback(_) => own(StatusCode::BAD_REQUEST, "not-a-callback", "This is no callback", again),
             LoginError::UnknownState => own(StatusCode::BAD_REQUEST, "unknown-login", "There is no such login", again),
+            LoginError::OfAnotherGrant { .. } => {
+                own(StatusCode::BAD_REQUEST, "unknown-login", "This login is for another grant", again)
+            }
             LoginError::WrongIssuer => {
                 let remedy = "Begin again; if it stays so, check oauth.issuer of the bank";
                 own(StatusCode::BAD_REQUEST, "wrong-issuer", "Somebody else than the bank answers", remedy)

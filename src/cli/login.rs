@@ -25,9 +25,8 @@ const AT_LENGTH: Duration = Duration::from_secs(5);
 pub(super) struct Args {
     /// The bank's name in the configuration
     bank: String,
-    /// The grant's name
-    #[arg(default_value = "default")]
-    grant: GrantName,
+    /// The grant's name [default: default]
+    grant: Option<GrantName>,
     /// The address that the browser ended on, of a login that an earlier call began
     #[arg(long, value_name = "URL")]
     callback_url: Option<String>,
@@ -38,7 +37,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     super::block_on(async {
         let office = app.open().await?;
         let grant = match &args.callback_url {
-            Some(url) => finish(&office.bank(&args.bank)?.tokens, url).await?,
+            Some(url) => finish(&office.bank(&args.bank)?.tokens, args.grant.as_ref(), url).await?,
             None => authorize(&office, args, app.config().admin.as_ref()).await?,
         };
         with_care(office.settle()).await;
@@ -55,7 +54,8 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
         Some(uri) => listen(uri, admin).await?,
         None => None,
     };
-    let authorization = tokens.begin_login(&args.grant).await?;
+    let grant = args.grant.clone().unwrap_or_default();
+    let authorization = tokens.begin_login(&grant).await?;
     output::print(&authorization.url)?;
     let minutes = authorization.expires_in.as_secs() / 60;
     match listener {
@@ -66,7 +66,7 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
             let tokens = Arc::clone(tokens);
             let finished = listener.serve(Box::new(move |callback| {
                 let tokens = Arc::clone(&tokens);
-                Box::pin(async move { finish(&tokens, &callback).await })
+                Box::pin(async move { finish(&tokens, None, &callback).await })
             }));
             let Ok(finished) = tokio::time::timeout(authorization.expires_in, finished).await else {
                 // Somebody may have come back at the last moment.
@@ -75,7 +75,7 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
             };
             Ok(finished?)
         }
-        None => finish_pasted(tokens, args, minutes).await,
+        None => finish_pasted(tokens, args, &grant, minutes).await,
     }
 }
 
@@ -96,7 +96,12 @@ async fn listen(redirect_uri: &str, admin: Option<&Listen>) -> anyhow::Result<Op
     }
 }
 
-async fn finish_pasted(tokens: &Arc<Tokens>, args: &Args, minutes: u64) -> anyhow::Result<GrantName> {
+async fn finish_pasted(
+    tokens: &Arc<Tokens>,
+    args: &Args,
+    grant: &GrantName,
+    minutes: u64,
+) -> anyhow::Result<GrantName> {
     output::complain(&format!(
         "Open this address in a browser within {minutes} minutes. Then paste the address that the browser ended on:"
     ));
@@ -104,19 +109,26 @@ async fn finish_pasted(tokens: &Arc<Tokens>, args: &Args, minutes: u64) -> anyho
     let read = tokio::task::spawn_blocking(|| io::stdin().lock().lines().next().transpose());
     let line = read.await?.context("standard input cannot be read")?;
     match line.as_deref().map(str::trim) {
-        Some(url) if !url.is_empty() => Ok(finish(tokens, url).await?),
+        Some(url) if !url.is_empty() => Ok(finish(tokens, Some(grant), url).await?),
         _ => Err(anyhow!(
             "no address was pasted. The login stays open: finish it with `bankside login {} {} --callback-url URL`",
             args.bank,
-            args.grant
+            grant
         )),
     }
 }
 
-/// Ends a login. What the bank gives then exists in this process only until the store takes it.
-async fn finish(tokens: &Arc<Tokens>, callback: &str) -> Result<GrantName, LoginError> {
+/// Ends a login, of this grant if it is one that somebody named. What the bank gives then exists in this process only until
+/// the store takes it.
+async fn finish(tokens: &Arc<Tokens>, named: Option<&GrantName>, callback: &str) -> Result<GrantName, LoginError> {
     let word = "Waiting for the bank, and until the store takes its answer: interrupting this may cost the grant.";
-    with_care(output::tell_after(AT_LENGTH, word, tokens.finish_login(callback))).await
+    let finished = async {
+        match named {
+            Some(grant) => tokens.finish_login_of(grant, callback).await,
+            None => tokens.finish_login(callback).await,
+        }
+    };
+    with_care(output::tell_after(AT_LENGTH, word, finished)).await
 }
 
 fn redirect_uri(bank: &Bank) -> Option<&str> {

@@ -72,6 +72,15 @@ pub enum LoginError {
     /// The attempt is unknown, was used, or is too old.
     #[error("this login was not begun here, was finished before, or is too old; begin again")]
     UnknownState,
+    /// The attempt is one for another grant.
+    #[error(
+        "this address belongs to a login for the grant {grant}, which is left as it is: `bankside login BANK {grant} \
+         --callback-url URL` finishes it"
+    )]
+    OfAnotherGrant {
+        /// The grant that the login is for.
+        grant: GrantName,
+    },
     /// The answer comes from another authorization server (RFC 9207).
     #[error("the answer comes from another issuer than the bank's")]
     WrongIssuer,
@@ -88,7 +97,11 @@ impl LoginError {
     pub fn leaves_attempt(&self) -> bool {
         matches!(
             self,
-            Self::NotByPersons | Self::NotACallback(_) | Self::DeniedWithoutState { .. } | Self::UnknownState
+            Self::NotByPersons
+                | Self::NotACallback(_)
+                | Self::DeniedWithoutState { .. }
+                | Self::UnknownState
+                | Self::OfAnotherGrant { .. }
         )
     }
 }
@@ -114,6 +127,19 @@ impl Tokens {
         let callback = Callback::parse(callback).map_err(LoginError::NotACallback)?;
         let tokens = Arc::clone(self);
         self.parts.on_control(async move { tokens.finish(callback).await }).await
+    }
+
+    /// As [`finish_login`](Self::finish_login), for this grant only: a login for another one is left as it is.
+    pub async fn finish_login_of(self: &Arc<Self>, grant: &GrantName, callback: &str) -> Result<GrantName, LoginError> {
+        let state = Callback::parse(callback).map_err(LoginError::NotACallback)?.state;
+        let attempt = match state {
+            Some(state) => self.parts.store.attempt(&self.bank.name, &hash(&state)).await?,
+            None => None,
+        };
+        match attempt {
+            Some(Attempt { grant: other, .. }) if other != *grant => Err(LoginError::OfAnotherGrant { grant: other }),
+            _ => self.finish_login(callback).await,
+        }
     }
 
     /// The bank of the login that a callback belongs to, whichever of the store's banks that is. Nothing is used up.

@@ -211,6 +211,11 @@ impl Store for Sqlite {
         self.read(move |work| kept::bank_of_attempt(work, &state_hash))
     }
 
+    fn attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>> {
+        let (bank, state_hash) = (bank.clone(), state_hash.to_owned());
+        self.read(move |work| kept::attempt(work, &bank, &state_hash))
+    }
+
     fn take_attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>> {
         let (bank, state_hash) = (bank.clone(), state_hash.to_owned());
         self.write(move |work| kept::take_attempt(work, &bank, &state_hash))

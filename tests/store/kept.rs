@@ -8,6 +8,10 @@ pub async fn a_login_attempt_is_taken_by_exactly_one_and_only_while_it_lasts(gro
     store.put_attempt(attempt("bb"), Duration::from_mins(10)).await.unwrap();
     let bank = attempt("aa").bank;
     assert_eq!(store.bank_of_attempt("aa").await.unwrap(), Some(bank.clone()));
+    for _ in 0..2 {
+        assert_eq!(store.attempt(&bank, "aa").await.unwrap().expect("it stays").grant, attempt("aa").grant);
+    }
+    assert!(store.attempt(&"otherbank".parse().unwrap(), "aa").await.unwrap().is_none());
     assert!(store.take_attempt(&"otherbank".parse().unwrap(), "aa").await.unwrap().is_none());
     let mut takers = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -19,6 +23,8 @@ pub async fn a_login_attempt_is_taken_by_exactly_one_and_only_while_it_lasts(gro
     assert!(taken[0].verifier.as_ref().unwrap().matches(b"the-verifier"));
     assert!(taken[0].session.as_ref().unwrap().matches(b"the-session"));
     ground.advance(Duration::from_mins(10)).await;
+    assert!(store.attempt(&bank, "aa").await.unwrap().is_none());
+    assert!(store.attempt(&bank, "bb").await.unwrap().is_none());
     assert!(store.take_attempt(&bank, "bb").await.unwrap().is_none());
     assert!(store.bank_of_attempt("bb").await.unwrap().is_none());
 }

@@ -79,6 +79,12 @@ pub(super) async fn bank_of_attempt(desk: &mut Desk, state_hash: &str) -> Result
     Ok(bank.and_then(|bank| bank.parse().ok()))
 }
 
+pub(super) async fn attempt(desk: &mut Desk, bank: &BankName, state_hash: &str) -> Result<Option<Attempt>, StoreError> {
+    let sql = "SELECT value FROM bankside.kept WHERE kind = 'attempt' AND bank = $1 AND name = $2 \
+         AND ends_at > (SELECT bankside.now())";
+    one_attempt(desk, sql, bank, state_hash).await
+}
+
 pub(super) async fn take_attempt(
     desk: &mut Desk,
     bank: &BankName,
@@ -86,6 +92,15 @@ pub(super) async fn take_attempt(
 ) -> Result<Option<Attempt>, StoreError> {
     let sql = "DELETE FROM bankside.kept WHERE kind = 'attempt' AND bank = $1 AND name = $2 \
          AND ends_at > (SELECT bankside.now()) RETURNING value";
+    one_attempt(desk, sql, bank, state_hash).await
+}
+
+async fn one_attempt(
+    desk: &mut Desk,
+    sql: &str,
+    bank: &BankName,
+    state_hash: &str,
+) -> Result<Option<Attempt>, StoreError> {
     let rows = desk.connection.query(sql, &[(&bank.as_str(), Type::TEXT), (&state_hash, Type::TEXT)]).await?;
     let open = |row| kept::open_attempt(&desk.sealer, bank, state_hash, get(row, "value")?);
     rows.first().map(open).transpose()

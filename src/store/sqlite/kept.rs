@@ -48,10 +48,19 @@ pub(super) fn bank_of_attempt(work: &Work<'_>, state_hash: &str) -> Result<Optio
     Ok(bank.and_then(|bank| bank.parse().ok()))
 }
 
+pub(super) fn attempt(work: &Work<'_>, bank: &BankName, state_hash: &str) -> Result<Option<Attempt>, StoreError> {
+    let select = "SELECT value FROM kept WHERE kind = 'attempt' AND bank = ?1 AND name = ?2 AND ends_at > ?3";
+    one_attempt(work, select, bank, state_hash)
+}
+
 pub(super) fn take_attempt(work: &Work<'_>, bank: &BankName, state_hash: &str) -> Result<Option<Attempt>, StoreError> {
     let delete = "DELETE FROM kept WHERE kind = 'attempt' AND bank = ?1 AND name = ?2 AND ends_at > ?3 RETURNING value";
+    one_attempt(work, delete, bank, state_hash)
+}
+
+fn one_attempt(work: &Work<'_>, sql: &str, bank: &BankName, state_hash: &str) -> Result<Option<Attempt>, StoreError> {
     let parameters = params![bank.as_str(), state_hash, work.now.millis()];
-    let value: Option<Vec<u8>> = work.transaction.query_row(delete, parameters, |row| row.get(0)).optional()?;
+    let value: Option<Vec<u8>> = work.transaction.query_row(sql, parameters, |row| row.get(0)).optional()?;
     value.map(|value| kept::open_attempt(work.sealer, bank, state_hash, &value)).transpose()
 }
 
