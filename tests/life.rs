@@ -172,6 +172,27 @@ async fn a_start_that_fails_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_ready_file_of_a_former_run_does_not_outlive_a_start_that_fails() {
+    let world = World::start().await;
+    let ready = world.write("ready", "ready icard=127.0.0.1:1\n");
+    let fails = |config: &str, code: i32| {
+        finish(command(&["run", "--ready-file", ready.to_str().expect("UTF-8"), "-c", config]), "").with(code);
+    };
+    let mistaken = world.write("mistaken.toml", "[banks");
+    fails(mistaken.to_str().expect("UTF-8"), 78);
+    assert!(!ready.exists());
+    // Whatever is no file of its own is whoever reads it there.
+    let other = world.write("other", "theirs");
+    std::os::unix::fs::symlink(&other, &ready).expect("a link");
+    fails("/nowhere/bankside.toml", 78);
+    assert_eq!(fs::read_to_string(&ready).expect("it is there"), "theirs");
+    fs::remove_file(&ready).expect("the link goes");
+    assert!(Command::new("mkfifo").arg(&ready).status().expect("it runs").success());
+    fails("/nowhere/bankside.toml", 78);
+    assert!(ready.exists());
+}
+
+#[tokio::test]
 async fn a_start_that_waits_for_a_silent_database_ends_with_the_first_signal() {
     let world = World::start().await;
     let database = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -1,7 +1,7 @@
 //! `bankside run`: the sidecar.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -28,6 +28,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
+    // Before all that can fail: whoever waits for the file must not find that of a former run.
+    args.ready_file.as_deref().map_or(Ok(()), forget)?;
     raise_file_limit();
     // While there is no other thread: it changes the environment.
     let sockets = Inherited::from_environment().context("the service manager's sockets cannot be used")?;
@@ -85,6 +87,16 @@ pub(super) async fn end(running: Running, signal: &'static str, signals: &mut En
         () = running.ended() => running.stop(),
         signal = signals.next() => tracing::warn!(signal, "ending at once: requests under way are cut"),
     }
+}
+
+/// Removes a regular file, if there is one. What leads elsewhere, as a pipe or a link, is somebody's way to be told.
+fn forget(ready_file: &Path) -> anyhow::Result<()> {
+    if !fs::symlink_metadata(ready_file).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(());
+    }
+    // In a folder that others write, it can be emptied at least.
+    let removed = fs::remove_file(ready_file).or_else(|_| fs::write(ready_file, ""));
+    removed.with_context(|| format!("{} of a former run cannot be removed", ready_file.display()))
 }
 
 /// Which bank listens where, in one line: `ready BANK=127.0.0.1:8080 … admin=127.0.0.1:9090`.
