@@ -16,6 +16,7 @@ pub mod values;
 mod bank_words;
 mod collection;
 mod environment;
+mod field_rules;
 mod file;
 mod interpolate;
 mod leaf;

@@ -266,6 +266,25 @@ async fn an_expired_certificate_is_78_from_check_and_a_warning_in_run() {
 }
 
 #[tokio::test]
+async fn a_rule_for_a_field_may_be_of_another_kind_than_the_built_in_profiles() {
+    let world = World::start().await;
+    let toml = world.toml();
+    for (headers, code) in [
+        ("set = { X-Request-ID = \"own\" }", 0),
+        ("remove = [\"X-Request-ID\"]", 0),
+        ("default = { x-request-id = \"own\" }", 0),
+        ("set = { X-Request-ID = \"own\" }\nremove = [\"X-Request-ID\"]", 78),
+    ] {
+        let text = format!("{toml}\n[banks.icard.headers]\n{headers}\n");
+        let line = text.find("\nset").map_or(0, |at| text[..=at].matches('\n').count() + 1);
+        world.write("bankside.toml", text);
+        let said = bankside(&["check", "-c", world.config_arg()], "").with(code);
+        let is_told = said.err.contains(&format!("bankside.toml:{line}: banks.icard.headers.set.X-Request-ID: "));
+        assert_eq!(is_told, code == 78, "{}", said.err);
+    }
+}
+
+#[tokio::test]
 async fn check_names_each_bank_with_where_it_listens_and_whose_certificate_it_shows() {
     let world = World::start().await;
     world.replace(

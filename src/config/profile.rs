@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::field_rules::give_way;
 use super::reader::{Reader, nearest};
 use super::tree::{Node, Source, Value};
 
@@ -40,18 +41,19 @@ fn lay(bank: Node, depth: usize, reader: &mut Reader<'_>) -> Result<Node, Node> 
     match open(named, reader) {
         None => Err(bank),
         Some(profile) => match lay(profile, depth - 1, reader) {
-            Ok(profile) => Ok(bank.over(profile)),
-            Err(profile) => Err(bank.over(profile)),
+            Ok(profile) => Ok(over(bank, profile, reader)),
+            Err(profile) => Err(over(bank, profile, reader)),
         },
     }
 }
 
+fn over(bank: Node, profile: Node, reader: &mut Reader<'_>) -> Node {
+    let profile = give_way(profile, &bank, reader);
+    bank.over(profile)
+}
+
 fn open(named: &Node, reader: &mut Reader<'_>) -> Option<Node> {
-    // Its problems, if it has any, are noted when the table is read.
-    let noted = reader.problems.len();
-    let name = reader.text(named);
-    reader.problems.truncate(noted);
-    let name = name?;
+    let name = reader.glance(named)?;
     let is_path = name.contains('/') || Path::new(name.as_str()).extension().is_some_and(|end| end == "toml");
     if is_path {
         return from_file(named, named.source.resolve(&name), reader);

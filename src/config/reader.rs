@@ -134,6 +134,14 @@ impl<'e> Reader<'e> {
         }
     }
 
+    /// As [`text`](Self::text), before the value's own turn: its problems, if it has any, are noted then.
+    pub(super) fn glance(&mut self, node: &Node) -> Option<Zeroizing<String>> {
+        let noted = self.problems.len();
+        let text = self.text(node);
+        self.problems.truncate(noted);
+        text
+    }
+
     /// A value that is written as a string.
     pub(super) fn parse<T: std::str::FromStr<Err = Invalid>>(&mut self, node: &Node) -> Option<T> {
         let text = self.text(node)?;

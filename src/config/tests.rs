@@ -2,6 +2,7 @@
 
 mod client_auth;
 mod examples;
+mod field_rules;
 mod loading;
 mod mistakes;
 mod robustness;

@@ -179,6 +179,14 @@ impl Node {
         }
     }
 
+    /// As [`get`](Self::get), to change it.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
+        match &mut self.value {
+            Value::Table(entries) => entries.iter_mut().find(|entry| entry.name == key).map(|entry| &mut entry.node),
+            _ => None,
+        }
+    }
+
     /// Lays this over `base`: tables key by key, all else as a whole. A secret is a whole too: `{ env = … }` over a
     /// profile's `{ value = … }` must not become both.
     pub(super) fn over(self, base: Self) -> Self {

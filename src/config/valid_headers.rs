@@ -84,19 +84,19 @@ fn field_name(text: &str) -> Result<String, Invalid> {
     Ok(text.to_owned())
 }
 
-/// The rules of a bank. A name stands in one of them only: else it would depend on their order what happens.
+/// The rules of a bank. A name stands in one of them only: else it would depend on their order what happens. Those of the
+/// profile have given way to the bank's own by now.
 pub(super) fn header_rules(raw: RawHeaders, reader: &mut Reader<'_>) -> HeaderRules {
     let set = fields(raw.set, reader);
     let default = fields(raw.default, reader);
     let remove: Vec<_> = raw.remove.value.into_iter().map(|name| name.map(|name| name.0)).collect();
-    // What is taken out comes first: where it is the profile's, the problem is the bank's own line.
     let removed = remove.iter().map(|name| (&name.value, &name.place));
     let given = set.iter().chain(&default).map(|(name, value)| (name, &value.place));
     let mut seen: Vec<&str> = Vec::new();
     for (name, place) in removed.chain(given) {
         if seen.iter().any(|other| other.eq_ignore_ascii_case(name)) {
             let reason = format!("the field `{name}` has more than one rule");
-            reader.error(place, reason, "keep one of them (`remove = []` undoes a profile's)");
+            reader.error(place, reason, "keep one of them");
         }
         seen.push(name);
     }
