@@ -15,7 +15,7 @@ use std::process::Command;
 use browser::Browser;
 use fantoccini::Locator;
 use serde_json::{Value, json};
-use support::http::{Answer, get, send};
+use support::http::{Answer, get, raw, send};
 use support::parts::have;
 use support::program::Sidecar;
 use support::wait::until_found;
@@ -119,6 +119,22 @@ async fn a_change_that_is_not_meant_or_comes_from_elsewhere_is_refused() {
     problem(&send(admin, "POST", path, &[MEANT, ("host", "evil.example")], "").await, "wrong-host", 421);
     let back = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
     send(admin, "GET", "/callback?state=x&code=y", &back, "").await.with(400);
+}
+
+#[tokio::test]
+async fn a_request_that_can_be_read_as_one_for_another_host_or_from_another_page_is_refused() {
+    let world = World::start().await;
+    let sidecar = world.run();
+    let admin = sidecar.address("admin");
+    let status = async |target: &str, fields: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n");
+        raw(admin, &request).await.get(9..12).unwrap_or_default().to_owned()
+    };
+    assert_eq!(status("/api/banks", "").await, "200");
+    assert_eq!(status("/api/banks", "Host: evil.example\r\n").await, "400");
+    assert_eq!(status("http://evil.example/api/banks", "").await, "400");
+    assert_eq!(status(&format!("http://{admin}/api/banks"), "").await, "200");
+    assert_eq!(status("/api/banks", "Origin: http://localhost\r\nOrigin: http://evil.example\r\n").await, "403");
 }
 
 #[tokio::test]

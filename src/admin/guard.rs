@@ -42,14 +42,12 @@ pub(super) async fn guard(State(state): State<Arc<AdminState>>, request: Request
 
 fn check(request: &Request, listen: &Listen) -> Result<(), Problem> {
     let headers = request.headers();
-    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes()));
-    let host = host.and_then(Host::parse).filter(|host| is_own(host, listen)).ok_or_else(wrong_host)?;
+    let host = own_host(request, listen)?;
     // The browser comes from the bank here: `state` is what guards it.
     if request.uri().path() == CALLBACK {
         return Ok(());
     }
-    let origin = headers.get(header::ORIGIN).map(|origin| is_same_origin(origin, &host));
+    let origin = one(headers, &header::ORIGIN).map(|only| only.is_ok_and(|origin| is_same_origin(origin, &host)));
     if origin == Some(false) || (is_cross_site(headers) && !is_visit(request)) {
         return Err(refused("a web page of another origin must not ask"));
     }
@@ -58,6 +56,29 @@ fn check(request: &Request, listen: &Listen) -> Result<(), Problem> {
         return Err(refused("a change needs the header `Bankside-Admin: 1`, or comes from this sidecar's own page"));
     }
     Ok(())
+}
+
+/// The one host that the request is for, which is this sidecar. Who looks at the first of two may let in what means another
+/// one (RFC 9112, section 3.2).
+fn own_host<'r>(request: &'r Request, listen: &Listen) -> Result<Host<'r>, Problem> {
+    let named = one(request.headers(), &header::HOST);
+    let named = named.transpose().map_err(|Several| bad_request("there are several Host fields"))?;
+    let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let is_ours = |name| Host::parse(name).filter(|host| is_own(host, listen));
+    if target.is_some_and(|target| is_ours(target).is_none()) {
+        return Err(bad_request("the absolute target is for another authority"));
+    }
+    named.map(HeaderValue::as_bytes).or(target).and_then(is_ours).ok_or_else(wrong_host)
+}
+
+/// There are several where one may be.
+struct Several;
+
+/// The only field line of this name.
+fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<Result<&'h HeaderValue, Several>> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?;
+    Some(if lines.next().is_some() { Err(Several) } else { Ok(first) })
 }
 
 fn is_change(method: &Method) -> bool {
@@ -91,7 +112,11 @@ fn is_same_origin(origin: &HeaderValue, host: &Host<'_>) -> bool {
 
 /// What a browser says of a request that a page of another site makes (Fetch Metadata).
 fn is_cross_site(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site != "none" && site != "same-origin")
+    headers.get_all("sec-fetch-site").iter().any(|site| site != "none" && site != "same-origin")
+}
+
+fn bad_request(detail: &'static str) -> Problem {
+    Problem::new(Kind::BadRequest, detail, "Name one host: localhost, or the address that is listened on")
 }
 
 fn wrong_host() -> Problem {
@@ -128,6 +153,32 @@ mod tests {
             assert_eq!(judged("GET", "/", &[("host", host)]), 421, "{host}");
         }
         assert_eq!(judged("GET", "/callback", &[("host", "evil.example")]), 421);
+    }
+
+    #[test]
+    fn a_request_for_two_hosts_or_for_another_one_is_malformed() {
+        let (own, other) = (("host", "127.0.0.1:9090"), ("host", "evil.example"));
+        for hosts in [[HOST, other], [other, HOST], [HOST, own], [HOST, HOST]] {
+            assert_eq!(judged("GET", "/api/banks", &hosts), 400, "{hosts:?}");
+            assert_eq!(judged("GET", "/callback?state=x", &hosts), 400, "{hosts:?}");
+        }
+        for target in ["http://evil.example:9090/", "http://evil.example/callback", "http://x@localhost:9090/"] {
+            assert_eq!(judged("GET", target, &[HOST]), 400, "{target}");
+            assert_eq!(judged("GET", target, &[]), 400, "{target}");
+        }
+        assert_eq!(judged("GET", "http://localhost:9090/api/banks", &[HOST]), 200);
+        assert_eq!(judged("GET", "http://localhost:9090/api/banks", &[other]), 421);
+    }
+
+    #[test]
+    fn two_origins_are_foreign() {
+        let (own, other) = (("origin", "http://localhost:9090"), ("origin", "http://evil.example"));
+        for origins in [[own, other], [other, own], [own, own]] {
+            assert_eq!(judged("POST", "/api/x", &[&[HOST][..], &origins].concat()), 403, "{origins:?}");
+            assert_eq!(judged("GET", "/api/banks", &[&[HOST][..], &origins].concat()), 403, "{origins:?}");
+        }
+        let sites = [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")];
+        assert_eq!(judged("GET", "/api/banks", &[&[HOST][..], &sites].concat()), 403);
     }
 
     #[test]
