@@ -10,6 +10,7 @@ mod grant;
 mod health;
 mod login;
 mod man;
+mod office;
 mod output;
 mod register;
 mod run;

@@ -160,18 +160,27 @@ fn a_wrong_or_missing_key_is_one_clear_problem_at_the_start() {
     let desk = with_next_key();
     desk.login("icard", "default");
     desk.0.replace(OLD, NEXT);
-    for arguments in [&["run"][..], &["grant", "list"], &["store", "rotate-key"]] {
-        let said = desk.says(1, arguments);
-        assert_eq!(said.matches("store.key").count(), 1, "{said}");
-        assert!(said.contains("sealed under the key"), "{said}");
+    let toml = desk.0.toml();
+    let line = toml[..toml.find(NEXT).expect("the key")].matches('\n').count() + 1;
+    let commands: [&[&str]; 6] = [
+        &["run"],
+        &["grant", "list"],
+        &["store", "rotate-key"],
+        &["login", "icard"],
+        &["register", "icard", "--list"],
+        &["check"],
+    ];
+    for arguments in commands {
+        let said = desk.says(78, arguments);
+        let problem = format!("bankside.toml:{line}: store.key: the store was sealed under the key with id ");
+        assert_eq!(said.matches(&problem).count(), 1, "{said}");
+        assert_eq!(said.matches("sealed under").count(), 1, "{said}");
     }
-    let said = desk.says(78, &["check"]);
-    assert!(said.contains("store.key: the store was sealed under the key"), "{said}");
     desk.0.replace(NEXT, "key = []");
     assert!(desk.says(78, &["grant", "list"]).contains("store.key"));
     desk.0.replace("key = []", BOTH);
     assert_eq!(desk.state("icard", "default"), "active");
     // From here on values may stand under both.
     desk.0.replace(BOTH, OLD);
-    says(&desk.0.config, 1, &["grant", "list"], "");
+    says(&desk.0.config, 78, &["grant", "list"], "");
 }

@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use crate::app::App;
-use crate::config::{Config, Problem, Problems, ProcessEnvironment, Reading};
+use crate::config::{Config, Problem, ProcessEnvironment, Reading};
 
 use super::{Failed, output};
 
@@ -33,13 +33,13 @@ impl Configured {
 
     /// The configuration. What is wrong is told on standard error.
     pub(super) fn config(&self) -> Result<Config, Failed> {
-        Config::load(&self.existing()?, &ProcessEnvironment).map_err(|problems| told(&problems))
+        Config::load(&self.existing()?, &ProcessEnvironment).map_err(|problems| told(&problems.0))
     }
 
     /// The configuration with its identities, read and checked. What is wrong is told on standard error.
     pub(super) fn checked(&self) -> Result<App, Failed> {
         let path = self.existing()?;
-        App::of(Config::read(&path, &ProcessEnvironment), &path).map_err(|problems| told(&problems))
+        App::of(Config::read(&path, &ProcessEnvironment), &path).map_err(|problems| told(&problems.0))
     }
 
     /// As [`checked`](Self::checked); what is worth knowing is told, too.
@@ -70,8 +70,9 @@ impl Configured {
     }
 }
 
-fn told(problems: &Problems) -> Failed {
-    tell(&problems.0);
+/// Tells what is wrong with the configuration.
+pub(super) fn told(problems: &[Problem]) -> Failed {
+    tell(problems);
     Failed::Config
 }
 

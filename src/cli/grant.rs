@@ -13,7 +13,7 @@ use crate::words::{GrantName, Secret};
 
 use super::care::with_care;
 use super::configured::Configured;
-use super::{Outcome, output};
+use super::{Outcome, office, output};
 
 /// No bank answers with more.
 const MOST_STDIN: u64 = 1 << 20;
@@ -92,7 +92,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
 
 async fn list(app: &App, json: bool) -> Outcome {
     let mut reports = Vec::new();
-    for bank in app.open().await?.banks() {
+    for bank in office::open(app).await?.banks() {
         reports.extend(bank.tokens.list().await?);
     }
     if json {
@@ -104,7 +104,7 @@ async fn list(app: &App, json: bool) -> Outcome {
 }
 
 async fn show(app: &App, bank: &str, grant: &GrantName, json: bool, reveal: bool) -> Outcome {
-    let office = app.open().await?;
+    let office = office::open(app).await?;
     let tokens = &office.bank(bank)?.tokens;
     let report = tokens.show(grant).await?;
     let revealed = if reveal { Some(tokens.reveal(grant).await?) } else { None };
@@ -120,7 +120,7 @@ async fn show(app: &App, bank: &str, grant: &GrantName, json: bool, reveal: bool
 }
 
 async fn import(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome {
-    let office = app.open().await?;
+    let office = office::open(app).await?;
     let tokens = &office.bank(bank)?.tokens;
     let mut response = zeroize::Zeroizing::new(Vec::new());
     let read = std::io::stdin().lock().take(MOST_STDIN).read_to_end(&mut response);
@@ -134,7 +134,7 @@ async fn import(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome
 }
 
 async fn renew(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome {
-    let office = app.open().await?;
+    let office = office::open(app).await?;
     let tokens = &office.bank(bank)?.tokens;
     let report = with_care(settled(&office, tokens.renew(grant))).await?;
     if json {
@@ -147,7 +147,7 @@ async fn renew(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome 
 }
 
 async fn remove(app: &App, bank: &str, grant: &GrantName, local: bool) -> Outcome {
-    let office = app.open().await?;
+    let office = office::open(app).await?;
     let tokens = &office.bank(bank)?.tokens;
     with_care(settled(&office, tokens.remove(grant, local))).await?;
     output::complain(&format!("The grant {grant} of {bank} is removed."));

@@ -16,7 +16,7 @@ use crate::words::GrantName;
 
 use super::care::with_care;
 use super::configured::Configured;
-use super::{Outcome, output};
+use super::{Outcome, office, output};
 
 /// After so long somebody is told what is waited for.
 const AT_LENGTH: Duration = Duration::from_secs(5);
@@ -35,7 +35,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     let app = configured.app()?;
     super::block_on(async {
-        let office = app.open().await?;
+        let office = office::open(&app).await?;
         let grant = match &args.callback_url {
             Some(url) => finish(&office.bank(&args.bank)?.tokens, args.grant.as_ref(), url).await?,
             None => authorize(&office, args, app.config().admin.as_ref()).await?,

@@ -8,7 +8,7 @@ use crate::oauth::RegistrationReport;
 
 use super::care::with_care;
 use super::configured::Configured;
-use super::{Outcome, output};
+use super::{Outcome, office, output};
 
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -39,7 +39,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     let app = configured.app()?;
     super::block_on(async {
-        let office = app.open().await?;
+        let office = office::open(&app).await?;
         let desk = office.bank(&args.bank)?;
         let (tokens, tell) = (&desk.tokens, &output::complain);
         if args.list {

@@ -12,10 +12,10 @@ use crate::app::{App, Running, raise_file_limit};
 use crate::inbound::Inherited;
 use crate::telemetry;
 
-use super::Outcome;
 use super::configured::Configured;
+use super::office::unstarted;
 use super::signals::{EndSignals, ReloadSignals};
-use super::supervisor;
+use super::{Failed, Outcome, supervisor};
 
 /// A start that is nearly over is waited for so long when it is to end.
 const LAST_START: Duration = Duration::from_millis(500);
@@ -63,12 +63,16 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
 }
 
 /// Starts the sidecar, unless a signal ends that first: a database that says nothing may take long.
-async fn start(app: App, signals: &mut EndSignals) -> anyhow::Result<Option<Running>> {
+async fn start(app: App, signals: &mut EndSignals) -> Result<Option<Running>, Failed> {
+    let store = app.config().store.clone();
     let (sender, mut started) = oneshot::channel();
     // If nobody waits any more, what was started ends.
     std::thread::Builder::new().name("start".into()).spawn(move || drop(sender.send(app.start())))?;
     let signal = tokio::select! {
-        started = &mut started => return Ok(Some(started.context("the start failed")??)),
+        started = &mut started => {
+            let started = started.context("the start failed")?;
+            return started.map(Some).map_err(|error| unstarted(error, &store));
+        }
         signal = signals.next() => signal,
     };
     // What has started by now may have begun to renew a grant: that is let end.

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use crate::store::{KeysInUse, Store};
 
 use super::configured::Configured;
-use super::{Outcome, output};
+use super::{Outcome, office, output};
 
 /// How many grants are sealed anew in one transaction: renewals wait for the lock meanwhile.
 const AT_ONCE: usize = 100;
@@ -29,7 +29,7 @@ pub(super) enum Args {
 pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     let app = configured.app()?;
     super::block_on(async {
-        let office = app.open().await?;
+        let office = office::open(&app).await?;
         match args {
             Args::RotateKey => Ok(rotate(&**office.store()).await?),
         }

@@ -8,6 +8,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
+use crate::config::Place;
+
 /// No configuration is longer.
 const MOST: u64 = 1 << 20;
 
@@ -40,6 +42,12 @@ impl Written {
         let inner = tables.iter().try_fold(table.get_ref(), |table, key| table.get(*key)?.get_ref().as_table());
         inner?.get(*last).map(take)
     }
+}
+
+/// A key's place in its own line, where the file has such a line: otherwise in that of its table.
+pub(super) fn in_its_line(place: Place, keys: &[&str]) -> Place {
+    let line = Written::read(&place.file).and_then(|written| written.line(keys));
+    Place { line: line.unwrap_or(place.line), ..place }
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::config::{Listen, Place, Problem, Store, StoreKey, StoreUrl};
-use crate::store::{Sqlite, StoreError};
+use crate::store::Sqlite;
 use crate::words::with_causes;
 
 use super::super::health;
-use super::super::written::Written;
+use super::super::office::mistaken;
+use super::super::written::in_its_line;
 
 /// How long a sidecar that may run here has for its answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -35,12 +36,6 @@ pub(super) fn problems(app: &App) -> Vec<Problem> {
         problems.extend(config.admin.iter().filter_map(|listen| address(listen, &place)));
     }
     problems
-}
-
-/// A key's place in its own line, where the file has such a line: otherwise in that of its table.
-fn in_its_line(place: Place, keys: &[&str]) -> Place {
-    let line = Written::read(&place.file).and_then(|written| written.line(keys));
-    Place { line: line.unwrap_or(place.line), ..place }
 }
 
 /// Whether a sidecar answers there.
@@ -95,21 +90,12 @@ fn made(store: &Store) -> Option<Problem> {
 
 /// Why the store, if there is one, could not be opened with its key.
 fn opened(store: &Store) -> Option<Problem> {
-    const ANOTHER: &str = "or name another file in `store.url`: each grant then needs a new login";
     let error = Sqlite::look(store).err()?;
-    let key = match error {
-        StoreError::WrongKey { .. } => "key",
-        StoreError::NewerSchema { .. } => "url",
-        error => {
-            let reason = format!("the store could not be looked into: {}", with_causes(&error));
-            return Some(Problem::warning(
-                &in_its_line(store.place.child("url"), &["store", "url"]),
-                reason,
-                "see that it is a store, and whole",
-            ));
-        }
-    };
-    Some(Problem::error(&in_its_line(store.place.child(key), &["store", key]), error.to_string(), ANOTHER))
+    mistaken(store, &error).or_else(|| {
+        let reason = format!("the store could not be looked into: {}", with_causes(&error));
+        let place = in_its_line(store.place.child("url"), &["store", "url"]);
+        Some(Problem::warning(&place, reason, "see that it is a store, and whole"))
+    })
 }
 
 /// The file, if it is there, and its folder must be writable: `SQLite` puts files beside its database.
