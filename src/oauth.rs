@@ -7,6 +7,7 @@
 mod answer;
 mod ask;
 mod assertion;
+mod attempt;
 mod backoff;
 mod callback;
 mod client;

@@ -75,7 +75,30 @@ async fn a_login_whose_redirect_leads_to_the_running_sidecar_ends_there() {
     let path = callback.strip_prefix(&format!("http://127.0.0.1:{port}")).expect("it leads to the sidecar");
     get(sidecar.address("admin"), path).await;
     assert_eq!(world.state("icard", "default").as_deref(), Some("active"));
-    login.paste(&callback).with(1);
+    let said = login.wait().with(0);
+    assert!(said.err.contains("the grant default of icard is in the store"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_pasted_address_of_a_login_that_was_ended_elsewhere_is_no_mistake() {
+    let world = World::start().await;
+    let first = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&first.url).await.expect("the customer approves");
+    bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
+    first.paste(&callback).with(0);
+    assert_eq!(token_calls(&world), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_the_customer_denies_elsewhere_is_not_taken_for_the_grant_that_was_there() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let denied = world.sandbox.deny(&login.url).await.expect("the customer denies");
+    bankside(&["login", "icard", "--callback-url", &denied, "-c", world.config_arg()], "").with(1);
+    let said = login.wait().with(1);
+    assert!(said.err.contains("no grant has come of it"), "{}", said.err);
+    assert_eq!(token_calls(&world), 1);
 }
 
 #[tokio::test]

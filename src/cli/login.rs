@@ -1,12 +1,15 @@
 //! `bankside login`: the account's owner authorizes the access. It ends in one of three ways: by itself where the
 //! redirect URI is a loopback address, with an address pasted to standard input, or with one given to a second call.
 
+mod pending;
+
 use std::io::{self, BufRead};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use clap::Parser;
+use tokio::sync::oneshot;
 
 use crate::admin::{LoopbackCallback, leads_to};
 use crate::app::{BankDesk, Office};
@@ -17,6 +20,8 @@ use crate::words::GrantName;
 use super::care::with_care;
 use super::configured::Configured;
 use super::{Outcome, office, output};
+
+use pending::Pending;
 
 /// After so long somebody is told what is waited for.
 const AT_LENGTH: Duration = Duration::from_secs(5);
@@ -55,28 +60,28 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
         None => None,
     };
     let grant = args.grant.clone().unwrap_or_default();
+    let consent = tokens.consented_at(&grant).await.map_err(LoginError::from)?;
     let authorization = tokens.begin_login(&grant).await?;
     output::print(&authorization.url)?;
     let minutes = authorization.expires_in.as_secs() / 60;
-    match listener {
-        Some(listener) => {
-            output::complain(&format!(
-                "Open this address in a browser within {minutes} minutes; the rest happens by itself."
-            ));
-            let tokens = Arc::clone(tokens);
-            let finished = listener.serve(Box::new(move |callback| {
-                let tokens = Arc::clone(&tokens);
-                Box::pin(async move { finish(&tokens, None, &callback).await })
-            }));
-            let Ok(finished) = tokio::time::timeout(authorization.expires_in, finished).await else {
-                // Somebody may have come back at the last moment.
-                with_care(office.settle()).await;
-                return Err(anyhow!("nobody came back from the bank in time"));
-            };
-            Ok(finished?)
-        }
-        None => finish_pasted(tokens, args, &grant, minutes).await,
-    }
+    let Some(listener) = listener else {
+        output::complain(&format!(
+            "Open this address in a browser within {minutes} minutes. Then paste the address that the browser ended on:"
+        ));
+        return finish_pasted(args, Pending::new(tokens, &grant, &authorization, consent)).await;
+    };
+    output::complain(&format!("Open this address in a browser within {minutes} minutes; the rest happens by itself."));
+    let tokens = Arc::clone(tokens);
+    let finished = listener.serve(Box::new(move |callback| {
+        let tokens = Arc::clone(&tokens);
+        Box::pin(async move { finish(&tokens, None, &callback).await })
+    }));
+    let Ok(finished) = tokio::time::timeout(authorization.expires_in, finished).await else {
+        // Somebody may have come back at the last moment.
+        with_care(office.settle()).await;
+        return Err(anyhow!("nobody came back from the bank in time"));
+    };
+    Ok(finished?)
 }
 
 /// Listens for the browser where the redirect URI leads here, unless the running sidecar does. Another program there would
@@ -87,8 +92,8 @@ async fn listen(redirect_uri: &str, admin: Option<&Listen>) -> anyhow::Result<Op
             if error.kind() == io::ErrorKind::AddrInUse && admin.is_some_and(|admin| leads_to(redirect_uri, admin)) =>
         {
             output::complain(
-                "The redirect URI leads to the running sidecar, where the login ends by itself: look at its page then, and \
-                 stop here with Ctrl-C.",
+                "The redirect URI leads to the running sidecar, which ends the login when the browser comes back; so does this \
+                 command then.",
             );
             Ok(None)
         }
@@ -96,26 +101,32 @@ async fn listen(redirect_uri: &str, admin: Option<&Listen>) -> anyhow::Result<Op
     }
 }
 
-async fn finish_pasted(
-    tokens: &Arc<Tokens>,
-    args: &Args,
-    grant: &GrantName,
-    minutes: u64,
-) -> anyhow::Result<GrantName> {
-    output::complain(&format!(
-        "Open this address in a browser within {minutes} minutes. Then paste the address that the browser ended on:"
-    ));
-    // A person takes long, and the connection to a database server wants to be looked after.
-    let read = tokio::task::spawn_blocking(|| io::stdin().lock().lines().next().transpose());
-    let line = read.await?.context("standard input cannot be read")?;
+/// Ends the login with an address that a person pastes, unless somebody else ends it before.
+async fn finish_pasted(args: &Args, mut login: Pending<'_>) -> anyhow::Result<GrantName> {
+    let line = tokio::select! {
+        line = pasted() => line?,
+        () = login.ended_elsewhere() => return login.grant().await,
+    };
     match line.as_deref().map(str::trim) {
-        Some(url) if !url.is_empty() => Ok(finish(tokens, Some(grant), url).await?),
+        Some(url) if !url.is_empty() => match finish(login.tokens, Some(login.grant), url).await {
+            Err(LoginError::UnknownState) if !login.is_open().await => login.grant().await,
+            finished => Ok(finished?),
+        },
         _ => Err(anyhow!(
             "no address was pasted. The login stays open: finish it with `bankside login {} {} --callback-url URL`",
             args.bank,
-            grant
+            login.grant
         )),
     }
+}
+
+/// A line of standard input; `None` at its end.
+async fn pasted() -> anyhow::Result<Option<String>> {
+    let (sender, line) = oneshot::channel();
+    // No task of the runtime, which would wait for the line although nobody needs it any more.
+    let read = move || drop(sender.send(io::stdin().lock().lines().next().transpose()));
+    std::thread::Builder::new().name("stdin".into()).spawn(read)?;
+    line.await?.context("standard input cannot be read")
 }
 
 /// Ends a login, of this grant if it is one that somebody named. What the bank gives then exists in this process only until

@@ -37,6 +37,8 @@ pub struct Authorization {
     pub url: String,
     /// How long the callback is waited for.
     pub expires_in: Duration,
+    /// Under which the attempt is kept.
+    pub(super) state_hash: String,
 }
 
 /// Why a login did not work. No secret is in it.
@@ -129,19 +131,6 @@ impl Tokens {
         self.parts.on_control(async move { tokens.finish(callback).await }).await
     }
 
-    /// As [`finish_login`](Self::finish_login), for this grant only: a login for another one is left as it is.
-    pub async fn finish_login_of(self: &Arc<Self>, grant: &GrantName, callback: &str) -> Result<GrantName, LoginError> {
-        let state = Callback::parse(callback).map_err(LoginError::NotACallback)?.state;
-        let attempt = match state {
-            Some(state) => self.parts.store.attempt(&self.bank.name, &hash(&state)).await?,
-            None => None,
-        };
-        match attempt {
-            Some(Attempt { grant: other, .. }) if other != *grant => Err(LoginError::OfAnotherGrant { grant: other }),
-            _ => self.finish_login(callback).await,
-        }
-    }
-
     /// The bank of the login that a callback belongs to, whichever of the store's banks that is. Nothing is used up.
     pub async fn bank_of_callback(&self, callback: &str) -> Result<BankName, LoginError> {
         bank_of_callback(&*self.parts.store, callback).await
@@ -179,9 +168,9 @@ impl Tokens {
             scopes: self.bank.scopes(&grant).to_vec(),
             grant,
         };
-        let url = authorization_url(code, &attempt, &state);
+        let (url, state_hash) = (authorization_url(code, &attempt, &state), attempt.state_hash.clone());
         self.parts.store.put_attempt(attempt, ATTEMPT_LIFE).await?;
-        Ok(Authorization { url, expires_in: ATTEMPT_LIFE })
+        Ok(Authorization { url, expires_in: ATTEMPT_LIFE, state_hash })
     }
 
     async fn finish(&self, callback: Callback) -> Result<GrantName, LoginError> {
