@@ -260,3 +260,14 @@ async fn a_bank_whose_tokens_are_given_needs_no_login() {
     let said = bankside(&["login", "cnb-sandbox", "-c", world.config_arg()], "").with(1);
     assert!(said.err.contains("need no login"), "{}", said.err);
 }
+
+#[tokio::test]
+async fn a_grant_that_does_not_open_any_more_is_mended_by_a_login() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let store = rusqlite::Connection::open(world.dir().join("bankside.db")).expect("the store");
+    assert_eq!(store.execute("UPDATE grants SET access = x'00', refresh = x'00'", []).expect("it is written"), 1);
+    drop(store);
+    world.login("icard", "default").await;
+    assert_eq!(world.state("icard", "default").as_deref(), Some("active"));
+}

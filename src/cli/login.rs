@@ -60,7 +60,8 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
         None => None,
     };
     let grant = args.grant.clone().unwrap_or_default();
-    let consent = tokens.consented_at(&grant).await.map_err(LoginError::from)?;
+    // A grant that does not open any more is what a login mends.
+    let consent = tokens.consented_at(&grant).await.ok().flatten();
     let authorization = tokens.begin_login(&grant).await?;
     output::print(&authorization.url)?;
     let minutes = authorization.expires_in.as_secs() / 60;
