@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bankside::sandbox::Protocols;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use support::front::{Entry, Front, before_obliging_bank};
@@ -244,6 +244,33 @@ async fn a_slow_body_gives_the_only_place_or_connection_to_who_waits() {
         until("the slow body has begun", || !bank.record.raw().is_empty()).await;
         get(address, "/good").await.with(200);
         slow.abort();
+    }
+}
+
+/// The system says that an app can be written to when a third of what waits for it is gone: more than a megabyte, which
+/// takes an app that is slow longer than it may rest.
+#[tokio::test]
+async fn an_app_that_reads_slowly_and_steadily_gets_all_of_a_large_answer() {
+    const LENGTH: usize = 6 << 20;
+    let trust = Trust::new();
+    let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
+        let answer =
+            [format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n").as_bytes(), &vec![b'x'; LENGTH]].concat();
+        while bank.request().await.is_some() {
+            bank.say(&answer).await;
+        }
+    });
+    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with("[@.timeouts]\nidle = \"500ms\"")]);
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(64 << 10).expect("a size");
+    let mut app = socket.connect(front.address("examplebank")).await.expect("somebody listens");
+    app.write_all(b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it is taken");
+    let (mut taken, mut buffer) = (0, vec![0; 128 << 10]);
+    while taken < LENGTH {
+        let count = unless_it_hangs("the answer", app.read(&mut buffer)).await.expect("more of it");
+        assert_ne!(count, 0, "it ends after {taken} bytes");
+        taken += count;
+        time_passes(Duration::from_millis(100)).await;
     }
 }
 

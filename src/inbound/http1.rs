@@ -14,7 +14,7 @@ mod wire;
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use http::{Method, Version};
@@ -193,19 +193,21 @@ impl<'a, S: Stream> Connection<'a, S> {
         if before == 0 {
             return Poll::Ready(true);
         }
-        match self.out.poll_flush(&mut self.wire.lock().io, cx) {
-            Poll::Ready(result) => {
-                self.deadline.clear();
-                Poll::Ready(result.is_ok())
-            }
-            Poll::Pending => {
-                if self.out.waiting() < before {
-                    self.deadline.clear();
-                }
-                self.deadline.start(self.settings.idle);
-                self.deadline.poll(cx).map(|()| false)
-            }
+        let flushed = self.out.poll_flush(&mut self.wire.lock().io, cx);
+        if let Poll::Ready(result) = flushed {
+            self.deadline.clear();
+            return Poll::Ready(result.is_ok());
         }
+        if self.out.waiting() < before {
+            self.deadline.clear();
+        }
+        self.deadline.start(self.settings.idle);
+        ready!(self.deadline.poll(cx));
+        // An app that reads slowly makes room by and by, long before the system calls it room.
+        if !self.out.push(&self.wire.lock().io) {
+            return Poll::Ready(false);
+        }
+        self.poll_write(cx)
     }
 
     /// Answers what is not a request, and closes.

@@ -1,5 +1,7 @@
 //! What a connection to an app is: bytes both ways, and a way to break off.
 
+use std::io;
+
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -16,6 +18,11 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Takes [`break_off`](Self::break_off) back.
     fn end_in_order(&self) {}
+
+    /// Writes what the system has room for, be it little: it says that there is room only when there is much.
+    fn push(&self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
 }
 
 impl Stream for TcpStream {
@@ -32,6 +39,14 @@ impl Stream for TcpStream {
         // If it cannot be taken back, the app gets the failure after all.
         let _ = SockRef::from(self).set_linger(None);
     }
+
+    fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(self).send(bytes)
+    }
 }
 
-impl Stream for UnixStream {}
+impl Stream for UnixStream {
+    fn push(&self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(self).send(bytes)
+    }
+}

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
+use crate::inbound::Stream;
 use crate::inbound::interim::{ends_here, goes_on};
 use crate::message::http1::writing::{write_field, write_status_line};
 use crate::message::http1::{begin_chunk, encode_end};
@@ -118,9 +119,31 @@ impl Outgoing {
             }
             self.advance(written);
         }
+        self.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes whatever the system has room for. Whether it took any of it.
+    pub(super) fn push<S: Stream>(&mut self, io: &S) -> bool {
+        let before = self.waiting();
+        while self.waiting() > 0 {
+            let mut slices = [IoSlice::new(&[]); 2 * MOST_PIECES + 1];
+            self.slices(&mut slices);
+            match io.push(&slices[0]) {
+                Ok(count @ 1..) => self.advance(count),
+                _ => break,
+            }
+        }
+        if self.waiting() == 0 {
+            self.clear();
+        }
+        self.waiting() < before
+    }
+
+    /// All of it is written: the text begins anew.
+    fn clear(&mut self) {
         self.text.clear();
         self.written = 0;
-        Poll::Ready(Ok(()))
     }
 
     /// What waits, in order and without empty slices.
