@@ -6,4 +6,4 @@ pub mod metrics;
 mod queue;
 pub mod spans;
 
-pub use metrics::{BankMetrics, ConnectionMetrics, Metrics, Reach, RenewalOutcome, Standing, Towards};
+pub use metrics::{BankMetrics, ConnectionMetrics, Format, Metrics, Reach, RenewalOutcome, Standing, Towards};

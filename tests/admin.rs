@@ -194,6 +194,26 @@ async fn a_scrape_counts_what_happened_and_names_no_grant() {
     assert!(families.clone().count() > 15 && families.clone().all(|line| line.starts_with("bankside_")), "{text}");
 }
 
+#[tokio::test]
+async fn a_scrape_comes_in_the_format_that_is_asked_for() {
+    let world = World::start().await;
+    let sidecar = world.run();
+    let admin = sidecar.address("admin");
+    let prometheus = ("text/plain; version=0.0.4; charset=utf-8", "# TYPE bankside_build_info gauge");
+    let openmetrics = ("application/openmetrics-text; version=1.0.0; charset=utf-8", "# TYPE bankside_build info");
+    for (accept, (media_type, line), has_end) in [
+        (&[][..], prometheus, false),
+        (&[("Accept", "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")], prometheus, false),
+        (&[("Accept", "application/openmetrics-text;version=1.0.0,text/plain;q=0.3")], openmetrics, true),
+    ] {
+        let answer = send(admin, "GET", "/metrics", accept, "").await.with(200);
+        assert_eq!(answer.headers["content-type"], media_type);
+        let text = String::from_utf8(answer.body.to_vec()).expect("UTF-8");
+        assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        assert_eq!(text.ends_with("# EOF\n"), has_end, "{text}");
+    }
+}
+
 async fn scrape(admin: SocketAddr) -> String {
     String::from_utf8(get(admin, "/metrics").await.with(200).body.to_vec()).expect("UTF-8")
 }

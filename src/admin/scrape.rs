@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
+
+use crate::telemetry::Format;
 
 use super::server::AdminState;
 use super::view;
 
-const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-pub(super) async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
-    match state.metrics.encode(view::standings(&state).await) {
-        Ok(text) => ([(header::CONTENT_TYPE, TYPE)], text).into_response(),
+/// The metrics, in the format that the scraper asks for.
+pub(super) async fn metrics(State(state): State<Arc<AdminState>>, headers: HeaderMap) -> Response {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let format = Format::asked_for(accept);
+    match state.metrics.encode(view::standings(&state).await, format) {
+        Ok(text) => ([(header::CONTENT_TYPE, format.media_type())], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

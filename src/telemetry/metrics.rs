@@ -1,10 +1,11 @@
-//! Metrics in the Prometheus text format. Label values are banks, status classes, kinds and outcomes: never a grant.
+//! Metrics for Prometheus. Label values are banks, status classes, kinds and outcomes: never a grant.
 //!
 //! What each request counts lies in [`BankMetrics`], in a copy for each worker that no other one writes to. A scrape
 //! adds the copies up, together with what is only known by looking ([`Standing`]).
 
 mod bank;
 mod connections;
+mod format;
 mod histogram;
 mod reach;
 mod renewal;
@@ -23,6 +24,7 @@ use crate::words::BankName;
 
 pub use bank::{BankMetrics, Open};
 pub use connections::{ConnectionMetrics, Towards};
+pub use format::Format;
 pub use reach::Reach;
 pub use renewal::RenewalOutcome;
 pub use scrape::Standing;
@@ -51,8 +53,8 @@ impl Metrics {
         self.0.reloads[usize::from(!worked)].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// All of them in the text format of `OpenMetrics`, with how the banks stand.
-    pub fn encode(&self, standing: Vec<Standing>) -> Result<String, fmt::Error> {
+    /// All of them in this format, with how the banks stand.
+    pub fn encode(&self, standing: Vec<Standing>, format: Format) -> Result<String, fmt::Error> {
         let banks = self.0.banks.lock().unwrap_or_else(PoisonError::into_inner);
         let banks = banks.iter().map(|(name, bank)| (name.clone(), bank.clone())).collect();
         let reloads = self.0.reloads.each_ref().map(|count| count.load(Ordering::Relaxed));
@@ -60,7 +62,7 @@ impl Metrics {
         registry.register_collector(Box::new(Scrape { banks, standing, reloads }));
         let mut text = String::new();
         encode(&mut text, &registry)?;
-        Ok(text)
+        Ok(format.tell(text))
     }
 }
 

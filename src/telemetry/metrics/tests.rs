@@ -14,7 +14,7 @@ fn bank() -> BankName {
 
 /// The lines of a scrape that are no comments.
 fn lines(metrics: &Metrics, standing: Vec<Standing>) -> Vec<String> {
-    let text = metrics.encode(standing).expect("encodes");
+    let text = metrics.encode(standing, Format::OpenMetrics).expect("encodes");
     assert!(text.ends_with("# EOF\n"), "{text}");
     text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
