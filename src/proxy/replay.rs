@@ -111,7 +111,11 @@ impl Copy {
                 self.state = State::Lost;
                 self.data = Vec::new();
             }
-            Some(Ok(Frame::Trailers(trailers))) => self.trailers = Some(trailers.clone()),
+            Some(Ok(Frame::Trailers(trailers))) => {
+                self.trailers = Some(trailers.clone());
+                // They are the end: nobody asks for more.
+                self.state = State::Whole;
+            }
             None => self.state = State::Whole,
         }
     }
@@ -178,6 +182,35 @@ mod tests {
         let (mut sent, kept) = Kept::tee(Body::stream(Chunks(vec!["ab", "cd"])), 10);
         sent.frame().await.expect("a frame").expect("no error");
         assert!(kept.again().is_none());
+    }
+
+    /// A chunk, and trailers behind it.
+    struct Ended(Vec<Frame>);
+
+    impl BodyStream for Ended {
+        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+            Poll::Ready(self.0.pop().map(Ok))
+        }
+
+        fn size(&self) -> Size {
+            Size::Unknown
+        }
+    }
+
+    #[tokio::test]
+    async fn trailers_are_the_end_and_are_sent_once_more_too() {
+        let mut trailers = Fields::new();
+        trailers.push("X-Sum", "1");
+        let frames = vec![Frame::Trailers(trailers), Frame::Data(Bytes::from_static(b"ab"))];
+        let (mut sent, kept) = Kept::tee(Body::stream(Ended(frames)), 10);
+        for _ in 0..2 {
+            assert!(kept.again().is_none(), "not yet all of it");
+            sent.frame().await.expect("a frame").expect("no error");
+        }
+        let mut again = kept.again().expect("all of it was kept");
+        assert!(matches!(again.frame().await, Some(Ok(Frame::Data(data))) if data == "ab"));
+        assert!(matches!(again.frame().await, Some(Ok(Frame::Trailers(fields))) if fields.get("X-Sum") == Some(b"1")));
+        assert!(again.frame().await.is_none());
     }
 
     #[test]
