@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "numbers to look at are told, not asserted")]
 
+#[path = "limits/http2_apps.rs"]
+mod http2_apps;
 #[path = "limits/places.rs"]
 mod places;
 mod support;

@@ -18,10 +18,14 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use super::{Caller, ServeSettings, Service};
 use crate::words::Deadline;
 
-/// How much of a stream's body may be on its way.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// And of all together.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How much of a stream's body may be on its way. All streams may use theirs: bodies that wait for their bank or for a
+/// place must not hold up the others on the connection.
+const STREAM_WINDOW: u32 = 64 * 1024;
+/// The largest window (RFC 9113, section 6.9.1).
+const MOST_WINDOW: u32 = (1 << 31) - 1;
+/// A small frame takes memory beyond its content. The library counts 256 bytes less its length, and ends the connection when
+/// all that wait come to more than this: a whole stream may wait byte by byte.
+const SMALL_FRAMES: usize = 256 * STREAM_WINDOW as usize;
 /// How much of a stream's answer waits within the connection.
 const MOST_UNSENT: usize = 128 * 1024;
 /// Heads up to so many times the limit are read, to be refused with a reason. Beyond, the library answers 431 alone.
@@ -39,7 +43,8 @@ where
     let handshake = Builder::new()
         .max_concurrent_streams(settings.streams)
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW.saturating_mul(settings.streams).min(MOST_WINDOW))
+        .data_frame_budget(SMALL_FRAMES)
         .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
         .max_send_buffer_size(MOST_UNSENT)
         .handshake::<_, Bytes>(io);
