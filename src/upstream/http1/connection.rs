@@ -86,7 +86,8 @@ impl Connection {
         (self.is_reused, self.since) = (true, now);
     }
 
-    /// The bank does not answer on it. A firewall that has forgotten it has forgotten those that were idle for as long.
+    /// The bank does not answer on it, or ends it. A firewall that has forgotten it has forgotten those that were idle for as
+    /// long, and a bank or balancer that was started anew all of them.
     pub(super) fn give_up_those_idle(&self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.close_idle_since(self.since);

@@ -212,7 +212,15 @@ impl<'a> Exchange<'a> {
         if let Some(refusal) = refusal_after_handshake(&self.connection.stream, &error) {
             return refusal;
         }
+        self.give_up_those_idle();
         Failure::Closed(self.write_error.take().unwrap_or(error))
+    }
+
+    /// A connection that had rested has failed without a word: those that rested as long are in no better state.
+    fn give_up_those_idle(&self) {
+        if !self.has_read && self.connection.is_reused() {
+            self.connection.give_up_those_idle();
+        }
     }
 
     fn timed_out(&mut self) -> Failure {
@@ -224,9 +232,7 @@ impl<'a> Exchange<'a> {
             (Upload::Going(_), _) => self.patience.idle,
             _ => self.patience.response,
         };
-        if !self.has_read && self.connection.is_reused() {
-            self.connection.give_up_those_idle();
-        }
+        self.give_up_those_idle();
         Failure::ResponseTimeout(patience)
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/1.1 connections on which a bank has fallen silent, and what that says of the others.
+//! HTTP/1.1 connections on which a bank has fallen silent, or which it ends, and what that says of the others.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -36,6 +36,26 @@ async fn a_reused_connection_without_a_word_takes_those_with_it_that_were_idle_a
     let _peers = idle(&bank, &client).await;
     let error = client.send(post(Body::absent()), SHORT).await.unwrap_err();
     assert!(matches!(error.failure, Failure::ResponseTimeout(SHORT)), "{error:?}");
+    assert_eq!(error.progress, Progress::MayHaveArrived);
+    assert_eq!(client.pool.connections(), (0, 0));
+    let connections = serve(bank);
+    whole(&client, post(Body::absent())).await;
+    assert_eq!(connections.load(Relaxed), 1);
+}
+
+/// A balancer that was started anew knows none of them: a second try on another one of them would fail, too.
+#[tokio::test]
+async fn a_reused_connection_that_ends_without_a_word_takes_those_with_it_that_were_idle_as_long() {
+    let bank = Bank::http1().await;
+    let client = bank.client(settings());
+    let [_oldest, _older, mut ending] = idle(&bank, &client).await;
+    let end = async move {
+        ending.head().await;
+        drop(ending);
+    };
+    let (error, ()) = tokio::join!(client.send(post(Body::absent()), LONG), end);
+    let error = error.unwrap_err();
+    assert!(matches!(error.failure, Failure::Closed(_)), "{error:?}");
     assert_eq!(error.progress, Progress::MayHaveArrived);
     assert_eq!(client.pool.connections(), (0, 0));
     let connections = serve(bank);
