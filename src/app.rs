@@ -9,6 +9,7 @@ mod control;
 mod doors;
 mod files;
 mod fronts;
+mod mistaken;
 mod office;
 mod operator;
 mod reload;
@@ -17,6 +18,7 @@ mod watch;
 mod worker;
 
 pub use files::raise_file_limit;
+pub use mistaken::mistaken;
 pub use office::{BankDesk, Office};
 pub use running::{Phase, Running};
 

@@ -19,7 +19,6 @@ mod sandbox;
 mod signals;
 mod store;
 mod supervisor;
-mod written;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

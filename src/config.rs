@@ -38,6 +38,7 @@ mod valid_identity;
 mod valid_registration;
 mod valid_routes;
 mod valid_token;
+mod written;
 
 pub use bank::{
     Access, Alpn, Bank, HeaderRules, HeaderTemplate, Limits, Renewal, ScopeRole, Timeouts, Tls, TlsVersion,
@@ -56,6 +57,7 @@ pub use profile::profile_names;
 pub use route::{PathPattern, Route, RouteAction};
 pub use settings::{Config, Log, LogFormat, Store, StoreKey, StoreUrl};
 pub use values::{BaseUrl, HttpsUrl, Invalid, Listen};
+pub use written::{Written, in_its_line};
 
 #[cfg(test)]
 mod tests;

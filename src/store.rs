@@ -22,6 +22,7 @@ pub use grant::{
 pub use news::News;
 #[cfg(feature = "postgres")]
 pub use postgres::Postgres;
+pub use seal::KeyId;
 pub use sqlite::Sqlite;
 
 use std::io;
@@ -48,6 +49,9 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 ///
 /// A call whose future is dropped may still take effect. What a call has answered `Ok` to is durable.
 pub trait Store: Send + Sync {
+    /// The ids of the keys that it was opened with, that of the sealing one first.
+    fn keys(&self) -> Vec<KeyId>;
+
     /// The grant as it stands, with its tokens. A removed one is `None`.
     fn load(&self, key: &GrantKey) -> Answer<'_, Option<Grant>>;
 

@@ -528,6 +528,35 @@ async fn what_needs_a_restart_is_told_and_stays() {
 }
 
 #[tokio::test]
+async fn a_store_key_other_than_the_one_in_use_fails_the_reload_until_it_is_given_back() {
+    const OWN: &str = "key = { file = \"bankside.key\" }";
+    const LOST: &str = "store.key: the store was sealed under the key with id ";
+    let world = World::start().await;
+    // The key is made by this start.
+    let sidecar = world.run();
+    let (own, aside) = (world.dir().join("bankside.key"), world.dir().join("aside.key"));
+    fs::rename(&own, &aside).expect("the key is there");
+    let next = world.write("next.key", "KioqKioqKioqKioqKioqKioqKioqKioqKioqKioqKio=");
+    fs::set_permissions(&next, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    fs::copy(&next, &own).expect("it can be copied");
+    sidecar.service.signal(Signal::SIGHUP);
+    until_failed(&sidecar, LOST).await;
+    fs::copy(&aside, &own).expect("it can be copied");
+    until_ok(&sidecar).await;
+    fs::remove_file(&own).expect("it is there");
+    until_failed(&sidecar, LOST).await;
+    fs::rename(&aside, &own).expect("it can be renamed");
+    until_ok(&sidecar).await;
+    assert!(!sidecar.log().contains(r#""what":"store.key""#), "{}", sidecar.log());
+    world.replace(OWN, "key = { file = \"next.key\" }");
+    until_failed(&sidecar, LOST).await;
+    let count = reloads(&sidecar, "ok").await;
+    world.replace("key = { file = \"next.key\" }", "key = [{ file = \"next.key\" }, { file = \"bankside.key\" }]");
+    until_reloads(&sidecar, "ok", count + 1).await;
+    assert!(sidecar.log().contains(r#""what":"store.key""#), "{}", sidecar.log());
+}
+
+#[tokio::test]
 async fn a_token_that_is_bound_to_the_former_certificate_costs_one_renewal_and_no_request() {
     let world = World::start().await;
     let control = world.sandbox.icard().control();

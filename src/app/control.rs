@@ -105,7 +105,7 @@ impl Control {
         let sidecar = Sidecar { office, fronts, doors, operator, schedule, accepting, addresses };
         sidecar.begin_schedule();
         sidecar.publish_addresses();
-        let reloader = Reloader::new(self.app, self.drain, self.asked);
+        let reloader = Reloader::new(self.app, sidecar.office.store().keys(), self.drain, self.asked);
         Ok((sidecar, reloader))
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Place, Problem, Problems};
+use crate::store::KeyId;
 use crate::words::{Clock, Timestamp, with_causes};
 
 use super::checked::Checked;
@@ -23,7 +24,7 @@ use super::operator::Move;
 use super::running::Phase;
 use super::watch::Watch;
 use super::{App, Inherited, Observer, ReadAgain};
-use lasting::needs_restart;
+use lasting::Lasting;
 use refused::{Refused, time_to_try_again};
 
 /// How often the clock is looked at while a moment is waited for: it may be set.
@@ -42,7 +43,7 @@ pub(super) struct Reloader {
     /// What runs.
     current: Checked,
     /// What the program was started with: some of it lasts until it ends.
-    started: Arc<Config>,
+    started: Lasting,
     read: Option<ReadAgain>,
     watch: Watch,
     clock: Clock,
@@ -62,10 +63,11 @@ struct Next {
 }
 
 impl Reloader {
-    pub(super) fn new(app: App, drain: CancellationToken, asked: Arc<Notify>) -> Self {
+    pub(super) fn new(app: App, keys: Vec<KeyId>, drain: CancellationToken, asked: Arc<Notify>) -> Self {
         let App { checked, seen, clock, read_again: read, observer, .. } = app;
         let (files, seen) = if read.is_some() { (checked.config.files.clone(), seen) } else { Default::default() };
-        let (watch, started) = (Watch::new(files, seen), Arc::clone(&checked.config));
+        let watch = Watch::new(files, seen);
+        let started = Lasting { config: Arc::clone(&checked.config), keys: keys.into() };
         Self { current: checked, started, read, watch, clock, observer, asked, drain, missed: None, refused: None }
     }
 
@@ -154,17 +156,19 @@ impl Reloader {
     /// What the files say. Whatever comes of it, those that count are watched from here on.
     async fn read(&mut self) -> Result<Checked, Problems> {
         let Some(read) = self.read.clone() else {
-            return Err(problem(&whole(&self.started), "there is no file to read it from".to_owned()));
+            return Err(problem(&whole(&self.started.config), "there is no file to read it from".to_owned()));
         };
         self.watch.look().await;
-        let (now, file) = (self.clock.now(), self.started.file.clone());
+        let (now, file) = (self.clock.now(), self.started.config.file.clone());
+        let started = self.started.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let reading = read();
             let files = reading.files.clone();
-            (Checked::of(reading, now, &file), files)
+            let checked = Checked::of(reading, now, &file);
+            (checked.and_then(|checked| started.keeps_key(&checked.config.store).map(|()| checked)), files)
         });
         let Ok((outcome, mut files)) = reading.await else {
-            return Err(problem(&whole(&self.started), "reading it broke off".to_owned()));
+            return Err(problem(&whole(&self.started.config), "reading it broke off".to_owned()));
         };
         if outcome.is_err() {
             files.extend(self.current.config.files.iter().cloned());
@@ -178,9 +182,9 @@ impl Reloader {
         let (config, now) = (Config::clone(&self.current.config), self.clock.now());
         self.missed = self.current.next_switch();
         let checked = tokio::task::spawn_blocking(move || Checked::new(config, now));
-        checked
-            .await
-            .unwrap_or_else(|_| Err(problem(&whole(&self.started), "the next identity could not be read".to_owned())))
+        checked.await.unwrap_or_else(|_| {
+            Err(problem(&whole(&self.started.config), "the next identity could not be read".to_owned()))
+        })
     }
 
     /// Everything anew at once. Nothing of this can fail.
@@ -208,7 +212,7 @@ impl Reloader {
         for warning in next.warnings.iter().filter(|warning| !self.current.warnings.contains(warning)) {
             tracing::warn!(%warning, "configuration");
         }
-        for what in needs_restart(&self.started, &next.config) {
+        for what in self.started.needs_restart(&next.config) {
             tracing::warn!(what, "this change needs a restart; until then it stays as it was at the start");
         }
     }

@@ -11,10 +11,9 @@ use anyhow::{Context, anyhow, bail};
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::config::Listen;
+use crate::config::{Listen, Written};
 
 use super::configured::Configured;
-use super::written::Written;
 use super::{Outcome, output};
 
 /// Where the operator's listener is, unless something else is said.

@@ -1,12 +1,10 @@
 //! The store, opened for a command, and what the configuration has to do with one that stays shut.
 
-use crate::app::{App, Office, StartError};
-use crate::config::{Problem, Store};
-use crate::store::StoreError;
+use crate::app::{App, Office, StartError, mistaken};
+use crate::config::Store;
 
 use super::Failed;
 use super::configured::told;
-use super::written::in_its_line;
 
 /// Opens the store.
 pub(super) async fn open(app: &App) -> Result<Office, Failed> {
@@ -20,15 +18,4 @@ pub(super) fn unstarted(error: StartError, store: &Store) -> Failed {
         _ => None,
     }
     .unwrap_or_else(|| error.into())
-}
-
-/// The mistake where the configuration and the store are not for each other: no second try mends that.
-pub(super) fn mistaken(store: &Store, error: &StoreError) -> Option<Problem> {
-    const ANOTHER: &str = "or name another store in `store.url`: each grant then needs a new login";
-    let key = match error {
-        StoreError::WrongKey { .. } => "key",
-        StoreError::NewerSchema { .. } => "url",
-        _ => return None,
-    };
-    Some(Problem::error(&in_its_line(store.place.child(key), &["store", key]), error.to_string(), ANOTHER))
 }

@@ -31,7 +31,7 @@ use super::seal::Sealer;
 use super::stored::Former;
 use super::stored::GRACE;
 use super::{
-    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, News, RegisteredClient,
+    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeyId, KeysInUse, NewTokens, News, RegisteredClient,
     Resealed, Settled, Store, StoreError, Tally,
 };
 use pool::{Loan, Pool};
@@ -90,6 +90,10 @@ impl Postgres {
 }
 
 impl Store for Postgres {
+    fn keys(&self) -> Vec<KeyId> {
+        self.sealer.ids().collect()
+    }
+
     fn load(&self, key: &GrantKey) -> Answer<'_, Option<Grant>> {
         let key = key.clone();
         self.run(move |mut desk| async move { grants::load(&mut desk, &key).await })

@@ -27,8 +27,8 @@ use crate::words::{BankName, Clock, Random, Timestamp};
 use super::seal::Sealer;
 use super::stored::Former;
 use super::{
-    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeysInUse, NewTokens, RegisteredClient, Resealed,
-    Settled, Store, StoreError, Tally,
+    Answer, Attempt, Claim, Claimant, Due, Facts, Grant, GrantKey, KeyId, KeysInUse, NewTokens, RegisteredClient,
+    Resealed, Settled, Store, StoreError, Tally,
 };
 
 /// Grants in a SQLite file.
@@ -97,6 +97,10 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
+    fn keys(&self) -> Vec<KeyId> {
+        self.sealer.ids().collect()
+    }
+
     fn load(&self, key: &GrantKey) -> Answer<'_, Option<Grant>> {
         let key = key.clone();
         self.read(move |work| grants::load(work, &key))

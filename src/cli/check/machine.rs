@@ -8,14 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::App;
-use crate::config::{Listen, Place, Problem, Store, StoreKey, StoreUrl};
+use crate::app::{App, mistaken};
+use crate::config::{Listen, Place, Problem, Store, StoreKey, StoreUrl, in_its_line};
 use crate::store::Sqlite;
 use crate::words::with_causes;
 
 use super::super::health;
-use super::super::office::mistaken;
-use super::super::written::in_its_line;
 
 /// How long a sidecar that may run here has for its answer.
 const PATIENCE: Duration = Duration::from_secs(1);

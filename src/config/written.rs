@@ -8,29 +8,29 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
-use crate::config::Place;
+use super::Place;
 
 /// No configuration is longer.
 const MOST: u64 = 1 << 20;
 
 /// The text of a configuration's file.
-pub(super) struct Written(Zeroizing<String>);
+pub struct Written(Zeroizing<String>);
 
 impl Written {
     /// Reads the file; `None` if that cannot be done.
-    pub(super) fn read(file: &Path) -> Option<Self> {
+    pub fn read(file: &Path) -> Option<Self> {
         let mut text = Zeroizing::new(String::new());
         File::open(file).ok()?.take(MOST).read_to_string(&mut text).ok()?;
         Some(Self(text))
     }
 
     /// The text that a key has as its value.
-    pub(super) fn text(&self, keys: &[&str]) -> Option<String> {
+    pub fn text(&self, keys: &[&str]) -> Option<String> {
         self.find(keys, |value| value.get_ref().as_str().map(str::to_owned)).flatten()
     }
 
     /// The line, from 1, in which a key's value begins.
-    pub(super) fn line(&self, keys: &[&str]) -> Option<usize> {
+    pub fn line(&self, keys: &[&str]) -> Option<usize> {
         let at = self.find(keys, |value| value.span().start)?;
         Some(self.0.get(..at)?.matches('\n').count() + 1)
     }
@@ -45,7 +45,7 @@ impl Written {
 }
 
 /// A key's place in its own line, where the file has such a line: otherwise in that of its table.
-pub(super) fn in_its_line(place: Place, keys: &[&str]) -> Place {
+pub fn in_its_line(place: Place, keys: &[&str]) -> Place {
     let line = Written::read(&place.file).and_then(|written| written.line(keys));
     Place { line: line.unwrap_or(place.line), ..place }
 }
