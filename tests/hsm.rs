@@ -287,6 +287,18 @@ fn each_mistake_with_an_hsm_has_words_of_its_own() {
 }
 
 #[test]
+fn a_module_beside_the_configuration_is_found_by_its_bare_name() {
+    let Some(company) = Company::new() else { return };
+    std::os::unix::fs::symlink(&company.hsm.module, company.path("hsm.so")).expect("a link");
+    let bank = "[banks.bank]\nlisten = '127.0.0.1:0'\nbase_url = 'https://127.0.0.1:1'\ngrant_type = 'fixed'\n\
+                token = { value = 'test' }\n";
+    company.configure(&identity(Path::new("hsm.so")), &[bank.to_owned()]);
+    let mut program = tools::with(&company.hsm.environment());
+    program.current_dir(company.directory.path()).args(["check", "-c", "bankside.toml"]);
+    finish(program, "").with(0);
+}
+
+#[test]
 fn a_wrong_pin_is_tried_once_however_many_banks_share_it() {
     let Some(company) = Company::new() else { return };
     let Some(shim) = company.shim() else { return };

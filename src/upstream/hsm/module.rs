@@ -1,5 +1,6 @@
 //! PKCS#11 libraries: each is loaded and started once per process, and started anew when its tokens are lost.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
@@ -43,7 +44,7 @@ impl Module {
         if let Some(module) = loaded.get(path) {
             return Ok(Arc::clone(module));
         }
-        let context = Pkcs11::new(path).map_err(|error| HsmError::Module(error.to_string()))?;
+        let context = Pkcs11::new(in_its_folder(path)).map_err(|error| HsmError::Module(error.to_string()))?;
         let is_foreign = start(&context)?;
         let module = Arc::new(Self {
             context: RwLock::new(context),
@@ -85,6 +86,14 @@ impl Module {
         let _ = context.clone().finalize();
         *started = Instant::now();
         start(&context).map(|_| true)
+    }
+}
+
+/// A name without a folder would be looked for in those of the system.
+fn in_its_folder(path: &Path) -> Cow<'_, Path> {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new(".").join(path).into(),
+        _ => path.into(),
     }
 }
 
