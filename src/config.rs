@@ -57,7 +57,7 @@ pub use profile::profile_names;
 pub use route::{PathPattern, Route, RouteAction};
 pub use settings::{Config, Log, LogFormat, Store, StoreKey, StoreUrl};
 pub use values::{BaseUrl, HttpsUrl, Invalid, Listen};
-pub use written::{Written, in_its_line};
+pub use written::{Written, in_its_line, place_of_listen};
 
 #[cfg(test)]
 mod tests;

@@ -325,13 +325,35 @@ async fn an_address_that_is_taken_fails_the_reload_as_a_whole() {
     let listens = format!("profile = \"icard\"\nlisten = [\"127.0.0.1:0\", \"{address}\"]");
     let text = world.toml().replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", &listens);
     put(&world, "bankside.toml", text);
-    until_failed(&sidecar, &format!("cannot listen on {address}")).await;
+    until_failed(&sidecar, &format!("banks.icard.listen: cannot listen on {address}: Address already in use")).await;
     get(sidecar.address("icard"), ECHO).await.with(200);
     let told = |sidecar: &Sidecar| sidecar.log().matches("cannot listen on").count();
     drop(taken);
     until_ok(&sidecar).await;
     get(address, ECHO).await.with(200);
     assert_eq!(told(&sidecar), 1, "it was tried again without a word");
+}
+
+#[tokio::test]
+async fn an_address_that_the_sidecar_itself_has_fails_the_reload_and_is_told_as_its_own() {
+    let world = World::start().await;
+    let sidecar = world.run();
+    let admin = sidecar.address("admin");
+    let before = world.toml();
+    let in_place = "profile = \"icard\"\nlisten = \"127.0.0.1:0\"";
+    let text = before.replace(in_place, &format!("profile = \"icard\"\nlisten = \"{admin}\""));
+    put(&world, "bankside.toml", &text);
+    let line = text.lines().position(|line| line.contains(&admin.to_string())).expect("it is there") + 1;
+    let place = format!("bankside.toml:{line}: banks.icard.listen: ");
+    until_failed(&sidecar, &format!("{place}cannot listen on {admin}: this program itself holds {admin}")).await;
+    // And the operator's listener where a bank is.
+    let icard = sidecar.address("icard");
+    let text = before.replacen("[admin]\nlisten = \"127.0.0.1:0\"", &format!("[admin]\nlisten = \"{icard}\""), 1);
+    assert_ne!(text, before);
+    put(&world, "bankside.toml", &text);
+    let line = text.lines().position(|line| line.contains(&icard.to_string())).expect("it is there") + 1;
+    let place = format!("bankside.toml:{line}: admin.listen: ");
+    until_failed(&sidecar, &format!("{place}cannot listen on {icard}: this program itself holds {icard}")).await;
 }
 
 /// Where the machine leaves the file alone for so long, the sidecar may take it for written.

@@ -123,7 +123,7 @@ impl Sidecar {
         self.addresses.store(Arc::new(self.listeners()));
     }
 
-    fn listeners(&self) -> Vec<(String, Listen)> {
+    pub(super) fn listeners(&self) -> Vec<(String, Listen)> {
         self.doors.addresses().into_iter().chain(self.operator.address()).collect()
     }
 

@@ -79,6 +79,7 @@ pub(super) struct Plan {
 /// Why an address of this bank cannot be listened on.
 pub(super) struct Unbound {
     pub(super) bank: BankName,
+    pub(super) listen: Listen,
     pub(super) error: ListenError,
 }
 
@@ -179,7 +180,7 @@ impl Bound {
         });
         match bound {
             Ok((listener, address, users)) => Ok(Self { bank, listen, listener, address, users }),
-            Err(error) => Err(Unbound { bank, error }),
+            Err(error) => Err(Unbound { bank, listen, error }),
         }
     }
 }
@@ -201,7 +202,8 @@ impl Open {
     fn check_users(&self, bank: &BankName, has_uids: bool) -> Result<(), Unbound> {
         match &self.listen {
             Listen::Unix(path) if self.users == Users::All && !has_uids => {
-                Err(Unbound { bank: bank.clone(), error: ListenError::OpenToAll(path.clone()) })
+                let error = ListenError::OpenToAll(path.clone());
+                Err(Unbound { bank: bank.clone(), listen: self.listen.clone(), error })
             }
             _ => Ok(()),
         }

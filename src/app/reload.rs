@@ -2,6 +2,7 @@
 
 mod lasting;
 mod refused;
+mod unbound;
 
 use std::fmt;
 use std::future::pending;
@@ -13,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Place, Problem, Problems};
+use crate::config::{Config, Place, Problem, Problems, place_of_listen};
 use crate::store::KeyId;
-use crate::words::{Clock, Timestamp, with_causes};
+use crate::words::{Clock, Timestamp};
 
 use super::checked::Checked;
 use super::control::Sidecar;
@@ -26,6 +27,7 @@ use super::watch::Watch;
 use super::{App, Inherited, Observer, ReadAgain};
 use lasting::Lasting;
 use refused::{Refused, time_to_try_again};
+use unbound::not_bound;
 
 /// How often the clock is looked at while a moment is waited for: it may be set.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
@@ -146,10 +148,18 @@ impl Reloader {
             return Err(Problems(worse));
         }
         let none = &mut Inherited::default();
-        let doors =
-            sidecar.doors.plan(&checked.config, none).map_err(|unbound| not_bound(&checked.config, &unbound))?;
-        let operator = sidecar.operator.plan(checked.config.admin.as_ref(), none);
-        let operator = operator.map_err(|error| problem(&whole(&checked.config), with_causes(&error)))?;
+        let (config, held) = (&checked.config, sidecar.listeners());
+        let doors = sidecar.doors.plan(config, none).map_err(|Unbound { bank, listen, error }| {
+            let bank = config.banks.iter().find(|one| one.name == bank);
+            not_bound(&place_of_listen(config, bank.map(Arc::as_ref)), &listen, &error, &held)
+        })?;
+        let operator = match &config.admin {
+            None => Move::Leave,
+            Some(listen) => sidecar
+                .operator
+                .plan(Some(listen), none)
+                .map_err(|error| not_bound(&place_of_listen(config, None), listen, &error, &held))?,
+        };
         Ok(Next { checked, doors, operator })
     }
 
@@ -230,11 +240,6 @@ fn in_order(mut files: Vec<PathBuf>) -> Vec<PathBuf> {
     files.sort();
     files.dedup();
     files
-}
-
-fn not_bound(config: &Config, unbound: &Unbound) -> Problems {
-    let bank = config.banks.iter().find(|bank| bank.name == unbound.bank);
-    problem(&bank.map_or_else(|| whole(config), |bank| bank.place.clone()), with_causes(&unbound.error))
 }
 
 fn problem(place: &Place, reason: String) -> Problems {

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
-use super::Place;
+use super::{Bank, Config, Place};
 
 /// No configuration is longer.
 const MOST: u64 = 1 << 20;
@@ -48,6 +49,15 @@ impl Written {
 pub fn in_its_line(place: Place, keys: &[&str]) -> Place {
     let line = Written::read(&place.file).and_then(|written| written.line(keys));
     Place { line: line.unwrap_or(place.line), ..place }
+}
+
+/// Where it stands what the bank, or the operator's side, listens on.
+pub fn place_of_listen(config: &Config, bank: Option<&Bank>) -> Place {
+    let Some(bank) = bank else {
+        let place = Place { file: Arc::new(config.file.clone()), line: 1, key: "admin.listen".into() };
+        return in_its_line(place, &["admin", "listen"]);
+    };
+    in_its_line(bank.place.child("listen"), &["banks", bank.name.as_str(), "listen"])
 }
 
 #[cfg(test)]
