@@ -231,6 +231,13 @@ pub enum StoreError {
     Closing,
 }
 
+impl StoreError {
+    /// Whether the file that is to be the store is something else, whoever opens it.
+    pub fn is_no_database(&self) -> bool {
+        matches!(self, Self::Database(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase))
+    }
+}
+
 impl From<JoinError> for StoreError {
     fn from(error: JoinError) -> Self {
         // What is kept on trying until the end must not take a panic for it.

@@ -353,6 +353,38 @@ async fn a_store_that_cannot_be_written() {
 }
 
 #[tokio::test]
+async fn a_socket_whose_name_something_else_has() {
+    let world = world().await;
+    world.write("plain", "no socket");
+    for name in ["plain", "."] {
+        let text = world.toml();
+        let address = format!("unix:{name}");
+        world.replace(
+            "profile = \"icard\"\nlisten = \"127.0.0.1:0\"",
+            &format!("profile = \"icard\"\nlisten = \"{address}\""),
+        );
+        let line = world.toml().lines().position(|line| line.contains(&address)).unwrap() + 1;
+        let at = format!("bankside.toml:{line}: banks.icard.listen: ");
+        let says: Says = (78, &["cannot be listened on: ", " is not a socket; "]);
+        checked(&world, says, says);
+        has("check", &bankside(&["check", "-c", world.config_arg()], "").err, &[&at]);
+        let said = bankside(&["run", "-c", world.config_arg()], "").with(1);
+        has("run", &said.err, &["is not a socket"]);
+        world.write("bankside.toml", text);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_no_database() {
+    let world = world().await;
+    world.write("bankside.db", "This is somebody's text, and no database of any kind.\n".repeat(20));
+    let says: Says = (78, &["store.url: ", "file is not a database", "name another file"]);
+    checked(&world, says, says);
+    let said = bankside(&["run", "-c", world.config_arg()], "").with(1);
+    has("run", &said.err, &["file is not a database"]);
+}
+
+#[tokio::test]
 async fn a_store_key_that_cannot_be_made() {
     let world = world().await;
     world.replace("file = \"bankside.key\"", "file = \"/proc/self/bankside.key\"");

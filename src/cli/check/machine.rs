@@ -3,13 +3,14 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::{App, mistaken};
-use crate::config::{Listen, Place, Problem, Store, StoreKey, StoreUrl, in_its_line};
+use crate::config::{Listen, Place, Problem, Store, StoreKey, StoreUrl, in_its_line, place_of_listen};
+use crate::inbound::listen::ListenError;
 use crate::store::Sqlite;
 use crate::words::with_causes;
 
@@ -19,26 +20,36 @@ use super::super::health;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What would keep a sidecar from starting here. Whoever runs this may be another user than the sidecar's, and a sidecar
-/// may be running that these addresses are in use by: these are warnings. A store that the key does not open is an error.
+/// may be running that these addresses are in use by: these are warnings. What only a person can change is an error: a
+/// store that the key does not open or that is no database, a socket's name that something else has.
 pub(super) fn problems(app: &App) -> Vec<Problem> {
     let config = app.config();
     let of_store = written(&config.store).or_else(|| opened(&config.store));
     let mut problems: Vec<Problem> = of_store.into_iter().chain(made(&config.store)).collect();
-    if !config.admin.as_ref().is_some_and(is_running) {
-        for bank in &config.banks {
-            let place = in_its_line(bank.place.child("listen"), &["banks", bank.name.as_str(), "listen"]);
-            problems.extend(bank.listen.iter().filter_map(|listen| address(listen, &place)));
-        }
-        let place = Place { file: Arc::new(config.file.clone()), line: 1, key: "admin.listen".into() };
-        let place = in_its_line(place, &["admin", "listen"]);
-        problems.extend(config.admin.iter().filter_map(|listen| address(listen, &place)));
+    let is_running = config.admin.as_ref().is_some_and(is_running);
+    let look = |listen, place: &Place| {
+        no_socket(listen, place).or_else(|| if is_running { None } else { address(listen, place) })
+    };
+    for bank in &config.banks {
+        let place = place_of_listen(config, Some(bank));
+        problems.extend(bank.listen.iter().filter_map(|listen| look(listen, &place)));
     }
+    let place = place_of_listen(config, None);
+    problems.extend(config.admin.iter().filter_map(|listen| look(listen, &place)));
     problems
 }
 
 /// Whether a sidecar answers there.
 fn is_running(admin: &Listen) -> bool {
     health::ask(admin, "/livez", PATIENCE).is_ok_and(|answer| answer.ends_with(b"\r\n\r\nok\n"))
+}
+
+/// Whether something else has a socket's name: it is not the sidecar's to remove.
+fn no_socket(listen: &Listen, place: &Place) -> Option<Problem> {
+    let Listen::Unix(path) = listen else { return None };
+    fs::symlink_metadata(path).ok().filter(|metadata| !metadata.file_type().is_socket())?;
+    let reason = format!("{listen} cannot be listened on: {}", ListenError::NotASocket(path.clone()));
+    Some(Problem::error(place, reason, "choose another path, or take away what is there"))
 }
 
 /// Why it cannot be listened on.
@@ -92,7 +103,11 @@ fn opened(store: &Store) -> Option<Problem> {
     mistaken(store, &error).or_else(|| {
         let reason = format!("the store could not be looked into: {}", with_causes(&error));
         let place = in_its_line(store.place.child("url"), &["store", "url"]);
-        Some(Problem::warning(&place, reason, "see that it is a store, and whole"))
+        Some(if error.is_no_database() {
+            Problem::error(&place, reason, "name another file: where there is none, a store is made")
+        } else {
+            Problem::warning(&place, reason, "see that it is a store, and whole")
+        })
     })
 }
 
