@@ -188,6 +188,14 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
+fn a_key_file_without_a_key_is_told_what_belongs_there() {
+    for key in ["", "my key"] {
+        let folder = folder_with_identity(PEM, qwac().chain_pem(), key.as_bytes());
+        refused_by_both(&folder, "6: ", "name the file with -----begin private key-----");
+    }
+}
+
+#[test]
 fn files_that_are_missing_are_refused() {
     let folder = Folder::new(&with_identity(PEM));
     folder.write("secret", "s3cr3t");

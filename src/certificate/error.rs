@@ -9,6 +9,9 @@ pub enum CertificateError {
     /// A text without any PEM section, or something else altogether.
     #[error("it holds nothing in PEM form")]
     NotPem,
+    /// The same where the private key is expected.
+    #[error("it holds nothing in PEM form")]
+    KeyNotPem,
     /// DER where PEM is expected.
     #[error("it is {0} in binary (DER) form, not PEM")]
     Binary(&'static str),
@@ -73,7 +76,7 @@ impl CertificateError {
             Self::Binary("a certificate") => "convert it: openssl x509 -inform DER -in FILE -out qwac.pem",
             Self::Binary(_) => "convert it: openssl pkey -inform DER -in FILE -out qwac-key.pem",
             Self::DamagedPem(_) => "copy the file anew, whole, from where it came from",
-            Self::NoKey(_) => "name the file with -----BEGIN PRIVATE KEY----- or the like",
+            Self::NoKey(_) | Self::KeyNotPem => "name the file with -----BEGIN PRIVATE KEY----- or the like",
             Self::PublicKey => "name the file with the private key that the certificate was requested with",
             Self::OpenSsh => "convert it: ssh-keygen -p -m PKCS8 -f FILE",
             Self::PassphraseMissing => "give it in identity.passphrase",

@@ -38,7 +38,10 @@ enum Form {
 impl PrivateKey {
     /// The first private key of a PEM file. Certificates and parameters beside it do not matter.
     pub fn from_pem(file: &[u8], passphrase: Option<&Secret>) -> Result<Self, CertificateError> {
-        let sections = pem::sections(file)?;
+        let sections = pem::sections(file).map_err(|error| match error {
+            CertificateError::NotPem => CertificateError::KeyNotPem,
+            other => other,
+        })?;
         let found = sections.iter().find_map(|section| match section.label {
             "ENCRYPTED PRIVATE KEY" | "PRIVATE KEY" => Some((Form::Pkcs8, section)),
             "RSA PRIVATE KEY" => Some((Form::Pkcs1, section)),

@@ -122,8 +122,8 @@ fn each_mistake_with_a_key_file_has_an_error_of_its_own() {
     assert!(matches!(outcome("broken.pem"), E::DamagedPem(_)));
     assert!(matches!(outcome("openssh.pem"), E::OpenSsh));
     assert!(matches!(outcome("leaf.pem"), E::NoKey(labels) if labels == "CERTIFICATE"));
-    assert!(matches!(outcome("empty.pem"), E::NotPem));
-    assert!(matches!(outcome("garbage.pem"), E::NotPem));
+    assert!(matches!(outcome("empty.pem"), E::KeyNotPem));
+    assert!(matches!(outcome("garbage.pem"), E::KeyNotPem));
 }
 
 #[test]
