@@ -1,5 +1,6 @@
 //! A configuration file as a tree in which each value knows its place, and the laying of one tree over another.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,7 +67,9 @@ impl Source {
             if line != last_line {
                 let place = Place { line, ..self.place() };
                 let remedy = if duplicate { "keep one of them" } else { "see https://toml.io for the syntax" };
-                problems.push(Problem::error(&place, format!("not valid TOML: {}", one_line(error.message())), remedy));
+                let key = if duplicate { key_at(text, error.span()) } else { String::new() };
+                let reason = format!("not valid TOML: {}{key}", one_line(error.message()));
+                problems.push(Problem::error(&place, reason, remedy));
             }
             last_line = line;
         }
@@ -78,6 +81,11 @@ impl Source {
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
         self.base.join(Path::new(path))
     }
+}
+
+/// The key that an error is about, as it is written. A value is never one.
+fn key_at(text: &str, span: Option<Range<usize>>) -> String {
+    span.and_then(|span| text.get(span)).map(|key| format!(" `{}`", one_line(key))).unwrap_or_default()
 }
 
 fn one_line(message: &str) -> String {
@@ -280,5 +288,23 @@ mod tests {
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].place.line, 2);
         assert!(tree.get("b").is_some());
+    }
+
+    #[test]
+    fn a_duplicate_key_is_named() {
+        let source = Arc::new(Source { file: Arc::new("x.toml".into()), base: "/".into(), built_in: false });
+        for (text, key) in [
+            ("a = 1\na = 2\n", "`a`"),
+            ("[banks.one]\n[banks.one]\n", "`one`"),
+            ("[a]\nb = { c = 1, c = 2 }\n", "`c`"),
+            ("[a]\n\"b c\" = 1\n\"b c\" = 2\n", "`\"b c\"`"),
+            ("a.b = 1\na.b = 2\n", "`b`"),
+            ("a = 1\n[[a]]\n", "`a`"),
+        ] {
+            let mut problems = Vec::new();
+            source.parse(text, &mut problems);
+            let said = problems[0].to_string();
+            assert!(said.contains(&format!("duplicate key {key}; keep one of them")), "{said}");
+        }
     }
 }
