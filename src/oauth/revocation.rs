@@ -16,45 +16,69 @@ use super::{CallError, GrantError, TokenError, Tokens, client};
 impl Tokens {
     /// Revokes the grant at the bank, where the bank can do that: up to which version.
     pub(super) async fn revoke(self: &Arc<Self>, grant: &Grant) -> Result<u64, GrantError> {
-        let mut version = grant.facts.version;
+        let version = grant.facts.version;
         let Some(endpoint) = self.bank.grant_type.token_endpoint() else { return Ok(version) };
         match &endpoint.revocation {
-            None => {}
+            None => Ok(version),
             Some(Revocation::Rfc7009(url)) => {
                 let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await?;
                 let client = client.map_err(|lack| GrantError::NotRevoked(Cause::no_client(lack).reason))?;
                 let request = self.revocation_request(endpoint, url, &client, grant).await;
                 let request = request.map_err(|error| GrantError::NotRevoked(with_causes(&error)))?;
                 let Some(request) = request else { return Ok(version) };
-                self.send_revocation(url, request, StatusCode::is_success).await?;
+                accepted(self.send_revocation(url, request).await?).map(|()| version)
             }
-            Some(Revocation::Delete(url)) => {
-                let Some((token, living)) = &self.living_access(grant).await? else { return Ok(version) };
-                version = *living;
-                let mut request = bare(Method::DELETE, url);
-                request.fields.push("Authorization", bearer(token).expose());
-                add_headers(&mut request.fields, &endpoint.token_headers, &self.parts.random);
-                // A token that the bank does not know, or no longer, needs no revoking.
-                let gone = [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::GONE];
-                self.send_revocation(url, request, |status| status.is_success() || gone.contains(status)).await?;
-            }
+            Some(Revocation::Delete(url)) => self.delete(endpoint, url, grant).await,
         }
-        Ok(version)
     }
 
-    /// The access token that names the grant to the bank. One that has ended names nothing, while the grant lives on by
-    /// its refresh token: so it is renewed for this. With the version that it is of.
-    async fn living_access(self: &Arc<Self>, grant: &Grant) -> Result<Option<(Secret, u64)>, GrantError> {
-        let with_version = |grant: Grant| grant.access.map(|access| (access, grant.facts.version));
-        let ended = grant.facts.expires_at.is_some_and(|end| end <= self.parts.clock.now());
-        if grant.access.is_some() && !(ended && grant.refresh.is_some()) {
-            return Ok(with_version(grant.clone()));
+    /// By the access token, which names the grant to the bank. One that has ended there names nothing, while the grant
+    /// lives on by its refresh token: so it is renewed for this, once. Up to which version it is revoked.
+    async fn delete(
+        self: &Arc<Self>,
+        endpoint: &TokenEndpoint,
+        url: &HttpsUrl,
+        grant: &Grant,
+    ) -> Result<u64, GrantError> {
+        let version = grant.facts.version;
+        let has_ended = grant.facts.expires_at.is_some_and(|end| end <= self.parts.clock.now());
+        if let Some(access) = grant.access.as_ref().filter(|_| !(has_ended && grant.refresh.is_some())) {
+            // Without a refresh token, a grant ends with its access token.
+            if self.delete_by(endpoint, url, access).await? || has_ended {
+                return Ok(version);
+            }
+            if grant.refresh.is_none() {
+                return Err(not_taken());
+            }
         }
+        let Some((access, version)) = self.renewed_access(grant).await? else { return Ok(version) };
+        if self.delete_by(endpoint, url, &access).await? { Ok(version) } else { Err(not_taken()) }
+    }
+
+    /// Whether the bank takes the access token. What it does not find with it needs no revoking.
+    async fn delete_by(&self, endpoint: &TokenEndpoint, url: &HttpsUrl, access: &Secret) -> Result<bool, GrantError> {
+        let mut request = bare(Method::DELETE, url);
+        request.fields.push("Authorization", bearer(access).expose());
+        add_headers(&mut request.fields, &endpoint.token_headers, &self.parts.random);
+        match self.send_revocation(url, request).await? {
+            StatusCode::UNAUTHORIZED => Ok(false),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(true),
+            status => accepted(status).map(|()| true),
+        }
+    }
+
+    /// A fresh access token of this very consent, with its version; `None` where the bank says that the grant is over.
+    async fn renewed_access(self: &Arc<Self>, grant: &Grant) -> Result<Option<(Secret, u64)>, GrantError> {
         match self.renew(&grant.facts.key.grant).await {
-            Ok(_) => Ok(self.parts.store.load(&grant.facts.key).await?.and_then(with_version)),
-            Err(GrantError::Token(TokenError::NeedsAuthorization)) => Ok(None),
-            Err(error) => Err(GrantError::NotRevoked(with_causes(&error))),
+            Ok(_) => {}
+            Err(GrantError::Token(TokenError::NeedsAuthorization)) => return Ok(None),
+            Err(error) => return Err(GrantError::NotRevoked(with_causes(&error))),
         }
+        let renewed = self.parts.store.load(&grant.facts.key).await?;
+        if renewed.as_ref().is_some_and(|renewed| renewed.facts.consent_at != grant.facts.consent_at) {
+            return Err(GrantError::GivenAnew);
+        }
+        Ok(renewed.and_then(|renewed| renewed.access.map(|access| (access, renewed.facts.version))))
     }
 
     /// RFC 7009, section 2.1: the refresh token where there is one, since that ends the access tokens too.
@@ -78,16 +102,20 @@ impl Tokens {
         Ok(Some(post(url, &form, &fields)))
     }
 
-    async fn send_revocation(
-        &self,
-        url: &HttpsUrl,
-        request: Request,
-        is_done: impl FnOnce(&StatusCode) -> bool,
-    ) -> Result<(), GrantError> {
+    async fn send_revocation(&self, url: &HttpsUrl, request: Request) -> Result<StatusCode, GrantError> {
         let answer = self.parts.call.call(url, request, self.call_limit(), &|_| ()).await;
-        let answer = answer.map_err(|error| GrantError::NotRevoked(with_causes(&error)))?;
-        if is_done(&answer.status) { Ok(()) } else { Err(GrantError::NotRevoked(answer.status.to_string())) }
+        answer.map(|answer| answer.status).map_err(|error| GrantError::NotRevoked(with_causes(&error)))
     }
+}
+
+fn accepted(status: StatusCode) -> Result<(), GrantError> {
+    if status.is_success() { Ok(()) } else { Err(GrantError::NotRevoked(status.to_string())) }
+}
+
+/// The consent may live on, and there is nothing to end it with.
+fn not_taken() -> GrantError {
+    let what = "it takes no token that is known here, so only the account's owner or the bank can end the consent";
+    GrantError::NotRevoked(format!("{}: {what}", StatusCode::UNAUTHORIZED))
 }
 
 fn bearer(token: &Secret) -> Secret {

@@ -9,6 +9,7 @@ mod identity;
 mod login;
 mod processes;
 mod renewal;
+mod revocation;
 mod schedule;
 mod succession;
 pub(super) mod support;

@@ -136,20 +136,6 @@ async fn a_renewal_that_begins_while_its_grant_is_revoked_is_revoked_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_removed_grant_is_revoked_by_deleting_its_access_token() {
-    for status in [200, 204, 401, 404] {
-        let bench = revocable(Revocation::Delete(url("/token")));
-        bench.import(300).await;
-        bench.script.then(Reply::Say(status, &[], ""));
-        bench.tokens.remove(&default(), false).await.unwrap();
-        bench.script.last(|seen| {
-            assert_eq!((seen.method.as_str(), seen.path.as_str()), ("DELETE", "/token"));
-            assert_eq!(seen.fields.get("authorization"), Some(&b"Bearer access-0"[..]));
-        });
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_grant_that_the_bank_did_not_revoke_is_kept_unless_it_need_not_know() {
     let bench = revocable(Revocation::Rfc7009(url("/revoke")));
     bench.import(300).await;
