@@ -104,3 +104,31 @@ fn a_look_finds_a_key_that_does_not_fit_and_makes_and_changes_nothing() {
     fs::write(file.path(), "this is no database, and it is long enough to be seen as none").unwrap();
     assert!(matches!(look(&[7]), Err(StoreError::Database(_))));
 }
+
+#[tokio::test]
+async fn a_look_at_a_store_behind_a_link_sees_what_others_have_just_changed() {
+    let (file, link) = (File::new(), File::new());
+    drop(file.open_with(given(&[7])));
+    std::os::unix::fs::symlink(file.path(), link.path()).unwrap();
+    let store = link.open_with(given(&[8, 7])).unwrap();
+    store.retire_keys().await.unwrap();
+    let look = |keys: &[u8]| Sqlite::look(&link.settings(given(keys)));
+    look(&[8]).unwrap();
+    assert!(matches!(look(&[7]), Err(StoreError::WrongKey { .. })));
+}
+
+#[tokio::test]
+async fn a_look_claims_nothing_of_a_log_that_it_cannot_read_without_making_a_file() {
+    let (file, copy) = (File::new(), File::new());
+    drop(file.open_with(given(&[7])));
+    let store = file.open_with(given(&[8, 7])).unwrap();
+    store.retire_keys().await.unwrap();
+    for name in ["bankside.db", "bankside.db-wal"] {
+        fs::copy(file.directory.path().join(name), copy.directory.path().join(name)).unwrap();
+    }
+    for keys in [&[8][..], &[7]] {
+        Sqlite::look(&copy.settings(given(keys))).unwrap();
+    }
+    assert_eq!(fs::read_dir(copy.directory.path()).unwrap().count(), 2);
+    assert!(matches!(copy.open_with(given(&[7])), Err(StoreError::WrongKey { .. })), "who opens it does read it");
+}
