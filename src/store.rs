@@ -124,7 +124,7 @@ pub trait Store: Send + Sync {
     /// The bank's registered clients, the one registered last at the end.
     fn clients(&self, bank: &BankName) -> Answer<'_, Vec<RegisteredClient>>;
 
-    /// Keeps a registered client, or a new secret for it.
+    /// Keeps a registered client, which is the last one then, whatever the clock of who registered it says.
     fn put_client(&self, bank: &BankName, client: RegisteredClient) -> Answer<'_, ()>;
 
     /// Forgets a registered client; whether there was one.

@@ -47,6 +47,22 @@ pub async fn several_clients_are_kept_and_the_last_one_is_last(ground: &impl Gro
     assert_eq!(store.clients(&bank).await.unwrap().len(), 1);
 }
 
+pub async fn the_client_that_was_registered_last_is_last_whatever_clock_it_had(ground: &impl Ground) {
+    let (store, bank) = (ground.open().await, key("default").bank);
+    let client = |id: &str, at: u64| RegisteredClient {
+        client_id: id.into(),
+        client_secret: None,
+        registered_at: START.plus(Duration::from_secs(at)),
+    };
+    for (id, at) in [("b", 100), ("c", 10), ("a", 10), ("b", 5), ("other", 5)] {
+        let bank = if id == "other" { "otherbank".parse().unwrap() } else { bank.clone() };
+        store.put_client(&bank, client(id, at)).await.unwrap();
+        assert_eq!(store.clients(&bank).await.unwrap().last().unwrap().client_id, id);
+    }
+    let other = store.clients(&"otherbank".parse().unwrap()).await.unwrap();
+    assert_eq!(other[0].registered_at, START.plus(Duration::from_secs(5)), "each bank has its own order");
+}
+
 pub async fn what_is_sealed_anew_opens_without_the_old_key_and_an_old_process_notes_its_key_again(
     ground: &impl Ground,
 ) {

@@ -23,13 +23,17 @@ pub(super) async fn clients(desk: &mut Desk, bank: &BankName) -> Result<Vec<Regi
 }
 
 pub(super) async fn put_client(desk: &mut Desk, bank: &BankName, client: &RegisteredClient) -> Result<(), StoreError> {
+    // The order is that of registration, even where a clock was set back.
     let value = kept::seal_client(&desk.sealer, bank, client)?;
     let (check_id, check) = keys::check(&desk.sealer)?;
     let sql = "WITH held AS (SELECT 1 FROM bankside.meta FOR UPDATE), \
          noted AS (INSERT INTO bankside.kept (kind, bank, name, value, made_at) \
-         SELECT 'key', '', $5, $6, 0 FROM held ON CONFLICT DO NOTHING) \
-         INSERT INTO bankside.kept (kind, bank, name, value, made_at) SELECT 'client', $1, $2, $3, $4 FROM held \
-         ON CONFLICT (kind, bank, name) DO UPDATE SET value = excluded.value, made_at = excluded.made_at";
+         SELECT 'key', '', $5, $6, 0 FROM held ON CONFLICT DO NOTHING), \
+         clients AS (SELECT name, made_at FROM bankside.kept WHERE kind = 'client' AND bank = $1) \
+         INSERT INTO bankside.kept AS stands (kind, bank, name, value, made_at) SELECT 'client', $1, $2, $3, \
+         greatest($4, (SELECT max(made_at) + 1 FROM clients)) FROM held \
+         ON CONFLICT (kind, bank, name) DO UPDATE \
+         SET value = excluded.value, made_at = greatest(excluded.made_at, stands.made_at + 1)";
     let parameters = [
         (&bank.as_str() as _, Type::TEXT),
         (&client.client_id as _, Type::TEXT),

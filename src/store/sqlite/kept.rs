@@ -25,7 +25,11 @@ pub(super) fn clients(work: &Work<'_>, bank: &BankName) -> Result<Vec<Registered
 pub(super) fn put_client(work: &Work<'_>, bank: &BankName, client: &RegisteredClient) -> Result<(), StoreError> {
     keys::note(&work.transaction, work.sealer)?;
     let value = kept::seal_client(work.sealer, bank, client)?;
-    put(work, "client", bank, &client.client_id, &value, client.registered_at, None)
+    // The order is that of registration, even where a clock was set back.
+    let select = "SELECT coalesce(max(made_at) + 1, 0) FROM kept WHERE kind = 'client' AND bank = ?1";
+    let after_all: i64 = work.transaction.query_row(select, [bank.as_str()], |row| row.get(0))?;
+    let made_at = client.registered_at.max(moment(after_all));
+    put(work, "client", bank, &client.client_id, &value, made_at, None)
 }
 
 pub(super) fn remove_client(work: &Work<'_>, bank: &BankName, client_id: &str) -> Result<bool, StoreError> {
