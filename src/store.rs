@@ -127,6 +127,10 @@ pub trait Store: Send + Sync {
     /// Keeps a registered client, which is the last one then, whatever the clock of who registered it says.
     fn put_client(&self, bank: &BankName, client: RegisteredClient) -> Answer<'_, ()>;
 
+    /// As [`put_client`](Self::put_client), if what stands of this client was kept at that moment (`None`: nothing
+    /// stands); whether it was. Each time that one is kept is another moment.
+    fn replace_client(&self, bank: &BankName, client: RegisteredClient, former: Option<Timestamp>) -> Answer<'_, bool>;
+
     /// Forgets a registered client; whether there was one.
     fn remove_client(&self, bank: &BankName, client_id: &str) -> Answer<'_, bool>;
 

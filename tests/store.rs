@@ -181,5 +181,6 @@ rules! {
         a_login_attempt_is_taken_by_exactly_one_and_only_while_it_lasts,
         several_clients_are_kept_and_the_last_one_is_last,
         the_client_that_was_registered_last_is_last_whatever_clock_it_had,
+        a_client_takes_the_place_of_the_very_one_that_was_looked_at,
         what_is_sealed_anew_opens_without_the_old_key_and_an_old_process_notes_its_key_again;
 }

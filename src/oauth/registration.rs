@@ -3,13 +3,15 @@
 //! A secret is shown once, and the bank keeps a hash of it: so the store must take a row before anything is asked for,
 //! and an answer is offered to the store until it takes it.
 
+mod secret;
+
 use std::time::Duration;
 
 use http::Method;
 
 use crate::config::{GrantType, HttpsUrl, Registration};
 use crate::message::Request;
-use crate::store::{Attempt, RegisteredClient, Standing, StoreError};
+use crate::store::{Answer, Attempt, RegisteredClient, Standing, StoreError};
 use crate::words::{GrantName, Secret, with_causes};
 
 use super::keep::keep;
@@ -65,31 +67,6 @@ impl Tokens {
                 way_on: self.way_to_secret(registration, &client_id),
                 client_id,
             });
-        }
-        Ok(client_id)
-    }
-
-    /// Gives the client that is in use another secret, which is durable when this returns: the client id.
-    pub async fn renew_secret(&self, tell: Tell<'_>) -> Result<String, RegistrationError> {
-        let registration = self.registration()?;
-        let (method, url) = registration.renew.as_ref().ok_or(RegistrationError::NotOffered("renew_url"))?;
-        let client_id = self.client_in_use().await?.ok_or(RegistrationError::NoClient)?;
-        self.probe_store().await?;
-        tell(
-            "warning: the bank takes the old secret no more from here on; running sidecars take up the stored one by themselves",
-        );
-        let url = with_id(url, &client_id);
-        let mut request = bare(method.clone(), &url);
-        request.fields.push("Content-Length", "0");
-        self.add_endpoint_headers(&mut request);
-        let advice = "the old secret may be void: run this again until it works";
-        let answer = self.ask(&url, request, advice).await?;
-        let secret = said(registration, &answer).client_secret.ok_or(RegistrationError::Lacking("client secret"))?;
-        self.keep_client(&client_id, Some(secret), tell).await?;
-        if self.configured_client().1 {
-            tell(
-                "warning: `client_secret` is configured and wins, but is void by now: take it out of the configuration",
-            );
         }
         Ok(client_id)
     }
@@ -264,28 +241,39 @@ impl Tokens {
         self.parts.store.take_attempt(&self.bank.name, &name).await.map(drop)
     }
 
-    /// Keeps a client, however long the store takes: its secret exists nowhere else.
+    /// Keeps a client, however long the store takes.
     async fn keep_client(
         &self,
         client_id: &str,
         secret: Option<Secret>,
         tell: Tell<'_>,
     ) -> Result<(), RegistrationError> {
-        let registered_at = self.parts.clock.now();
-        let client = RegisteredClient { client_id: client_id.to_owned(), client_secret: secret, registered_at };
-        let mut told = false;
-        let put = || self.parts.store.put_client(&self.bank.name, client.clone());
-        let kept = keep(put, |error| {
-            if !std::mem::replace(&mut told, true) {
-                tell(&format!(
-                    "the store does not take the credentials of {client_id} ({}). They are lost if this is \
-                     interrupted: mend the store, it is tried again until it works",
-                    with_causes(error)
-                ));
-            }
-        });
-        kept.await.map_err(RegistrationError::NotKept)
+        let client = self.to_keep(client_id, secret);
+        keep_told(client_id, || self.parts.store.put_client(&self.bank.name, client.clone()), tell).await
     }
+
+    fn to_keep(&self, client_id: &str, client_secret: Option<Secret>) -> RegisteredClient {
+        RegisteredClient { client_id: client_id.to_owned(), client_secret, registered_at: self.parts.clock.now() }
+    }
+}
+
+/// Offers a client to the store until that takes it, and says so: its secret exists nowhere else.
+async fn keep_told<'a, T>(
+    client_id: &str,
+    put: impl Fn() -> Answer<'a, T>,
+    tell: Tell<'_>,
+) -> Result<T, RegistrationError> {
+    let mut told = false;
+    let kept = keep(put, |error| {
+        if !std::mem::replace(&mut told, true) {
+            tell(&format!(
+                "the store does not take the credentials of {client_id} ({}). They are lost if this is interrupted: \
+                 mend the store, it is tried again until it works",
+                with_causes(error)
+            ));
+        }
+    });
+    kept.await.map_err(RegistrationError::NotKept)
 }
 
 /// The URL with its `{client_id}` filled in; the id may hold anything.

@@ -8,6 +8,7 @@ mod grants;
 mod identity;
 mod login;
 mod processes;
+mod registration;
 mod renewal;
 mod revocation;
 mod schedule;

@@ -193,6 +193,11 @@ impl Store for Postgres {
         self.run(move |mut desk| async move { kept::put_client(&mut desk, &bank, &client).await })
     }
 
+    fn replace_client(&self, bank: &BankName, client: RegisteredClient, former: Option<Timestamp>) -> Answer<'_, bool> {
+        let bank = bank.clone();
+        self.run(move |mut desk| async move { kept::replace_client(&mut desk, &bank, &client, former).await })
+    }
+
     fn remove_client(&self, bank: &BankName, client_id: &str) -> Answer<'_, bool> {
         let (bank, client_id) = (bank.clone(), client_id.to_owned());
         self.run(move |mut desk| async move { kept::remove_client(&mut desk, &bank, &client_id).await })

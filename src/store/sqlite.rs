@@ -201,6 +201,11 @@ impl Store for Sqlite {
         self.write(move |work| kept::put_client(work, &bank, &client))
     }
 
+    fn replace_client(&self, bank: &BankName, client: RegisteredClient, former: Option<Timestamp>) -> Answer<'_, bool> {
+        let bank = bank.clone();
+        self.write(move |work| kept::replace_client(work, &bank, &client, former))
+    }
+
     fn remove_client(&self, bank: &BankName, client_id: &str) -> Answer<'_, bool> {
         let (bank, client_id) = (bank.clone(), client_id.to_owned());
         self.write(move |work| kept::remove_client(work, &bank, &client_id))

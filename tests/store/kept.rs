@@ -63,6 +63,28 @@ pub async fn the_client_that_was_registered_last_is_last_whatever_clock_it_had(g
     assert_eq!(other[0].registered_at, START.plus(Duration::from_secs(5)), "each bank has its own order");
 }
 
+pub async fn a_client_takes_the_place_of_the_very_one_that_was_looked_at(ground: &impl Ground) {
+    let (store, bank) = (ground.open().await, key("default").bank);
+    let client = |secret: &str| RegisteredClient {
+        client_id: "id".into(),
+        client_secret: Some(secret.into()),
+        registered_at: START,
+    };
+    let replace = async |secret, former| store.replace_client(&bank, client(secret), former).await.unwrap();
+    let stands = async || store.clients(&bank).await.unwrap().pop().map(|client| client.registered_at);
+    assert!(!replace("s0", Some(START)).await, "nothing stands");
+    assert_eq!(stands().await, None);
+    assert!(replace("s1", None).await);
+    let first = stands().await;
+    assert!(!replace("s2", None).await && first.is_some(), "something stands by now");
+    assert!(replace("s3", first).await && stands().await > first);
+    assert!(!replace("s4", first).await, "another one took its place in the same moment");
+    let second = stands().await;
+    store.put_client(&bank, client("s5")).await.unwrap();
+    assert!(!replace("s6", second).await);
+    assert!(store.clients(&bank).await.unwrap()[0].client_secret.as_ref().unwrap().matches(b"s5"));
+}
+
 pub async fn what_is_sealed_anew_opens_without_the_old_key_and_an_old_process_notes_its_key_again(
     ground: &impl Ground,
 ) {

@@ -23,7 +23,27 @@ pub(super) async fn clients(desk: &mut Desk, bank: &BankName) -> Result<Vec<Regi
 }
 
 pub(super) async fn put_client(desk: &mut Desk, bank: &BankName, client: &RegisteredClient) -> Result<(), StoreError> {
-    // The order is that of registration, even where a clock was set back.
+    keep_client(desk, bank, client, true, None).await.map(drop)
+}
+
+pub(super) async fn replace_client(
+    desk: &mut Desk,
+    bank: &BankName,
+    client: &RegisteredClient,
+    former: Option<Timestamp>,
+) -> Result<bool, StoreError> {
+    keep_client(desk, bank, client, false, former).await
+}
+
+/// Keeps it in the place of whatever stands, or only of what was kept at that moment; whether it did. The order is that
+/// of registration, even where a clock was set back.
+async fn keep_client(
+    desk: &mut Desk,
+    bank: &BankName,
+    client: &RegisteredClient,
+    of_any: bool,
+    former: Option<Timestamp>,
+) -> Result<bool, StoreError> {
     let value = kept::seal_client(&desk.sealer, bank, client)?;
     let (check_id, check) = keys::check(&desk.sealer)?;
     let sql = "WITH held AS (SELECT 1 FROM bankside.meta FOR UPDATE), \
@@ -32,8 +52,10 @@ pub(super) async fn put_client(desk: &mut Desk, bank: &BankName, client: &Regist
          clients AS (SELECT name, made_at FROM bankside.kept WHERE kind = 'client' AND bank = $1) \
          INSERT INTO bankside.kept AS stands (kind, bank, name, value, made_at) SELECT 'client', $1, $2, $3, \
          greatest($4, (SELECT max(made_at) + 1 FROM clients)) FROM held \
+         WHERE $7 OR $8 IS NULL OR EXISTS (SELECT 1 FROM clients WHERE name = $2 AND made_at = $8) \
          ON CONFLICT (kind, bank, name) DO UPDATE \
-         SET value = excluded.value, made_at = greatest(excluded.made_at, stands.made_at + 1)";
+         SET value = excluded.value, made_at = greatest(excluded.made_at, stands.made_at + 1) \
+         WHERE $7 OR stands.made_at = $8 RETURNING 1";
     let parameters = [
         (&bank.as_str() as _, Type::TEXT),
         (&client.client_id as _, Type::TEXT),
@@ -41,9 +63,10 @@ pub(super) async fn put_client(desk: &mut Desk, bank: &BankName, client: &Regist
         (&client.registered_at.millis() as _, Type::INT8),
         (&check_id as _, Type::TEXT),
         (&check as _, Type::BYTEA),
+        (&of_any as _, Type::BOOL),
+        (&former.map(Timestamp::millis) as _, Type::INT8),
     ];
-    desk.connection.query(sql, &parameters).await?;
-    Ok(())
+    desk.connection.did(sql, &parameters).await
 }
 
 pub(super) async fn remove_client(desk: &mut Desk, bank: &BankName, client_id: &str) -> Result<bool, StoreError> {

@@ -32,6 +32,21 @@ pub(super) fn put_client(work: &Work<'_>, bank: &BankName, client: &RegisteredCl
     put(work, "client", bank, &client.client_id, &value, made_at, None)
 }
 
+pub(super) fn replace_client(
+    work: &Work<'_>,
+    bank: &BankName,
+    client: &RegisteredClient,
+    former: Option<Timestamp>,
+) -> Result<bool, StoreError> {
+    let select = "SELECT made_at FROM kept WHERE kind = 'client' AND bank = ?1 AND name = ?2";
+    let stands: Option<i64> =
+        work.transaction.query_row(select, [bank.as_str(), &client.client_id], |row| row.get(0)).optional()?;
+    if stands.map(moment) != former {
+        return Ok(false);
+    }
+    put_client(work, bank, client).map(|()| true)
+}
+
 pub(super) fn remove_client(work: &Work<'_>, bank: &BankName, client_id: &str) -> Result<bool, StoreError> {
     let delete = "DELETE FROM kept WHERE kind = 'client' AND bank = ?1 AND name = ?2";
     Ok(work.transaction.execute(delete, [bank.as_str(), client_id])? > 0)
