@@ -205,6 +205,23 @@ fn a_deletion_that_the_store_does_not_take_in_is_told_as_done_at_the_bank() {
 }
 
 #[test]
+fn a_registration_that_the_bank_does_not_find_is_kept_here_until_a_person_says_otherwise() {
+    let desk = without_client("cnb");
+    let id = register(&desk, &["cnb"]);
+    let right = "/applications/{client_id}\"\n";
+    desk.0.replace(right, "/applications/wrong-{client_id}\"\n");
+    let said = desk.says(1, &["register", "cnb", "--delete", &id]);
+    for words in ["was kept", "`registration.delete_url`", "--list", &format!("--delete {id} --local")] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let listed = list(&desk, "cnb");
+    assert_eq!((&listed[0]["secret_stored"], &listed[0]["at_bank"]), (&true.into(), &true.into()));
+    desk.says(1, &["register", "cnb", "--delete", "nobody"]);
+    desk.says(0, &["register", "cnb", "--delete", &id, "--local"]);
+    assert_eq!(list(&desk, "cnb")[0]["secret_stored"], false);
+}
+
+#[test]
 fn what_the_bank_refuses_is_told_with_its_words_and_nothing_is_stored() {
     let desk = without_client("icard");
     desk.0.in_table("banks.icard.registration", "fields = { redirect_uris = [] }");

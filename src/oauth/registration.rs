@@ -93,27 +93,33 @@ impl Tokens {
     /// Ends a registration at the bank (unless `local`), and forgets it.
     pub async fn unregister(&self, client_id: &str, local: bool, tell: Tell<'_>) -> Result<(), RegistrationError> {
         let registration = self.registration()?;
-        let mut was_there = false;
         if !local {
             let url = registration.delete.as_ref().ok_or(RegistrationError::NotOffered("delete_url"))?;
             let url = with_id(url, client_id);
             let mut request = bare(Method::DELETE, &url);
             self.add_endpoint_headers(&mut request);
             match self.ask(&url, request, "it may be deleted all the same: look with --list").await {
-                Ok(_) => was_there = true,
-                Err(RegistrationError::Missing) => {}
-                Err(error) => return Err(error),
+                // A wrong address is answered so, too: then the bank still has what would be forgotten here.
+                Err(RegistrationError::Missing) if self.may_be_stored(client_id).await => {
+                    return Err(RegistrationError::NotAtBank { client_id: client_id.to_owned() });
+                }
+                asked => drop(asked?),
             }
         }
         let removed = self.parts.store.remove_client(&self.bank.name, client_id).await;
-        was_there |= removed.map_err(if local { RegistrationError::Store } else { RegistrationError::NotKept })?;
-        if !was_there {
+        let was_stored = removed.map_err(if local { RegistrationError::Store } else { RegistrationError::NotKept })?;
+        if local && !was_stored {
             return Err(RegistrationError::Missing);
         }
         if !local {
             tell("warning: the bank ends the grants of a client that it deletes; who used them has to authorize again");
         }
         Ok(())
+    }
+
+    async fn may_be_stored(&self, client_id: &str) -> bool {
+        let stored = self.parts.store.clients(&self.bank.name).await;
+        stored.map_or(true, |stored| stored.iter().any(|client| client.client_id == client_id))
     }
 
     fn registration(&self) -> Result<&Registration, RegistrationError> {

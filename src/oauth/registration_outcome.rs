@@ -37,6 +37,16 @@ pub enum RegistrationError {
     /// Neither the bank nor the store knows it.
     #[error("there is no registration with this id")]
     Missing,
+    /// The bank says that it does not know what was to be deleted, and the store does.
+    #[error(
+        "the bank says that there is no registration {client_id}, so what is stored of it was kept: look with --list, \
+         and whether `registration.delete_url` is right. If it is not there any more, `--delete {client_id} --local` \
+         forgets it"
+    )]
+    NotAtBank {
+        /// The client that is stored.
+        client_id: String,
+    },
     /// A second client would take the place of the one that grants belong to.
     #[error(
         "the app is registered as {client_id}, and {grants} grants belong to it: the bank renews them for that client \
