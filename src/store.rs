@@ -87,9 +87,13 @@ pub trait Store: Send + Sync {
     /// Puts a grant that a person gave in the place of whatever was there; its consent starts now.
     fn put(&self, key: &GrantKey, tokens: NewTokens) -> Answer<'_, Grant>;
 
+    /// When a person consented to what stands there, if anybody did. Nothing is opened for it.
+    fn consented_at(&self, key: &GrantKey) -> Answer<'_, Option<Timestamp>>;
+
     /// As [`put`](Self::put), for tokens that were offered before, and it is not known what became of it: where another
-    /// consent stands than the one before that (`former`), it is theirs, or newer, and stays. What stands then.
-    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Grant>;
+    /// consent stands than the one before that (`former`), it is theirs, or newer, and stays, unless it is damaged. What
+    /// stands then; `None` where that cannot be read, since it is sealed under a key that only others have.
+    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Option<Grant>>;
 
     /// Takes the tokens of this version away; whether it stood there. The name's versions go on from there.
     fn remove(&self, key: &GrantKey, version: u64) -> Answer<'_, bool>;

@@ -157,6 +157,8 @@ rules! {
         a_grant_comes_back_as_it_was_put_from_another_process_too,
         a_removed_grant_is_gone_for_good_and_its_versions_go_on,
         what_is_put_again_takes_no_other_consents_place,
+        what_opens_for_nobody_makes_way_for_what_is_put_again_and_says_when_its_person_consented,
+        what_others_have_the_key_of_stays_when_something_is_put_again,
         changes_of_other_processes_are_seen_once,
         no_change_is_missed_while_many_write_at_once,
         consents_come_in_the_order_of_their_age,

@@ -29,6 +29,6 @@ impl Tokens {
 
     /// When a person consented to what the grant is now, if there is one: another moment is another login's.
     pub async fn consented_at(&self, grant: &GrantName) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.parts.store.load(&self.key(grant)).await?.and_then(|grant| grant.facts.consent_at))
+        self.parts.store.consented_at(&self.key(grant)).await
     }
 }

@@ -29,23 +29,21 @@ pub(super) enum Lack {
     Secret,
 }
 
-/// The client of this endpoint: what the configuration says, else what was registered last. `id` asks for that very
-/// client, and is not needed where the configuration names one.
+/// The client of this endpoint: what the configuration says, else what was registered last.
 pub(super) async fn find(
     endpoint: &TokenEndpoint,
     store: &dyn Store,
     bank: &BankName,
-    id: Option<&str>,
 ) -> Result<Result<Client, Lack>, StoreError> {
     let has_secret = endpoint.client_secret.is_some() || !endpoint.client_auth.needs_secret();
     let complete = endpoint.client_id.is_some() && has_secret;
     let registered = if complete { Vec::new() } else { store.clients(bank).await? };
-    Ok(usable(endpoint, choose(endpoint, registered, id)))
+    Ok(usable(endpoint, choose(endpoint, registered)))
 }
 
 /// The client that the configuration names, where there is no store to look into.
 pub(super) fn configured(endpoint: &TokenEndpoint) -> Result<Client, Lack> {
-    usable(endpoint, choose(endpoint, Vec::new(), None))
+    usable(endpoint, choose(endpoint, Vec::new()))
 }
 
 fn usable(endpoint: &TokenEndpoint, found: Option<Client>) -> Result<Client, Lack> {
@@ -53,8 +51,8 @@ fn usable(endpoint: &TokenEndpoint, found: Option<Client>) -> Result<Client, Lac
     if client.secret.is_none() && endpoint.client_auth.needs_secret() { Err(Lack::Secret) } else { Ok(client) }
 }
 
-fn choose(endpoint: &TokenEndpoint, registered: Vec<RegisteredClient>, id: Option<&str>) -> Option<Client> {
-    let wanted = endpoint.client_id.as_deref().or(id);
+fn choose(endpoint: &TokenEndpoint, registered: Vec<RegisteredClient>) -> Option<Client> {
+    let wanted = endpoint.client_id.as_deref();
     let stored = registered.into_iter().rfind(|client| wanted.is_none_or(|id| client.client_id == id));
     let (stored_id, stored_secret) =
         stored.map_or((None, None), |client| (Some(client.client_id), client.client_secret));
@@ -137,19 +135,18 @@ mod tests {
         let mut endpoint = endpoint();
         endpoint.client_id = Some("configured".into());
         endpoint.client_secret = Some("own".into());
-        let client = choose(&endpoint, vec![registered("stored", "other")], None).unwrap();
+        let client = choose(&endpoint, vec![registered("stored", "other")]).unwrap();
         assert_eq!(client.id, "configured");
         assert!(client.secret.unwrap().matches(b"own"));
     }
 
     #[test]
-    fn without_a_configured_one_the_last_registered_client_is_used_or_the_one_that_began_the_login() {
+    fn without_a_configured_one_the_last_registered_client_is_used() {
         let mut endpoint = endpoint();
         (endpoint.client_id, endpoint.client_secret) = (None, None);
         let both = || vec![registered("first", "1"), registered("last", "2")];
-        assert_eq!(choose(&endpoint, both(), None).unwrap().id, "last");
-        assert!(choose(&endpoint, both(), Some("first")).unwrap().secret.unwrap().matches(b"1"));
-        assert!(choose(&endpoint, Vec::new(), None).is_none());
+        assert_eq!(choose(&endpoint, both()).unwrap().id, "last");
+        assert!(choose(&endpoint, Vec::new()).is_none());
     }
 
     #[test]
@@ -157,9 +154,9 @@ mod tests {
         let mut endpoint = endpoint();
         (endpoint.client_id, endpoint.client_secret) = (Some("first".into()), None);
         let both = || vec![registered("first", "1"), registered("last", "2")];
-        assert!(choose(&endpoint, both(), None).unwrap().secret.unwrap().matches(b"1"));
+        assert!(choose(&endpoint, both()).unwrap().secret.unwrap().matches(b"1"));
         endpoint.client_id = Some("unknown".into());
-        assert!(choose(&endpoint, both(), None).unwrap().secret.is_none());
+        assert!(choose(&endpoint, both()).unwrap().secret.is_none());
     }
 
     #[test]

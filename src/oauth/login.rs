@@ -1,34 +1,27 @@
 //! How a person consents: the authorization URL, and what comes back (RFC 6749, section 4.1).
 
+mod finish;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
-use tokio::time::sleep;
-use tracing::{info, warn};
 
 use crate::config::{AuthorizationCode, GrantType, Session};
 use crate::message::Fields;
-use crate::store::{Attempt, Grant, Store, StoreError};
+use crate::store::{Attempt, Store, StoreError};
 use crate::words::{BankName, GrantName, Secret, with_causes};
 
-use super::answer::{self, Refusal};
 use super::callback::{Callback, hash};
 use super::client::{self, Client, Lack};
-use super::keep::keep;
-use super::request::{Exchange, Form, post};
+use super::request::{Form, post};
 use super::{BankCall, Tokens};
 
 /// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
 const ATTEMPT_LIFE: Duration = Duration::from_mins(30);
-/// How often a code is sent whose request did not leave.
-const TRIES: u32 = 4;
-/// Between such tries.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// Where the person's browser goes.
 #[derive(Clone, Debug)]
@@ -143,8 +136,8 @@ impl Tokens {
         }
     }
 
-    async fn client(&self, code: &AuthorizationCode, id: Option<&str>) -> Result<Client, LoginError> {
-        client::find(&code.token, &*self.parts.store, &self.bank.name, id).await?.map_err(|lack| match lack {
+    async fn client(&self, code: &AuthorizationCode) -> Result<Client, LoginError> {
+        client::find(&code.token, &*self.parts.store, &self.bank.name).await?.map_err(|lack| match lack {
             Lack::Id => LoginError::NoClient,
             Lack::Secret => LoginError::NoSecret,
         })
@@ -152,7 +145,7 @@ impl Tokens {
 
     async fn begin(&self, grant: GrantName) -> Result<Authorization, LoginError> {
         let code = self.by_code()?;
-        let client = self.client(code, None).await?;
+        let client = self.client(code).await?;
         let session = match &code.session {
             Some(step) => Some(session(step, &client, &*self.parts.call, self.call_limit()).await?),
             None => None,
@@ -171,78 +164,6 @@ impl Tokens {
         let (url, state_hash) = (authorization_url(code, &attempt, &state), attempt.state_hash.clone());
         self.parts.store.put_attempt(attempt, ATTEMPT_LIFE).await?;
         Ok(Authorization { url, expires_in: ATTEMPT_LIFE, state_hash })
-    }
-
-    async fn finish(&self, callback: Callback) -> Result<GrantName, LoginError> {
-        let code = self.by_code()?;
-        let attempt = match (&callback.state, &callback.outcome) {
-            (None, Err(error)) => return Err(LoginError::DeniedWithoutState { error: error.clone() }),
-            (None, Ok(_)) => return Err(LoginError::UnknownState),
-            (Some(state), _) => self.parts.store.take_attempt(&self.bank.name, &hash(state)).await?,
-        };
-        let attempt = attempt.ok_or(LoginError::UnknownState)?;
-        let is_mixed_up =
-            code.issuer.as_ref().zip(callback.iss.as_ref()).is_some_and(|(expected, iss)| expected != iss);
-        let result = match callback.outcome {
-            _ if is_mixed_up => Err(LoginError::WrongIssuer),
-            Ok(authorization) => self.exchange(code, &attempt, &authorization).await,
-            Err(error) => Err(LoginError::Denied { error }),
-        };
-        let (bank, grant) = (&self.bank.name, &attempt.grant);
-        self.parts.metrics.login(result.is_ok());
-        match result {
-            Ok(()) => info!(%bank, %grant, outcome = "authorized", "token"),
-            Err(ref error) => warn!(%bank, %grant, outcome = "not_authorized", reason = with_causes(error), "token"),
-        }
-        result.map(|()| attempt.grant)
-    }
-
-    /// Exchanges the code for tokens, keeps them, and only then gives them out.
-    async fn exchange(&self, code: &AuthorizationCode, attempt: &Attempt, given: &Secret) -> Result<(), LoginError> {
-        let client = self.client(code, Some(&attempt.client_id)).await?;
-        let key = self.key(&attempt.grant);
-        // What is not understood counts as none.
-        let former = self.parts.store.load(&key).await.ok().flatten().and_then(|grant| grant.facts.consent_at);
-        let exchange =
-            Exchange::Code { code: given, redirect_uri: &attempt.redirect_uri, verifier: attempt.verifier.as_ref() };
-        let mut tried = 1;
-        let (started, called) = loop {
-            let started = self.parts.clock.now();
-            match self.ask_for_token(&code.token, &client, &exchange, &|_| ()).await {
-                // What did not leave can be sent again; a code that may have arrived is spent.
-                Err(error) if !error.sent && tried < TRIES => {
-                    tried += 1;
-                    sleep(AGAIN).await;
-                }
-                called => break (started, called),
-            }
-        };
-        let answer = called.map_err(|error| LoginError::Exchange(with_causes(&error)))?;
-        let mut given = answer::read(&answer, self.parts.clock.now()).map_err(refused)?;
-        given.scopes = given.scopes.or_else(|| Some(attempt.scopes.clone()));
-        let refreshable = given.refresh.is_some();
-        let tokens = self.new_tokens(given, started, refreshable);
-        let (bank, grant) = (&self.bank.name, &attempt.grant);
-        let failed = |error: &StoreError| warn!(%bank, %grant, outcome = "store", reason = with_causes(error), "token");
-        let was_offered = AtomicBool::new(false);
-        let put = || {
-            if was_offered.swap(true, Ordering::Relaxed) {
-                // The first time may have counted without a word of it, and the tokens have been renewed since.
-                return self.parts.store.put_again(&key, tokens.clone(), former);
-            }
-            self.parts.store.put(&key, tokens.clone())
-        };
-        let kept = keep(put, failed).await?;
-        self.publish_new(&kept);
-        Ok(())
-    }
-
-    /// Gives a grant out that a person gave, and that is in the store by now.
-    pub(super) fn publish_new(&self, grant: &Grant) {
-        if let Some(slot) = self.slots.get(&grant.facts.key.grant) {
-            slot.adopt_stored(grant);
-        }
-        self.wake.notify_one();
     }
 }
 
@@ -268,14 +189,6 @@ pub(super) async fn session(
         _ => None,
     });
     value.ok_or_else(|| LoginError::Session(format!("its answer has no field {}", step.field.join(" or "))))
-}
-
-fn refused(refusal: Refusal) -> LoginError {
-    LoginError::Exchange(match refusal {
-        Refusal::Error { code, .. } => code,
-        Refusal::NotNow { status, .. } => format!("it answers {status}"),
-        Refusal::Unreadable { .. } => "its answer is no token response".into(),
-    })
 }
 
 /// The address with all its parameters; what the configuration adds wins over what is sent anyway.

@@ -120,7 +120,7 @@ impl Tokens {
     /// What a request needs beside the grant, found before anything is claimed.
     async fn prepare(&self, slot: &Slot) -> Result<Prepared<'_>, TokenError> {
         let endpoint = self.bank.grant_type.token_endpoint().ok_or(TokenError::UnknownGrant)?;
-        let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await;
+        let client = client::find(endpoint, &*self.parts.store, &self.bank.name).await;
         let client = client.map_err(|error| self.store_failed(slot, &error))?.map_err(|lack| {
             let cause = Cause::no_client(lack);
             self.warn(slot, RenewalOutcome::NoClient, &cause.reason, STORE_WAIT);

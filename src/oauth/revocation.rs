@@ -21,7 +21,7 @@ impl Tokens {
         match &endpoint.revocation {
             None => Ok(version),
             Some(Revocation::Rfc7009(url)) => {
-                let client = client::find(endpoint, &*self.parts.store, &self.bank.name, None).await?;
+                let client = client::find(endpoint, &*self.parts.store, &self.bank.name).await?;
                 let client = client.map_err(|lack| GrantError::NotRevoked(Cause::no_client(lack).reason))?;
                 let request = self.revocation_request(endpoint, url, &client, grant).await;
                 let request = request.map_err(|error| GrantError::NotRevoked(with_causes(&error)))?;

@@ -12,6 +12,7 @@ mod registration;
 mod renewal;
 mod revocation;
 mod schedule;
+mod spending;
 mod succession;
 pub(super) mod support;
 mod unauthorized;

@@ -113,7 +113,7 @@ impl Trial {
 
     async fn find(&self, endpoint: &TokenEndpoint) -> Result<Client, TrialError> {
         let found = match &self.store {
-            Some(store) => client::find(endpoint, &**store, &self.bank.name, None).await?,
+            Some(store) => client::find(endpoint, &**store, &self.bank.name).await?,
             None => client::configured(endpoint),
         };
         found.map_err(|lack| TrialError::Refused(Cause::no_client(lack)))

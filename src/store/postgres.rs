@@ -138,12 +138,17 @@ impl Store for Postgres {
 
     fn put(&self, key: &GrantKey, tokens: NewTokens) -> Answer<'_, Grant> {
         let key = key.clone();
-        self.run(move |mut desk| async move { grants::put(&mut desk, &key, &tokens, None).await })
+        self.run(move |mut desk| async move { grants::put(&mut desk, &key, &tokens).await })
     }
 
-    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Grant> {
+    fn consented_at(&self, key: &GrantKey) -> Answer<'_, Option<Timestamp>> {
         let key = key.clone();
-        self.run(move |mut desk| async move { grants::put(&mut desk, &key, &tokens, Some(Former(former))).await })
+        self.run(move |mut desk| async move { grants::consented_at(&mut desk, &key).await })
+    }
+
+    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Option<Grant>> {
+        let key = key.clone();
+        self.run(move |mut desk| async move { grants::put_again(&mut desk, &key, &tokens, Former(former)).await })
     }
 
     fn remove(&self, key: &GrantKey, version: u64) -> Answer<'_, bool> {

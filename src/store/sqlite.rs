@@ -146,7 +146,12 @@ impl Store for Sqlite {
         self.write(move |work| grants::put(work, &key, &tokens))
     }
 
-    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Grant> {
+    fn consented_at(&self, key: &GrantKey) -> Answer<'_, Option<Timestamp>> {
+        let key = key.clone();
+        self.read(move |work| grants::consented_at(work, &key))
+    }
+
+    fn put_again(&self, key: &GrantKey, tokens: NewTokens, former: Option<Timestamp>) -> Answer<'_, Option<Grant>> {
         let key = key.clone();
         self.write(move |work| grants::put_again(work, &key, &tokens, Former(former)))
     }

@@ -116,6 +116,17 @@ impl Former {
     }
 }
 
+/// What is answered where this stands in the place of another consent; `None` if tokens may take the place, since what
+/// stands there opens for nobody.
+pub(super) fn what_stays(read: Result<Option<Grant>, StoreError>) -> Option<Result<Option<Grant>, StoreError>> {
+    match read {
+        Ok(None) | Err(StoreError::Damaged { .. }) => None,
+        // It is alive: others have the key.
+        Err(StoreError::WrongKey { .. }) => Some(Ok(None)),
+        read => Some(read),
+    }
+}
+
 /// How a standing is written. A removed grant's is `removed`.
 pub(super) fn standing_of(text: &str) -> Result<Standing, StoreError> {
     match text {

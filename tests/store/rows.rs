@@ -33,18 +33,48 @@ pub async fn what_is_put_again_takes_no_other_consents_place(ground: &impl Groun
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
     store.complete(&key("default"), 1, tokens("renewed", Some("r2"))).await.unwrap();
     ground.advance(HOLD).await;
-    let put = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap();
+    let put = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap().unwrap();
     assert!(put.access.unwrap().matches(b"mine"), "a renewal of the former consent is no other one");
     ground.advance(HOLD).await;
     store.claim(&key("default"), 3, &claimant("one")).await.unwrap();
     store.complete(&key("default"), 3, tokens("mine, renewed", Some("r4"))).await.unwrap();
-    let again = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap();
+    let again = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap().unwrap();
     assert!(again.access.unwrap().matches(b"mine, renewed") && again.refresh.unwrap().matches(b"r4"));
     store.remove(&key("default"), 4).await.unwrap();
-    let put = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap();
+    let put = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap().unwrap();
     assert!(put.access.unwrap().matches(b"mine"), "where nothing stands, nothing is lost by it");
     let new = store.put_again(&key("other"), tokens("b", None), None).await.unwrap();
-    assert_eq!(new.facts.version, 1);
+    assert_eq!(new.unwrap().facts.version, 1);
+}
+
+pub async fn what_opens_for_nobody_makes_way_for_what_is_put_again_and_says_when_its_person_consented(
+    ground: &impl Ground,
+) {
+    let store = ground.open().await;
+    let former = store.put(&key("default"), tokens("former", Some("r"))).await.unwrap().facts.consent_at;
+    ground.update("access = refresh").await;
+    assert!(store.load(&key("default")).await.is_err());
+    assert_eq!(store.consented_at(&key("default")).await.unwrap(), former);
+    ground.advance(HOLD).await;
+    let put = store.put_again(&key("default"), tokens("mine", Some("r2")), former).await.unwrap().unwrap();
+    assert!(put.access.unwrap().matches(b"mine"));
+    ground.update("access = refresh").await;
+    let put = store.put_again(&key("default"), tokens("mine", Some("r2")), former).await.unwrap().unwrap();
+    assert!(put.access.unwrap().matches(b"mine"), "another consent, and a damaged one");
+    store.remove(&key("default"), 3).await.unwrap();
+    assert_eq!(store.consented_at(&key("default")).await.unwrap(), None);
+    assert_eq!(store.consented_at(&key("other")).await.unwrap(), None);
+}
+
+pub async fn what_others_have_the_key_of_stays_when_something_is_put_again(ground: &impl Ground) {
+    let store = ground.open().await;
+    let former = store.put(&key("default"), tokens("former", Some("r"))).await.unwrap().facts.consent_at;
+    ground.advance(HOLD).await;
+    let newer = ground.open_with(&[8, 7]).await.unwrap();
+    newer.put(&key("default"), tokens("newer", Some("r2"))).await.unwrap();
+    let put = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap();
+    assert!(put.is_none(), "it stands, and does not open here");
+    assert!(newer.load(&key("default")).await.unwrap().unwrap().access.unwrap().matches(b"newer"));
 }
 
 pub async fn changes_of_other_processes_are_seen_once(ground: &impl Ground) {

@@ -11,20 +11,20 @@ use crate::oauth::{LoginError, bank_of_callback};
 use crate::store::{RegisteredClient, Store};
 use crate::words::with_causes;
 
-fn bench(change: impl FnOnce(&mut AuthorizationCode)) -> Bench {
+pub(super) fn bench(change: impl FnOnce(&mut AuthorizationCode)) -> Bench {
     let mut code = by_code();
     change(&mut code);
     Bench::with(bank(GrantType::AuthorizationCode(Box::new(code))))
 }
 
 /// Begins a login; the parameters of its address.
-async fn begin(bench: &Bench) -> BTreeMap<String, String> {
+pub(super) async fn begin(bench: &Bench) -> BTreeMap<String, String> {
     let authorization = bench.tokens.begin_login(&default()).await.unwrap();
     let (_, query) = authorization.url.split_once('?').unwrap();
     form_urlencoded::parse(query.as_bytes()).into_owned().collect()
 }
 
-fn callback(parameters: &BTreeMap<String, String>) -> String {
+pub(super) fn callback(parameters: &BTreeMap<String, String>) -> String {
     format!("https://redirect.website/callback?code=the-code&state={}", parameters["state"])
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{FARTHEST, Former, name_of, seal, standing_of, understood};
+use crate::store::stored::{FARTHEST, Former, name_of, seal, standing_of, understood, what_stays};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -62,29 +62,49 @@ pub(super) async fn tally(desk: &mut Desk, bank: &BankName) -> Result<Vec<Tally>
     Ok(tallies)
 }
 
-/// Puts a grant that a person gave; unless, where a `former` consent is named, another one stands.
-pub(super) async fn put(
-    desk: &mut Desk,
-    key: &GrantKey,
-    tokens: &NewTokens,
-    former: Option<Former>,
-) -> Result<Grant, StoreError> {
+pub(super) async fn put(desk: &mut Desk, key: &GrantKey, tokens: &NewTokens) -> Result<Grant, StoreError> {
     for _ in 0..TRIES {
         // Nothing else of what stands there: if it is not understood, this mends it.
-        let sql = "SELECT version, CASE WHEN standing <> 'removed' THEN consent_at END AS consent_at \
-             FROM bankside.grants WHERE bank = $1 AND name = $2";
-        let row = [(&key.bank.as_str() as _, Type::TEXT), (&key.grant.as_str() as _, Type::TEXT)];
-        let rows = desk.connection.query(sql, &row).await?;
-        let consent: Option<i64> = rows.first().map(|row| get(row, "consent_at")).transpose()?.flatten();
-        if former.is_some_and(|former| former.was_replaced_by(consent.map(moment))) {
-            return load(desk, key).await?.ok_or(StoreError::Damaged { what: "grant" });
-        }
-        let from = rows.first().map(|row| number(get(row, "version")?)).transpose()?.unwrap_or(0);
+        let (from, _) = former(desk, key).await?;
         if write(desk, key, Change { from, to: from + 1, tokens, given: true }).await? {
             return load(desk, key).await?.ok_or(StoreError::Damaged { what: "grant" });
         }
     }
     Err(StoreError::Crowded)
+}
+
+pub(super) async fn put_again(
+    desk: &mut Desk,
+    key: &GrantKey,
+    tokens: &NewTokens,
+    before: Former,
+) -> Result<Option<Grant>, StoreError> {
+    for _ in 0..TRIES {
+        let (from, consent) = former(desk, key).await?;
+        if before.was_replaced_by(consent)
+            && let Some(stands) = what_stays(load(desk, key).await)
+        {
+            return stands;
+        }
+        if write(desk, key, Change { from, to: from + 1, tokens, given: true }).await? {
+            return load(desk, key).await;
+        }
+    }
+    Err(StoreError::Crowded)
+}
+
+pub(super) async fn consented_at(desk: &mut Desk, key: &GrantKey) -> Result<Option<Timestamp>, StoreError> {
+    Ok(former(desk, key).await?.1)
+}
+
+/// The version of what stands there, and when a person consented to it.
+async fn former(desk: &mut Desk, key: &GrantKey) -> Result<(u64, Option<Timestamp>), StoreError> {
+    let sql = "SELECT version, CASE WHEN standing <> 'removed' THEN consent_at END AS consent_at \
+         FROM bankside.grants WHERE bank = $1 AND name = $2";
+    let row = [(&key.bank.as_str() as _, Type::TEXT), (&key.grant.as_str() as _, Type::TEXT)];
+    let rows = desk.connection.query(sql, &row).await?;
+    let Some(row) = rows.first() else { return Ok((0, None)) };
+    Ok((number(get(row, "version")?)?, get::<Option<i64>>(row, "consent_at")?.map(moment)))
 }
 
 /// Writes a set of tokens, if the row is still the one that was looked at; lease, intent and failures end.

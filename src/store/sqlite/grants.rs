@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::store::stored::{FARTHEST, Former, Stored, name_of, seal, standing_of, understood};
+use crate::store::stored::{FARTHEST, Former, Stored, name_of, seal, standing_of, understood, what_stays};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -69,14 +69,20 @@ pub(super) fn put_again(
     key: &GrantKey,
     tokens: &NewTokens,
     former: Former,
-) -> Result<Grant, StoreError> {
+) -> Result<Option<Grant>, StoreError> {
+    if former.was_replaced_by(consented_at(work, key)?)
+        && let Some(stands) = what_stays(load(work, key))
+    {
+        return stands;
+    }
+    put(work, key, tokens).map(Some)
+}
+
+pub(super) fn consented_at(work: &Work<'_>, key: &GrantKey) -> Result<Option<Timestamp>, StoreError> {
     let select = "SELECT consent_at FROM grants WHERE bank = ?1 AND name = ?2 AND standing <> 'removed'";
     let stands: Option<Option<i64>> =
         work.transaction.query_row(select, [key.bank.as_str(), key.grant.as_str()], |row| row.get(0)).optional()?;
-    if former.was_replaced_by(stands.flatten().map(moment)) {
-        return load(work, key)?.ok_or(StoreError::Damaged { what: "grant" });
-    }
-    put(work, key, tokens)
+    Ok(stands.flatten().map(moment))
 }
 
 /// Writes a set of tokens as this version; lease, intent and failures end.
