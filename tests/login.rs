@@ -64,6 +64,23 @@ async fn a_login_that_the_customer_denies_ends_by_itself_and_exits_1() {
 }
 
 #[tokio::test]
+async fn a_client_that_was_changed_since_the_login_began_is_told_and_the_login_stays() {
+    let world = World::start().await;
+    let login = Login::begin(&world.config, "icard", "default");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    login.paste("").with(1);
+    let (_, rest) = world.toml().split_once("client_id").map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a client");
+    let line = format!("client_id{}", rest.lines().next().expect("a line"));
+    world.replace(&line, "client_id = \"another\"");
+    let finish = ["login", "icard", "--callback-url", &callback, "-c", world.config_arg()];
+    let said = bankside(&finish, "").with(1);
+    assert!(said.err.contains("and another is in use by now"), "{}", said.err);
+    assert_eq!(token_calls(&world), 0);
+    world.replace("client_id = \"another\"", &line);
+    bankside(&finish, "").with(0);
+}
+
+#[tokio::test]
 async fn a_login_whose_redirect_leads_to_the_running_sidecar_ends_there() {
     let port = free_port();
     let redirect_uri = format!("http://127.0.0.1:{port}/callback");

@@ -83,6 +83,9 @@ impl From<LoginError> for Problem {
             LoginError::OfAnotherGrant { .. } => {
                 own(StatusCode::BAD_REQUEST, "unknown-login", "This login is for another grant", again)
             }
+            LoginError::OfAnotherClient { .. } => {
+                own(StatusCode::CONFLICT, "unknown-login", "This login is for another client", again)
+            }
             LoginError::WrongIssuer => {
                 let remedy = "Begin again; if it stays so, check oauth.issuer of the bank";
                 own(StatusCode::BAD_REQUEST, "wrong-issuer", "Somebody else than the bank answers", remedy)

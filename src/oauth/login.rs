@@ -76,6 +76,17 @@ pub enum LoginError {
         /// The grant that the login is for.
         grant: GrantName,
     },
+    /// The attempt was begun by another client than the one that would renew its grant.
+    #[error(
+        "this login was begun for the client {begun_as}, and {in_use} is in use by now; nothing was sent: begin again, or use \
+         that client again to finish this one"
+    )]
+    OfAnotherClient {
+        /// The client that the person gave access to.
+        begun_as: String,
+        /// The client that is configured, or was registered last.
+        in_use: String,
+    },
     /// The answer comes from another authorization server (RFC 9207).
     #[error("the answer comes from another issuer than the bank's")]
     WrongIssuer,
@@ -97,6 +108,7 @@ impl LoginError {
                 | Self::DeniedWithoutState { .. }
                 | Self::UnknownState
                 | Self::OfAnotherGrant { .. }
+                | Self::OfAnotherClient { .. }
         )
     }
 }

@@ -66,6 +66,10 @@ impl Tokens {
     /// Looks up all that the exchange needs of the store: where this fails, nothing is spent.
     async fn ready(&self, code: &AuthorizationCode, attempt: &Attempt) -> Result<Ready, LoginError> {
         let client = self.client(code).await?;
+        // The bank renews a grant for the client only that it was given to.
+        if client.id != attempt.client_id {
+            return Err(LoginError::OfAnotherClient { begun_as: attempt.client_id.clone(), in_use: client.id });
+        }
         Ok(Ready { client, former: self.consented_at(&attempt.grant).await? })
     }
 

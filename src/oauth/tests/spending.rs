@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::login::{begin, bench, callback};
 use super::support::{Reply, default, sent};
@@ -63,4 +63,21 @@ async fn a_client_that_is_not_known_for_now_costs_no_attempt() {
     bench.store.put_client(&bench.bank.name, registered("first")).await.unwrap();
     bench.script.then(Reply::Tokens(300));
     bench.tokens.finish_login(&callback).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_another_client_began_than_would_renew_its_grant_is_left_as_it_is() {
+    let bench = bench(|code| (code.token.client_id, code.token.client_secret) = (None, None));
+    bench.store.put_client(&bench.bank.name, registered("first")).await.unwrap();
+    let callback = callback(&begin(&bench).await);
+    sleep(Duration::from_secs(1)).await;
+    let second = RegisteredClient { registered_at: bench.clock.now(), ..registered("second") };
+    bench.store.put_client(&bench.bank.name, second).await.unwrap();
+    let error = bench.tokens.finish_login(&callback).await.unwrap_err();
+    assert!(error.leaves_attempt() && error.to_string().contains("the client first"), "{error}");
+    assert_eq!(bench.script.calls(), 0);
+    bench.store.remove_client(&bench.bank.name, "second").await.unwrap();
+    bench.script.then(Reply::Tokens(300));
+    bench.tokens.finish_login(&callback).await.unwrap();
+    assert!(bench.script.contents()[0].ends_with("&client_id=first&client_secret=its-secret"));
 }
