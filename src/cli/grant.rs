@@ -125,7 +125,9 @@ async fn import(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome
     let mut response = zeroize::Zeroizing::new(Vec::new());
     let read = std::io::stdin().lock().take(MOST_STDIN).read_to_end(&mut response);
     read.context("the token response could not be read from standard input")?;
-    let report = tokens.import(grant, &response).await?;
+    let word = "Waiting until the store takes the grant: where this is interrupted, look with `grant list` before it is \
+                imported again.";
+    let report = output::tell_after(AT_LENGTH, word, tokens.import(grant, &response)).await?;
     if json {
         return Ok(output::print_json(&report.json())?);
     }

@@ -116,12 +116,17 @@ impl Tokens {
     pub async fn import(&self, grant: &GrantName, response: &[u8]) -> Result<GrantReport, GrantError> {
         self.changeable(grant)?;
         let mut given = answer::given(response).map_err(GrantError::Import)?;
+        let former = self.consented_at(grant).await?;
         given.scopes = given.scopes.or_else(|| Some(self.bank.scopes(grant).to_vec()));
         let refreshable = given.refresh.is_some();
         let tokens = self.new_tokens(given, self.parts.clock.now(), refreshable);
-        self.publish_new(&self.parts.store.put(&self.key(grant), tokens).await?);
+        // What is imported twice may be spent by then: so it is offered until the store has it.
+        let kept = self.keep_given(grant, tokens, former).await?;
         info!(bank = %self.bank.name, %grant, outcome = "imported", "token");
-        self.show(grant).await
+        match kept {
+            Some(kept) => Ok(self.report(kept.facts)),
+            None => self.show(grant).await,
+        }
     }
 
     /// Renews the grant whether it is due or not.

@@ -130,7 +130,7 @@ impl Tokens {
     }
 
     /// Gives a grant out that a person gave, and that is in the store by now.
-    pub(in crate::oauth) fn publish_new(&self, grant: &Grant) {
+    fn publish_new(&self, grant: &Grant) {
         if let Some(slot) = self.slots.get(&grant.facts.key.grant) {
             slot.adopt_stored(grant);
         }

@@ -43,6 +43,32 @@ async fn what_is_no_token_response_is_not_imported_and_takes_nothing_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_import_that_the_store_takes_late_does_not_bring_back_a_refresh_token_that_was_renewed_since() {
+    let bench = Bench::new();
+    bench.execute("CREATE TRIGGER away BEFORE INSERT ON grants BEGIN SELECT RAISE(ABORT, 'away'); END");
+    let tokens = Arc::clone(&bench.tokens);
+    let response = br#"{"refresh_token":"spent"}"#;
+    let import = tokio::spawn(async move { tokens.import(&default(), response).await });
+    sleep(Duration::from_millis(50)).await;
+    bench.execute("DROP TRIGGER away");
+    // As if the first try had counted without a word of it.
+    let (other, _store) = bench.another();
+    other.import(&default(), response).await.unwrap();
+    bench.script.then(Reply::Tokens(300));
+    other.renew(&default()).await.unwrap();
+    assert_eq!(import.await.unwrap().unwrap().state.name(), "active");
+    assert_eq!(bench.refresh_token().await, "refresh-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_import_begins_only_where_the_store_can_be_read() {
+    let bench = Bench::new();
+    bench.execute("ALTER TABLE grants RENAME TO elsewhere");
+    let error = bench.tokens.import(&default(), br#"{"refresh_token":"r"}"#).await.unwrap_err();
+    assert!(matches!(error, GrantError::Store(_)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refresh_token_alone_is_imported_and_used_at_once() {
     let bench = Bench::new();
     bench.tokens.import(&default(), br#"{"refresh_token":"saved"}"#).await.unwrap();
