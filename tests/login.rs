@@ -5,6 +5,7 @@
 mod support;
 
 use bankside::sandbox::{Endpoint, Fault, Plan, Target};
+use nix::sys::signal::Signal;
 use support::http::get;
 use support::program::{Login, bankside};
 use support::world::{World, free_port};
@@ -61,6 +62,62 @@ async fn a_login_that_the_customer_denies_ends_by_itself_and_exits_1() {
     let said = login.wait().with(1);
     assert!(said.err.contains("the bank says: access_denied"), "{}", said.err);
     assert_eq!((world.state("icard", "default"), token_calls(&world)), (None, 0));
+}
+
+#[tokio::test]
+async fn the_browser_of_another_grants_login_does_not_end_a_login_on_its_listener() {
+    let (world, port, former) = begun_on_loopback().await;
+    let of_default = world.sandbox.approve(&former.url).await.expect("the customer approves");
+    former.signal(Signal::SIGINT);
+    former.wait();
+    let login = Login::begin(&world.config, "icard", "work");
+    let come_back = async |callback: &str, status: u16| {
+        let (_, query) = callback.split_once('?').expect("a query");
+        get(([127, 0, 0, 1], port).into(), &format!("/callback?{query}")).await.with(status)
+    };
+    let page = come_back(&of_default, 400).await;
+    assert!(String::from_utf8_lossy(&page.body).contains("a login for the grant default"), "{:?}", page.body);
+    assert_eq!(token_calls(&world), 0);
+    let of_work = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    come_back(&of_work, 200).await;
+    login.wait().with(0);
+    assert_eq!((world.state("icard", "work").as_deref(), world.state("icard", "default")), (Some("active"), None));
+}
+
+#[tokio::test]
+async fn a_login_that_listens_for_the_browser_ends_when_another_call_has_ended_it() {
+    let (world, _, login) = begun_on_loopback().await;
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
+    let said = login.wait().with(0);
+    assert!(said.err.contains("the grant default of icard is in the store"), "{}", said.err);
+    assert_eq!(token_calls(&world), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_the_bank_takes_long_for_is_not_taken_for_one_that_was_ended_elsewhere() {
+    let (world, port, login) = begun_on_loopback().await;
+    let refusal = Fault::DelayAnswer(3_000);
+    let control = world.sandbox.icard().control();
+    control.plan(Plan::next(1, Target::TOKEN, refusal));
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    let (_, query) = callback.split_once('?').expect("a query");
+    let page = get(([127, 0, 0, 1], port).into(), &format!("/callback?{query}")).await.with(200);
+    assert!(String::from_utf8_lossy(&page.body).contains("Access is authorized"), "{:?}", page.body);
+    login.wait().with(0);
+}
+
+#[tokio::test]
+async fn a_request_that_never_comes_whole_does_not_keep_a_login_that_is_over() {
+    use std::io::Write;
+    let (world, port, login) = begun_on_loopback().await;
+    let mut half = std::net::TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+    half.write_all(b"GET /callback HTTP/1.1\r\nHo").expect("it is sent");
+    let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+    let (_, query) = callback.split_once('?').expect("a query");
+    get(([127, 0, 0, 1], port).into(), &format!("/callback?{query}")).await.with(200);
+    login.wait().with(0);
+    drop(half);
 }
 
 #[tokio::test]

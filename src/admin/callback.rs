@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -10,7 +11,8 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{RwLock, mpsc};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Listen;
@@ -20,6 +22,9 @@ use crate::words::GrantName;
 
 use super::html::Html;
 use super::server::CALLBACK;
+
+/// How long the last page may take, and connections on which nothing more comes.
+const LAST_PAGE: Duration = Duration::from_secs(1);
 
 /// Listens for one login's callback where the redirect URI is `http` on a loopback address (RFC 8252, section 7.3).
 pub struct LoopbackCallback {
@@ -35,6 +40,8 @@ struct Desk {
     path: String,
     finish: Finish,
     finished: mpsc::Sender<Result<GrantName, LoginError>>,
+    /// Shared by those that are being finished.
+    under_way: Arc<RwLock<()>>,
 }
 
 impl LoopbackCallback {
@@ -46,25 +53,36 @@ impl LoopbackCallback {
         Ok(Some(Self { listener: TcpListener::bind(address).await?, path }))
     }
 
-    /// Serves until a callback ends the login, well (the grant's name) or not. One that uses up nothing, since it is not of
-    /// a login that was begun, is told so in its browser, and the right one is waited for.
-    pub async fn serve(self, finish: Finish) -> Result<GrantName, LoginError> {
+    /// Serves until a callback ends the login, well (the grant's name) or not, or until it was ended elsewhere (`None`). A
+    /// callback that uses up nothing, since it is not of this login, is told so in its browser, and the right one is waited
+    /// for.
+    pub async fn serve(
+        self,
+        finish: Finish,
+        ended_elsewhere: impl Future<Output = ()>,
+    ) -> Option<Result<GrantName, LoginError>> {
         let (finished, mut outcome) = mpsc::channel(1);
-        let stop = CancellationToken::new();
-        let desk = Arc::new(Desk { path: self.path, finish, finished });
+        let (stop, under_way) = (CancellationToken::new(), Arc::new(RwLock::new(())));
+        let desk = Arc::new(Desk { path: self.path, finish, finished, under_way: Arc::clone(&under_way) });
         // Not a route: what stands in the path may mean something in a route.
         let routes = Router::new().fallback(callback).with_state(desk);
         let server = axum::serve(self.listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let mut server = tokio::spawn(server.into_future());
-        tokio::select! {
-            Some(outcome) = outcome.recv() => {
-                // The browser gets its page before the listener goes.
-                stop.cancel();
-                let _ = server.await;
-                outcome
-            }
-            _ = &mut server => Err(LoginError::NotACallback("the callback's listener ended")),
-        }
+        let gone = async {
+            ended_elsewhere.await;
+            // It may be a callback here that has taken it: the outcome of that comes first.
+            drop(under_way.write().await);
+        };
+        let ended = tokio::select! {
+            biased;
+            Some(outcome) = outcome.recv() => Some(outcome),
+            () = gone => None,
+            _ = &mut server => return Some(Err(LoginError::NotACallback("the callback's listener ended"))),
+        };
+        stop.cancel();
+        // The browser gets its page before the listener goes. Another connection may be one that never says anything.
+        let _ = timeout(LAST_PAGE, server).await;
+        ended
     }
 }
 
@@ -80,6 +98,7 @@ async fn callback(State(desk): State<Arc<Desk>>, method: Method, uri: Uri) -> Re
 }
 
 async fn end(desk: &Desk, query: String) -> Response {
+    let _under_way = desk.under_way.read().await;
     let outcome = (desk.finish)(query).await;
     let page = match &outcome {
         Ok(_) => page(StatusCode::OK, "Access is authorized", "You can close this window."),
@@ -151,12 +170,12 @@ mod tests {
                 assert_eq!(query, "code=x");
                 Box::pin(async { Ok("default".parse().unwrap()) })
             });
-            let served = tokio::spawn(callback.serve(finish));
+            let served = tokio::spawn(callback.serve(finish, std::future::pending()));
             for other in ["GET /other?code=x".to_owned(), format!("POST {asked}?code=x")] {
                 assert_eq!(status(address, &other).await, "404", "{other}");
             }
             assert_eq!(status(address, &format!("GET {asked}?code=x")).await, "200");
-            assert_eq!(served.await.unwrap().unwrap().as_str(), "default");
+            assert_eq!(served.await.unwrap().unwrap().unwrap().as_str(), "default");
         }
     }
 

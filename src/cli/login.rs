@@ -15,6 +15,7 @@ use crate::admin::{LoopbackCallback, leads_to};
 use crate::app::{BankDesk, Office};
 use crate::config::{Bank, GrantType, Listen};
 use crate::oauth::{LoginError, Tokens};
+use crate::store::BoxFuture;
 use crate::words::GrantName;
 
 use super::care::with_care;
@@ -60,29 +61,37 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
         None => None,
     };
     let grant = args.grant.clone().unwrap_or_default();
-    // A grant that does not open any more is what a login mends.
-    let consent = tokens.consented_at(&grant).await.ok().flatten();
+    let consent = tokens.consented_at(&grant).await.map_err(LoginError::Store)?;
     let authorization = tokens.begin_login(&grant).await?;
+    let login = Pending::new(tokens, &grant, &authorization, consent);
     output::print(&authorization.url)?;
     let minutes = authorization.expires_in.as_secs() / 60;
     let Some(listener) = listener else {
         output::complain(&format!(
             "Open this address in a browser within {minutes} minutes. Then paste the address that the browser ended on:"
         ));
-        return finish_pasted(args, Pending::new(tokens, &grant, &authorization, consent)).await;
+        return finish_pasted(args, login).await;
     };
     output::complain(&format!("Open this address in a browser within {minutes} minutes; the rest happens by itself."));
-    let tokens = Arc::clone(tokens);
-    let finished = listener.serve(Box::new(move |callback| {
-        let tokens = Arc::clone(&tokens);
-        Box::pin(async move { finish(&tokens, None, &callback).await })
-    }));
-    let Ok(finished) = tokio::time::timeout(authorization.expires_in, finished).await else {
+    let Ok(finished) = tokio::time::timeout(authorization.expires_in, finish_by_browser(listener, login)).await else {
         // Somebody may have come back at the last moment.
         with_care(office.settle()).await;
         return Err(anyhow!("nobody came back from the bank in time"));
     };
-    Ok(finished?)
+    finished
+}
+
+/// Ends the login when the browser comes back to the listener, unless somebody else ends it before.
+async fn finish_by_browser(listener: LoopbackCallback, mut login: Pending<'_>) -> anyhow::Result<GrantName> {
+    let (tokens, grant) = (Arc::clone(login.tokens), login.grant.clone());
+    let finish = Box::new(move |callback: String| -> BoxFuture<'static, _> {
+        let (tokens, grant) = (Arc::clone(&tokens), grant.clone());
+        Box::pin(async move { finish(&tokens, Some(&grant), &callback).await })
+    });
+    match listener.serve(finish, login.ended_elsewhere()).await {
+        Some(finished) => Ok(finished?),
+        None => login.grant().await,
+    }
 }
 
 /// Listens for the browser where the redirect URI leads here, unless the running sidecar does. Another program there would
