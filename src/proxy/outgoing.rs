@@ -10,6 +10,7 @@ use crate::inbound::Departure;
 use crate::message::{Body, Fields, Request};
 use crate::words::{Random, Token};
 
+use super::overrides::is_same_name;
 use super::replay::Kept;
 use super::{overrides, trailers};
 
@@ -61,9 +62,7 @@ impl Rewrite {
         let wants_trailers = wants_trailers(&request);
         let fields = &mut request.fields;
         let named = named_by_connection(fields);
-        fields.retain(|name, _| {
-            !is_of_the_hop(name, &named) && !is_ours(name) && !self.rules.remove.iter().any(|removed| is(name, removed))
-        });
+        fields.retain(|name, _| !is_of_the_hop(name, &named) && !is_ours(name) && !self.is_ruled_out(name));
         for (name, value) in &self.rules.set {
             fields.set(name, self.fill(value.0.expose()));
         }
@@ -86,6 +85,13 @@ impl Rewrite {
         let body = trailers::clean(std::mem::take(&mut request.body), &self.ruled);
         let (body, kept) = Kept::tee(body, keep);
         (Outgoing { request, kept, departure: departure.clone() }, body)
+    }
+
+    /// Whether a rule takes a field of this name out, or sets one that the bank may take it for.
+    fn is_ruled_out(&self, name: &[u8]) -> bool {
+        !self.ruled.is_empty()
+            && (self.rules.remove.iter().any(|removed| is_same_name(name, removed))
+                || self.rules.set.iter().any(|(set, _)| is_same_name(name, set) && !is(name, set)))
     }
 
     /// Fills in `{uuid}`.
@@ -166,10 +172,14 @@ fn is_of_the_hop(name: &[u8], named: &[Vec<u8>]) -> bool {
     is_one || named.iter().any(|option| option.eq_ignore_ascii_case(name))
 }
 
-/// The app's words to the sidecar, which are no business of the bank's.
+/// The app's words to the sidecar, which are no business of the bank's: a key that is misspelt is a key all the same.
 pub(super) fn is_ours(name: &[u8]) -> bool {
-    const PREFIX: &[u8] = b"bankside-";
-    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    const WORD: &[u8] = b"bankside";
+    // Most names begin with another letter.
+    matches!(name, [b'b' | b'B', ..])
+        && name.split_at_checked(WORD.len()).is_some_and(|(start, rest)| {
+            start.eq_ignore_ascii_case(WORD) && rest.first().is_some_and(|byte| !byte.is_ascii_alphanumeric())
+        })
 }
 
 fn is(name: &[u8], other: &str) -> bool {
@@ -240,6 +250,8 @@ mod tests {
             ("Proxy-Connection", "x"),
             ("Bankside-Grant", "x"),
             ("bankside-KEY", "secret"),
+            ("Bankside_Key", "secret"),
+            ("bankside.key", "secret"),
             ("Digest", "kept"),
         ];
         let expected = ["/v1/x?y", "Digest: kept", "Host: api.bank.example", "Authorization: Bearer token"];
@@ -258,6 +270,30 @@ mod tests {
         assert_eq!(sent[1..3], ["API-key: k", "Accept: b"]);
         assert_eq!(sent[3].len(), "x-request-id: ".len() + 36);
         assert_eq!(sent.len(), 6, "{sent:?}");
+    }
+
+    #[test]
+    fn a_rule_holds_for_whatever_a_gateway_may_take_for_its_field() {
+        let rules = HeaderRules {
+            set: vec![("PSU-IP-Address".into(), template("ours")), ("X_Api_Key".into(), template("k"))],
+            default: vec![("X-Request-ID".into(), template("r"))],
+            remove: vec!["X-Client-Certificate".into(), "a_b".into()],
+        };
+        let lines = [
+            ("X_Client_Certificate", "evil"),
+            ("x-client_CERTIFICATE", "evil"),
+            ("X.Client.Certificate", "evil"),
+            ("A-B", "evil"),
+            ("PSU_IP_Address", "evil"),
+            ("psu-ip-address", "evil"),
+            ("PSU-IP_Address", "evil"),
+            ("X-Api-Key", "evil"),
+            ("X-Client-Certificates", "kept"),
+            ("X_Request_ID", "kept"),
+        ];
+        let expected = ["psu-ip-address: ours", "X-Client-Certificates: kept", "X_Request_ID: kept", "X_Api_Key: k"];
+        let sent = sent(&rewrite("", rules), &lines);
+        assert_eq!((&sent[1..5], &*sent[5], sent.len()), (&expected.map(str::to_owned)[..], "X-Request-ID: r", 8));
     }
 
     #[test]

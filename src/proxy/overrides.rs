@@ -29,10 +29,11 @@ fn has_one_of(fields: &Fields, names: &[&str]) -> bool {
     fields.iter().any(|(name, _)| names.iter().any(|wanted| is_same_name(name, wanted)))
 }
 
-/// Gateways such as CGI take hyphens and underscores for the same.
-fn is_same_name(name: &[u8], wanted: &str) -> bool {
-    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == wanted.len() && name.iter().map(plain).eq(wanted.bytes())
+/// Whether a server may take one name for the other: gateways such as CGI make the same of a hyphen, an underscore and
+/// whatever else is no letter or digit.
+pub(super) fn is_same_name(name: &[u8], wanted: &str) -> bool {
+    let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' };
+    name.len() == wanted.len() && name.iter().copied().map(plain).eq(wanted.bytes().map(plain))
 }
 
 fn has_method_parameter(path_and_query: &[u8]) -> bool {
@@ -57,7 +58,9 @@ mod tests {
 
     #[test]
     fn another_method_is_found_however_it_is_spelt() {
-        for name in ["X-HTTP-Method-Override", "x-http-method", "X_HTTP_METHOD_OVERRIDE", "X-Method-Override"] {
+        for name in
+            ["X-HTTP-Method-Override", "x-http-method", "X_HTTP_METHOD_OVERRIDE", "X-Method-Override", "X.HTTP.Method"]
+        {
             assert!(of_method(&fields(name), b"/x") && !of_path(&fields(name)), "{name}");
         }
         for target in

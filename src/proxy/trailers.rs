@@ -28,7 +28,7 @@ impl BodyStream for Cleaned {
         let frame = ready!(self.body.poll_frame(cx));
         let Some(Ok(Frame::Trailers(mut fields))) = frame else { return Poll::Ready(frame) };
         fields.retain(|name, _| {
-            let is_ruled = self.ruled.iter().any(|ruled| name.eq_ignore_ascii_case(ruled.as_bytes()));
+            let is_ruled = self.ruled.iter().any(|ruled| overrides::is_same_name(name, ruled));
             !is_ours(name) && !overrides::is_one(name) && !is_ruled
         });
         Poll::Ready((!fields.is_empty()).then_some(Ok(Frame::Trailers(fields))))
@@ -81,6 +81,8 @@ mod tests {
             "X_HTTP_Method_Override",
             "bankside-grant",
             "x-client-certificate",
+            "X_Client_Certificate",
+            "Bankside_Key",
         ];
         assert_eq!(left(&names).await, Some(vec!["X-Sum".to_owned()]));
         assert_eq!(left(&names[2..]).await, None);

@@ -86,7 +86,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row("a folded grant", "‹get›Bankside-Grant: default¶ other¶¶", Refused(400)),
     Row(
         "fields of ours do not leave",
-        "‹get›Bankside-Grant: default¶BANKSIDE-KEY: k¶Bankside-Anything: x¶¶",
+        "‹get›Bankside-Grant: default¶BANKSIDE-KEY: k¶Bankside_Key: smuggled¶Bankside-Anything: x¶¶",
         Passes("GET /row HTTP/1.1", ""),
     ),
     Row(
