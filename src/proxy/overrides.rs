@@ -38,12 +38,20 @@ pub(super) fn is_same_name(name: &[u8], wanted: &str) -> bool {
 
 fn has_method_parameter(path_and_query: &[u8]) -> bool {
     let Some(start) = path_and_query.iter().position(|&byte| byte == b'?') else { return false };
-    path_and_query[start + 1..].split(|byte| matches!(byte, b'&' | b';')).any(|parameter| {
-        let name = parameter.split(|&byte| byte == b'=').next().unwrap_or_default();
-        percent_encoding::percent_decode(name)
-            .map(|byte| byte.to_ascii_lowercase())
-            .eq(METHOD_PARAMETER.iter().copied())
-    })
+    path_and_query[start + 1..]
+        .split(|byte| matches!(byte, b'&' | b';'))
+        .filter_map(|parameter| parameter.split(|&byte| byte == b'=').next())
+        .any(is_method_parameter)
+}
+
+/// Whether a framework may take the name for that of the parameter. PHP leaves out spaces before a name and all from a NUL
+/// on, takes spaces, dots and brackets for underscores, and a bracket behind the name for the beginning of an index.
+fn is_method_parameter(name: &[u8]) -> bool {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'+');
+    let plain = |byte: u8| if matches!(byte, b' ' | b'+' | b'.' | b'[') { b'_' } else { byte.to_ascii_lowercase() };
+    let mut name = percent_encoding::percent_decode(name).take_while(|byte| *byte != 0).skip_while(is_space);
+    METHOD_PARAMETER.iter().all(|wanted| name.next().map(plain) == Some(*wanted))
+        && matches!(name.next(), None | Some(b'['))
 }
 
 #[cfg(test)]
@@ -70,12 +78,51 @@ mod tests {
         }
     }
 
+    /// PHP leaves out spaces before a name and what is behind a NUL, and takes spaces, dots and brackets for underscores.
+    #[test]
+    fn another_method_is_found_in_each_name_that_php_takes_for_its_parameter() {
+        for name in [
+            "%20_method",
+            "+_method",
+            "+%20+_METHOD",
+            ".method",
+            "%2Emethod",
+            "[method",
+            "%5bmethod",
+            "_method%00",
+            "_method%00x",
+            ".method%00[",
+            "_method[]",
+            "_method%5Bx]",
+            "%20%5bm%65thod",
+        ] {
+            for target in [format!("/x?{name}=DELETE"), format!("/x?{name}"), format!("/x?a=b&{name}=DELETE&c")] {
+                assert!(of_method(&Fields::new(), target.as_bytes()), "{target}");
+            }
+        }
+    }
+
     #[test]
     fn what_only_looks_like_it_is_left_alone() {
         for name in ["X-HTTP-Method-Overrides", "HTTP-Method", "X-Request-ID"] {
             assert!(!of_method(&fields(name), b"/x"), "{name}");
         }
-        for target in ["/_method=x", "/x?method=DELETE", "/x?a=_method", "/x?a_method=1"] {
+        for target in [
+            "/_method=x",
+            "/x?method=DELETE",
+            "/x?a=_method",
+            "/x?a_method=1",
+            "/x?_methods=1",
+            "/x?%20method=1",
+            "/x?%00_method=1",
+            "/x?_method%20=1",
+            "/x?_metho%00d",
+            "/x?a%00_method",
+            "/x?",
+            "/x?&=&%00",
+            "/x?__method",
+            "/x?_%20method",
+        ] {
             assert!(!of_method(&Fields::new(), target.as_bytes()), "{target}");
         }
     }

@@ -93,6 +93,10 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row("a parameter", "POST /v1/row?a&_method=DELETE HTTP/1.1¶Host: localhost¶Content-Length: 0¶¶", Refused(403)),
     Row("a parameter that is escaped", "POST /v1/row?%5Fmethod=DELETE HTTP/1.1¶Host: localhost¶¶", Refused(403)),
+    Row("a parameter behind a space", "POST /v1/row?+_method=DELETE HTTP/1.1¶Host: localhost¶¶", Refused(403)),
+    Row("a parameter with a dot", "POST /v1/row?.method=DELETE HTTP/1.1¶Host: localhost¶¶", Refused(403)),
+    Row("a parameter with a bracket", "POST /v1/row?[method=DELETE HTTP/1.1¶Host: localhost¶¶", Refused(403)),
+    Row("a parameter with a null", "POST /v1/row?_method%00=DELETE HTTP/1.1¶Host: localhost¶¶", Refused(403)),
     Row(
         "a parameter of another name",
         "GET /v1/row?method=DELETE HTTP/1.1¶Host: localhost¶¶",
