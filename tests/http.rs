@@ -492,6 +492,20 @@ async fn the_log_has_one_event_a_request_with_the_keys_of_the_contract() {
 }
 
 #[tokio::test]
+async fn a_method_does_not_fill_the_log() {
+    let (_world, sidecar) = running().await;
+    let request =
+        format!("{} /v1/accounts HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n", "M".repeat(60_000));
+    assert!(raw(sidecar.address("icard"), &request).await.starts_with("HTTP/1.1 421 "));
+    let method = until_found("the event is written", async || {
+        let log = sidecar.log();
+        let mut events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.find_map(|event| Some(event["method"].as_str()?.to_owned()))
+    });
+    assert_eq!(method.await, "M".repeat(256));
+}
+
+#[tokio::test]
 async fn what_is_refused_before_it_is_a_request_leaves_an_event_too() {
     let (_world, sidecar) = running().await;
     let answer = raw(sidecar.address("icard"), "GET /SECRETPATH HTTP/1.1\r\nHost localhost\r\n\r\n").await;

@@ -16,6 +16,8 @@ use crate::words::{BankName, GrantName, Kind, Random};
 
 use super::path;
 
+/// So many bytes of a method, a path or an id are told: a request cannot fill the log.
+const MOST: usize = 256;
 /// The field that names a request, for apps and banks alike.
 const REQUEST_ID: &str = "X-Request-ID";
 
@@ -124,7 +126,7 @@ impl Drop for Event {
             bank = self.bank.as_str(),
             grant = self.grant.as_ref().map(GrantName::as_str),
             route,
-            method = request.method.as_ref().map(Method::as_str),
+            method = request.method.as_ref().map(beginning),
             path = unless_empty(&request.path),
             status = self.status.map(|status| status.as_u16()),
             kind = self.kind.map(Kind::name),
@@ -151,9 +153,13 @@ fn unless_empty(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
+/// A method is a token, so that it cannot break a log line.
+fn beginning(method: &Method) -> &str {
+    method.as_str().get(..MOST).unwrap_or(method.as_str())
+}
+
 /// Text that cannot break a log line, and cannot fill the log.
 fn printable(bytes: &[u8]) -> String {
-    const MOST: usize = 256;
     let bytes = &bytes[..bytes.len().min(MOST)];
     let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'\'');
     match str::from_utf8(bytes) {
