@@ -83,3 +83,13 @@ async fn a_bank_that_is_not_trusted_or_not_there_is_a_failure_with_a_remedy() {
     let said = check(directory.path(), "127.0.0.1:1").await.with(1);
     assert!(said.out.contains("FAILED      the connection to the bank was not made"), "{}", said.out);
 }
+
+#[tokio::test]
+async fn what_a_certificate_says_does_not_reach_the_terminal() {
+    let (root, provider) = (Authority::new("Bank Root"), Authority::new("Trust Service Provider"));
+    let issued = root.server("evil\u{1b}[31m.example");
+    let bank = TlsBank::showing(&issued, &provider, &rustls::version::TLS13).await;
+    let directory = company(&provider, &root);
+    let said = check(directory.path(), &bank.address.to_string()).await.with(1);
+    assert!(said.out.contains("evil\\u{1b}[31m.example") && !said.out.contains('\u{1b}'), "{:?}", said.out);
+}

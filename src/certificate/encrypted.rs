@@ -15,7 +15,7 @@ use pkcs8::pkcs5;
 use pkcs8::pkcs5::pbes2::{self, Kdf};
 use zeroize::Zeroizing;
 
-use crate::words::Secret;
+use crate::words::{Secret, printable};
 
 use super::CertificateError;
 use super::pem::Section;
@@ -148,7 +148,7 @@ pub(super) fn traditional(dek: &Dek, passphrase: Option<&Secret>) -> Result<Zero
         "AES-192-CBC" => (cbc_decrypt::<Aes192>, 24, 16),
         "AES-256-CBC" => (cbc_decrypt::<Aes256>, 32, 16),
         "DES-EDE3-CBC" => (cbc_decrypt::<TdesEde3>, 24, 8),
-        other => return Err(CertificateError::UnsupportedEncryption(super::name::printable(other))),
+        other => return Err(CertificateError::UnsupportedEncryption(printable(other))),
     };
     if dek.iv.len() != iv_length {
         return Err(CertificateError::DamagedPem("its DEK-Info is malformed".to_owned()));

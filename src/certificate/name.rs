@@ -6,6 +6,8 @@ use der::asn1::{Any, BmpString, Ia5StringRef, ObjectIdentifier, PrintableStringR
 use der::{Decode, Tag, Tagged};
 use x509_cert::name::Name;
 
+use crate::words::printable;
+
 /// `commonName` (RFC 4519, section 2.3).
 pub const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 /// `organizationName` (RFC 4519, section 2.19).
@@ -47,19 +49,6 @@ pub fn readable_der(der: &[u8]) -> String {
 /// The first value of an attribute, unescaped but printable.
 pub fn value(name: &Name, oid: ObjectIdentifier) -> Option<String> {
     name.iter().find(|attribute| attribute.oid == oid).and_then(|found| text(&found.value)).map(|text| printable(&text))
-}
-
-/// `text` with control characters made visible: it comes from a file and may end on a terminal.
-pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {

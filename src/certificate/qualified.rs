@@ -6,7 +6,7 @@ use std::fmt;
 use der::asn1::{AnyRef, ObjectIdentifier, Utf8StringRef};
 use der::{Decode, Sequence};
 
-use super::name::printable;
+use crate::words::printable;
 
 /// `id-pe-qcStatements` (RFC 3739, section 3.2.6).
 pub const QC_STATEMENTS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.3");

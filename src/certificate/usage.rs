@@ -6,7 +6,9 @@ use der::asn1::ObjectIdentifier;
 use x509_cert::ext::pkix::KeyUsage;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::name::{printable, readable};
+use crate::words::printable;
+
+use super::name::readable;
 
 /// `id-kp-clientAuth` (RFC 5280, section 4.2.1.12).
 pub const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::message::BodyError;
 use crate::message::http2::StreamError;
+use crate::words::printable;
 
 /// Why there is no answer, and whether the bank may have seen the request.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +40,7 @@ pub enum Failure {
     #[error("no connection to the bank within {} ms", .0.as_millis())]
     ConnectTimeout(Duration),
     /// We did not accept the bank's side of the handshake.
-    #[error("the bank's certificate or TLS was not accepted: {0}")]
+    #[error("the bank's certificate or TLS was not accepted: {}", printable(&.0.to_string()))]
     TlsRefusedByUs(#[source] rustls::Error),
     /// The bank did not accept ours: an alert, in the handshake or on the first read after it (TLS 1.3).
     #[error("the bank refused our certificate or TLS: {0}")]

@@ -3,12 +3,14 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
-/// An error with its causes, in one line. A cause that is quoted already is not told twice.
+use super::printable;
+
+/// An error with its causes, in one line, whatever they quote. A cause that is quoted already is not told twice.
 pub fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+    let mut text = printable(&error.to_string());
     let mut cause = error.source();
     while let Some(error) = cause {
-        let reason = error.to_string();
+        let reason = printable(&error.to_string());
         if !text.contains(&reason) {
             // A string takes whatever is written.
             let _ = write!(text, ": {reason}");
@@ -25,6 +27,13 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
     struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+    #[test]
+    fn no_cause_speaks_to_the_terminal_and_a_quoted_one_is_told_once_all_the_same() {
+        let quoting = Layer("not for \\u{1b}[31m\\u{a}", Some(Box::new(Layer("\u{1b}[31m\n", None))));
+        assert_eq!(with_causes(&quoting), "not for \\u{1b}[31m\\u{a}");
+        assert_eq!(with_causes(&Layer("a\nb", None)), "a\\u{a}b");
+    }
 
     #[test]
     fn each_cause_is_told_once() {

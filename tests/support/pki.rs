@@ -40,10 +40,11 @@ impl Authority {
         Issued { pem: certificate.pem(), key_pem: key.serialize_pem() }
     }
 
-    /// A server's certificate for an address.
-    pub fn server(&self, address: &str) -> Issued {
-        let mut params = params(address);
-        params.subject_alt_names = vec![SanType::IpAddress(address.parse().expect("an address"))];
+    /// A server's certificate for an address or a name.
+    pub fn server(&self, host: &str) -> Issued {
+        let mut params = params(host);
+        let name = || SanType::DnsName(host.try_into().expect("ASCII"));
+        params.subject_alt_names = vec![host.parse().map_or_else(|_| name(), SanType::IpAddress)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = p256();
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");

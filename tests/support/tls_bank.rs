@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::pki::Authority;
+use super::pki::{Authority, Issued};
 
 /// A bank. It lives as long as the test's runtime.
 pub struct TlsBank {
@@ -26,9 +26,14 @@ impl TlsBank {
     /// Starts a bank at `127.0.0.1` whose own certificate is `root`'s, and that takes certificates of `clients` only.
     /// A request for a path with `close` in it is the last of its connection.
     pub async fn start(root: &Authority, clients: &Authority, version: &'static SupportedProtocolVersion) -> Self {
+        Self::showing(&root.server("127.0.0.1"), clients, version).await
+    }
+
+    /// The same with any certificate.
+    pub async fn showing(server: &Issued, clients: &Authority, version: &'static SupportedProtocolVersion) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let acceptor = TlsAcceptor::from(Arc::new(server_config(root, clients, version)));
+        let acceptor = TlsAcceptor::from(Arc::new(server_config(server, clients, version)));
         let handshakes = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&handshakes);
         tokio::spawn(async move {
@@ -72,12 +77,11 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor, handshakes: &AtomicUsize) 
     }
 }
 
-fn server_config(root: &Authority, clients: &Authority, version: &'static SupportedProtocolVersion) -> ServerConfig {
+fn server_config(server: &Issued, clients: &Authority, version: &'static SupportedProtocolVersion) -> ServerConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(clients.der.clone())).expect("a root");
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-    let server = root.server("127.0.0.1");
     let key = PrivateKeyDer::from_pem_slice(server.key_pem.as_bytes()).expect("a key");
     let certificate = CertificateDer::from_pem_slice(server.pem.as_bytes()).expect("a certificate");
     let mut config = ServerConfig::builder_with_provider(provider)
