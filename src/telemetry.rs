@@ -5,5 +5,6 @@ pub mod log;
 pub mod metrics;
 mod queue;
 pub mod spans;
+mod text;
 
 pub use metrics::{BankMetrics, ConnectionMetrics, Format, Metrics, Reach, RenewalOutcome, Standing, Towards};

@@ -15,6 +15,7 @@ use crate::config::{Log, LogFormat};
 
 use super::json::Json;
 use super::queue::{Machine, Queue};
+use super::text::Text;
 
 /// At the end, so long is waited for the writing of what waits.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
@@ -70,8 +71,8 @@ pub fn start(settings: &Log) -> Result<LogGuard, LogError> {
     let on_terminal = io::stderr().is_terminal();
     let layer = fmt::layer().with_writer(Arc::clone(&queue));
     match settings.format {
-        LogFormat::Auto if on_terminal => subscriber.with(layer.compact()).try_init()?,
-        LogFormat::Text => subscriber.with(layer.with_ansi(on_terminal).compact()).try_init()?,
+        LogFormat::Auto if on_terminal => subscriber.with(layer.compact().fmt_fields(Text)).try_init()?,
+        LogFormat::Text => subscriber.with(layer.with_ansi(on_terminal).compact().fmt_fields(Text)).try_init()?,
         LogFormat::Auto | LogFormat::Json => subscriber.with(layer.event_format(Json)).try_init()?,
     }
     // A process has one log only: whoever comes second has failed above.
