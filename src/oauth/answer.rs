@@ -135,11 +135,20 @@ fn seconds(value: &Value) -> Option<Duration> {
 
 fn scopes(value: Option<&Value>) -> Option<Vec<String>> {
     let scopes: Vec<String> = match value? {
-        Value::String(text) => text.split_ascii_whitespace().map(str::to_owned).collect(),
-        Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Value::String(text) => {
+            text.split_ascii_whitespace().filter(|scope| is_scope(scope)).map(str::to_owned).collect()
+        }
+        Value::Array(list) => {
+            list.iter().filter_map(Value::as_str).filter(|scope| is_scope(scope)).map(str::to_owned).collect()
+        }
         _ => return None,
     };
     (!scopes.is_empty()).then_some(scopes)
+}
+
+/// Whether these are the characters of a scope (RFC 6749, section 3.3). Some banks have scopes with spaces, in a list.
+fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'))
 }
 
 /// Whether a text looks like an error code: those of the RFC and of its extensions are short and plain.
@@ -209,6 +218,28 @@ mod tests {
         }
         assert!(given(r#","token_type":"mac","refresh_token":null,"scope":7"#).access.is_some());
         assert_eq!(given(r#","scope":["a b","c"]"#).scopes.unwrap(), ["a b", "c"]);
+    }
+
+    #[test]
+    fn what_cannot_be_a_scope_is_none() {
+        let scopes = |json: &str| {
+            given(format!(r#"{{"access_token":"a","scope":{json}}}"#).as_bytes()).map(|given| given.scopes).unwrap()
+        };
+        for not_a_scope in [
+            "ais\\u001b]0;PWNED\\u0007",
+            "a\\u0000",
+            "\\u009b31m",
+            "a\\u007f",
+            "\\u202ea",
+            "a\\\"b",
+            "a\\\\b",
+            "\u{e4}",
+        ] {
+            assert_eq!(scopes(&format!(r#""pis {not_a_scope}""#)).unwrap(), ["pis"], "{not_a_scope}");
+            assert_eq!(scopes(&format!(r#"["pis","{not_a_scope}"]"#)).unwrap(), ["pis"], "{not_a_scope}");
+            assert_eq!(scopes(&format!(r#""{not_a_scope}""#)), None, "{not_a_scope}");
+        }
+        assert_eq!(scopes(r#""!#$%[]^~ a:b/c""#).unwrap(), ["!#$%[]^~", "a:b/c"]);
     }
 
     #[test]

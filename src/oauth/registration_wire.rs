@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::config::{HttpsUrl, Registration, RegistrationFormat};
 use crate::message::{Body, Fields, Request};
-use crate::words::Secret;
+use crate::words::{Secret, printable};
 
 use super::CallAnswer;
 use super::answer::is_code;
@@ -112,7 +112,7 @@ fn as_form_value(value: &Value) -> String {
 pub(super) fn said(registration: &Registration, answer: &CallAnswer) -> Said {
     let object = object(answer);
     Said {
-        client_id: object.as_ref().and_then(|object| first_text(object, &registration.take_client_id)),
+        client_id: object.as_ref().and_then(|object| client_id(object, &registration.take_client_id)),
         client_secret: object
             .and_then(|object| first_text(&object, &registration.take_client_secret))
             .map(Secret::from),
@@ -121,6 +121,11 @@ pub(super) fn said(registration: &Registration, answer: &CallAnswer) -> Said {
 
 fn object(answer: &CallAnswer) -> Option<Map<String, Value>> {
     serde_json::from_slice(&answer.body).ok()
+}
+
+/// RFC 6749 (appendix A.1) has no control characters in a client id: who is given one line gets one.
+fn client_id(object: &Map<String, Value>, names: &[String]) -> Option<String> {
+    first_text(object, names).filter(|id| !id.contains(char::is_control))
 }
 
 fn first_text(object: &Map<String, Value>, names: &[String]) -> Option<String> {
@@ -139,15 +144,15 @@ pub(super) fn applications(registration: &Registration, answer: &CallAnswer) -> 
         Value::Object(fields) => fields.values().find_map(Value::as_array)?,
         _ => return None,
     };
-    Some(items.iter().filter_map(|item| application(registration, item)).collect())
+    Some(items.iter().filter_map(|item| application(&registration.take_client_id, item)).collect())
 }
 
-fn application(registration: &Registration, item: &Value) -> Option<RegistrationReport> {
+fn application(take_client_id: &[String], item: &Value) -> Option<RegistrationReport> {
     let item = item.as_object()?;
     let named = |names: &[&str]| names.iter().find_map(|name| item.get(*name));
     Some(RegistrationReport {
-        client_id: first_text(item, &registration.take_client_id)?,
-        name: named(&["client_name", "clientName", "name"]).and_then(Value::as_str).map(str::to_owned),
+        client_id: printable(&first_text(item, take_client_id)?),
+        name: named(&["client_name", "clientName", "name"]).and_then(Value::as_str).map(printable),
         scopes: named(&["scopes", "scope"]).and_then(texts),
         at_bank: Some(true),
         registered_at: None,
@@ -158,8 +163,8 @@ fn application(registration: &Registration, item: &Value) -> Option<Registration
 
 fn texts(value: &Value) -> Option<Vec<String>> {
     match value {
-        Value::String(text) => Some(text.split_ascii_whitespace().map(str::to_owned).collect()),
-        Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(str::to_owned).collect()),
+        Value::String(text) => Some(text.split_ascii_whitespace().map(printable).collect()),
+        Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(printable).collect()),
         _ => None,
     }
 }
@@ -204,6 +209,20 @@ mod tests {
     fn scopes_that_are_all_of_an_item_are_an_item_each() {
         assert_eq!(fill(json!({"s": ["{scopes}", "x {scopes}"]}), &["a", "b"]), json!({"s": ["a", "b", "x a b"]}));
         assert_eq!(fill(json!({"s": ["{scopes}"]}), &[]), json!({"s": []}));
+    }
+
+    #[test]
+    fn a_client_id_is_one_line_and_what_a_list_says_stays_visible_on_a_terminal() {
+        let names = ["client_id".to_owned()];
+        let id = |id: &str| client_id(json!({"client_id": id}).as_object().expect("an object"), &names);
+        assert_eq!(id("a b").as_deref(), Some("a b"));
+        for bad in ["ID\u{1b}[31m", "ID\nX", "ID\u{9b}", "\0", "a\u{7f}"] {
+            assert_eq!(id(bad), None, "{bad:?}");
+        }
+        let item = json!({"client_id": "i\n", "client_name": "Acme\u{1b}[2J", "scopes": ["a\r\nb", "c"]});
+        let told = application(&names, &item).expect("an application");
+        assert_eq!((&*told.client_id, told.name.as_deref()), ("i\\u{a}", Some("Acme\\u{1b}[2J")));
+        assert_eq!(told.scopes.as_deref(), Some(&["a\\u{d}\\u{a}b".to_owned(), "c".to_owned()][..]));
     }
 
     #[test]
