@@ -14,6 +14,7 @@ pub mod listen;
 mod rest;
 mod rewound;
 mod serve;
+pub mod socket_file;
 pub mod spread;
 mod stream;
 

@@ -461,6 +461,25 @@ async fn a_socket_is_open_to_all_users_as_long_as_they_are_told_apart_and_stays_
     get_unix(&socket, ECHO).await.problem("caller-refused", 403);
 }
 
+/// Whoever may write the socket's folder must not choose which of the sidecar's files every user may read.
+#[tokio::test]
+async fn a_link_in_the_place_of_a_socket_opens_no_file_to_all_users() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    world.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", "profile = \"icard\"\nlisten = \"unix:icard.sock\"");
+    let sidecar = world.run();
+    let [socket, aside, key] = ["icard.sock", "aside.sock", "precious"].map(|name| world.config.with_file_name(name));
+    fs::write(&key, "precious").expect("written");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("its mode is set");
+    fs::rename(&socket, &aside).expect("moved");
+    std::os::unix::fs::symlink(&key, &socket).expect("a link");
+    world.append(&format!("[banks.icard.access]\nuids = [{}]\n", nix::unistd::getuid()));
+    until_failed(&sidecar, "is not the socket any more that was bound there").await;
+    let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
+    assert_eq!((mode(&key), mode(&aside)), (0o600, 0o600));
+    get_unix(&aside, ECHO).await.with(200);
+}
+
 #[tokio::test]
 async fn limits_routes_keys_and_header_rules_are_reloaded_on_open_connections_too() {
     let world = World::start().await;

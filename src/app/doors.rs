@@ -9,7 +9,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Listen};
 use crate::inbound::Inherited;
-use crate::inbound::listen::{ListenError, Listener, bind, open_to_all};
+use crate::inbound::listen::{ListenError, Listener, bind};
+use crate::inbound::socket_file::BoundFile;
 use crate::inbound::spread::{Spread, accept};
 use crate::words::BankName;
 
@@ -43,12 +44,11 @@ struct Open {
 }
 
 /// Who may connect, as far as the mode of a unix socket says.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Users {
     /// It is not ours to say: TCP, or a service manager's socket.
     Any,
-    /// The one that the sidecar runs as, and whom a `chmod` lets in.
-    Own,
+    /// The one that the sidecar runs as, and whom a `chmod` of this file lets in.
+    Own(BoundFile),
     /// All: the bank's `access.uids` tells them apart.
     All,
 }
@@ -168,12 +168,13 @@ impl Bound {
     fn new(wanted: Wanted, inherited: &mut Inherited) -> Result<Self, Unbound> {
         let Wanted { bank, listen, has_uids } = wanted;
         let bound = bind_or_take(&listen, inherited).and_then(|(listener, address)| {
-            let users = match (&listen, &listener) {
-                (Listen::Unix(path), Listener::Unix(_, Some(_))) if has_uids => {
-                    open_to_all(path).map_err(|source| ListenError::Bind { address: listen.to_string(), source })?;
+            let users = match &listener {
+                Listener::Unix(_, Some(file)) if has_uids => {
+                    let unopened = |source| ListenError::Bind { address: listen.to_string(), source };
+                    file.bound().open_to_all().map_err(unopened)?;
                     Users::All
                 }
-                (_, Listener::Unix(_, Some(_))) => Users::Own,
+                Listener::Unix(_, Some(file)) => Users::Own(file.bound().clone()),
                 _ => Users::Any,
             };
             Ok((listener, address, users))
@@ -196,12 +197,20 @@ impl Open {
 
     /// Whether it can be as it is wanted.
     fn remain_for(&self, wanted: Wanted) -> Result<Wanted, Unbound> {
-        self.check_users(&wanted.bank, wanted.has_uids).map(|()| wanted)
+        self.check_users(&wanted.bank, wanted.has_uids)?;
+        match (&self.users, &self.listen) {
+            (Users::Own(file), Listen::Unix(path)) if wanted.has_uids && !file.is_in_place() => Err(Unbound {
+                bank: wanted.bank,
+                listen: self.listen.clone(),
+                error: ListenError::Replaced(path.clone()),
+            }),
+            _ => Ok(wanted),
+        }
     }
 
     fn check_users(&self, bank: &BankName, has_uids: bool) -> Result<(), Unbound> {
-        match &self.listen {
-            Listen::Unix(path) if self.users == Users::All && !has_uids => {
+        match (&self.users, &self.listen) {
+            (Users::All, Listen::Unix(path)) if !has_uids => {
                 let error = ListenError::OpenToAll(path.clone());
                 Err(Unbound { bank: bank.clone(), listen: self.listen.clone(), error })
             }
@@ -211,11 +220,11 @@ impl Open {
 
     /// Lets all users connect, if the bank, which is there by now, tells them apart.
     fn widen(&mut self, has_uids: bool) {
-        let Listen::Unix(path) = &self.listen else { return };
-        if !has_uids || self.users != Users::Own {
+        let Users::Own(file) = &self.users else { return };
+        if !has_uids {
             return;
         }
-        match open_to_all(path) {
+        match file.open_to_all() {
             Ok(()) => self.users = Users::All,
             Err(error) => tracing::error!(%error, address = %self.listen, "the socket's mode cannot be changed"),
         }

@@ -4,7 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,12 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::Listen;
 
+use super::socket_file::SocketFile;
+
 /// How many connections the kernel keeps that are not accepted yet.
 const BACKLOG: i32 = 1024;
 /// Only the user that the sidecar runs as may connect; others get in by a group of the directory's and a `chmod`.
 const SOCKET_MODE: u32 = 0o600;
-/// Every user may connect whom the directory lets in.
-const OPEN_SOCKET_MODE: u32 = 0o666;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,9 @@ pub enum ListenError {
     /// Who is connected already was to be told apart by the user.
     #[error("every user may connect to {}, as `access.uids` told them apart: only a restart takes that rule away", .0.display())]
     OpenToAll(PathBuf),
+    /// Every user is to be let in to our socket, and that is not what is there.
+    #[error("{} is not the socket any more that was bound there: only a restart makes it anew", .0.display())]
+    Replaced(PathBuf),
 }
 
 /// A bound listener that does not block. It can be made a listener of whatever runtime serves it.
@@ -49,13 +52,6 @@ pub enum Listener {
     Tcp(TcpListener),
     /// On a unix socket, with its file if that is ours.
     Unix(UnixListener, Option<SocketFile>),
-}
-
-/// The file of a unix socket; removed when dropped, if it is still the same.
-#[derive(Debug)]
-pub struct SocketFile {
-    path: PathBuf,
-    device_and_inode: (u64, u64),
 }
 
 /// Binds the address. A socket file that nobody serves any more is replaced.
@@ -84,11 +80,6 @@ impl Listener {
             }
         }
     }
-}
-
-/// Lets every user connect to a unix socket: for where each caller's user is looked at (`access.uids`).
-pub fn open_to_all(path: &Path) -> io::Result<()> {
-    fs::set_permissions(path, Permissions::from_mode(OPEN_SOCKET_MODE))
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
@@ -121,8 +112,8 @@ fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     socket.set_permissions(Permissions::from_mode(SOCKET_MODE))?;
     let socket = Socket::from(OwnedFd::from(socket));
     socket.bind(&SockAddr::unix(path)?)?;
-    let metadata = fs::symlink_metadata(path)?;
-    let file = SocketFile { path: path.to_owned(), device_and_inode: (metadata.dev(), metadata.ino()) };
+    let file = SocketFile::of(path)?;
+    #[cfg(not(target_os = "linux"))]
     fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
@@ -147,19 +138,10 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
     }
 }
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let is_ours = fs::symlink_metadata(&self.path)
-            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == self.device_and_inode);
-        if is_ours {
-            // Left behind it is only stale, and replaced by the next start.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     fn listen() -> (tempfile::TempDir, PathBuf, Listen) {

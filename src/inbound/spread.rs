@@ -14,7 +14,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::listen::{Listener, SocketFile};
+use super::listen::Listener;
+use super::socket_file::SocketFile;
 use super::{Caller, ServeSettings, Service, serve};
 
 /// The first wait after the system refused to accept; it doubles up to the last.

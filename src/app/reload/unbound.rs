@@ -24,7 +24,7 @@ fn is_taken(error: &ListenError) -> bool {
     match error {
         ListenError::Bind { source, .. } => source.kind() == io::ErrorKind::AddrInUse,
         ListenError::Served(_) => true,
-        ListenError::NotASocket(_) | ListenError::OpenToAll(_) => false,
+        ListenError::NotASocket(_) | ListenError::OpenToAll(_) | ListenError::Replaced(_) => false,
     }
 }
 
