@@ -10,6 +10,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
+use super::file::mode_of;
 use super::postgres::postgres;
 use super::raw::{RawConfig, RawStore, RawStoreKey, RawStoreUrl};
 use super::reader::{Field, Located, Reader};
@@ -42,6 +43,9 @@ pub(super) fn settings(
         let remedy = "listen on loopback or a unix socket, or keep others out by the network's rules";
         reader.warn(&admin.place, "whoever reaches this address can see and change grants", remedy);
     }
+    if let Some(listen) = &admin.value {
+        warn_of_folder(listen, &admin.place, reader);
+    }
     let store = store(raw.store, base, reader);
     let global = match raw.identity {
         Field::Absent => Supply::Absent,
@@ -61,6 +65,7 @@ pub(super) fn settings(
     for (name, table) in raw.banks.take().map(|banks| banks.0).unwrap_or_default() {
         for listen in table.value.listen.get().into_iter().flat_map(|many| &many.0) {
             note_clash(listen, &listeners, reader);
+            warn_of_folder(&listen.value, &listen.place, reader);
             listeners.push((listen.value.clone(), listen.place.clone()));
         }
         if !without_profile.contains(&name) {
@@ -76,6 +81,25 @@ fn note_clash(listen: &Located<Listen>, listeners: &[(Listen, Place)], reader: &
     if let Some((_, place)) = listeners.iter().find(|(other, _)| other.clashes_with(&listen.value)) {
         let reason = format!("the address is taken by {}", place.key);
         reader.error(&listen.place, reason, "choose another port or path");
+    }
+}
+
+/// Whoever may write a socket's folder may put another socket in its place, and be asked instead of the sidecar.
+fn warn_of_folder(listen: &Listen, place: &Place, reader: &mut Reader<'_>) {
+    let Listen::Unix(path) = listen else { return };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mode = mode_of(folder);
+    let is_sticky = mode & 0o1000 != 0;
+    if mode & 0o022 != 0 && !is_sticky {
+        let reason = format!(
+            "others than its owner may write {}, and put a socket of theirs in the place of this",
+            folder.display()
+        );
+        reader.warn(
+            place,
+            reason,
+            "take the right away: chmod go-w FOLDER, or let each remove only its own: chmod +t FOLDER",
+        );
     }
 }
 

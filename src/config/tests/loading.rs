@@ -162,6 +162,22 @@ fn what_works_but_somebody_should_know_is_a_warning() {
 }
 
 #[test]
+fn a_sockets_folder_that_others_may_write_is_a_warning_unless_they_can_remove_only_their_own() {
+    let directory = directory();
+    let folder = directory.path().join("sockets");
+    fs::create_dir(&folder).expect("a folder");
+    let bank = BANK.replace("listen = \"127.0.0.1:0\"", "listen = \"unix:sockets/bank.sock\"");
+    let text = format!("[admin]\nlisten = \"unix:sockets/admin.sock\"\n{IDENTITY}{bank}");
+    for (mode, warned) in [(0o755, false), (0o777, true), (0o2775, true), (0o1777, false)] {
+        set_mode(&folder, mode);
+        let config = load_in(directory.path(), &text).expect("it is valid");
+        let keys: Vec<_> = config.warnings.iter().map(|one| &*one.place.key).collect();
+        let expected: &[&str] = if warned { &["admin.listen", "banks.examplebank.listen"] } else { &[] };
+        assert_eq!(keys, expected, "{mode:o}");
+    }
+}
+
+#[test]
 fn what_an_editor_left_in_a_secret_is_a_warning_that_does_not_tell_it() {
     let directory = directory();
     for (content, words) in [
