@@ -56,6 +56,8 @@ pub enum Caller {
     Unix {
         /// The user id of the process that connected, where the system tells.
         uid: Option<u32>,
+        /// Whether a service manager's socket lets every user connect, and this is neither the sidecar's nor root.
+        is_stranger: bool,
     },
 }
 

@@ -7,6 +7,7 @@ mod support;
 use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -250,6 +251,8 @@ async fn sockets_of_a_service_manager_are_served_and_outlive_the_sidecar() {
     let address = tcp.local_addr().expect("an address");
     let path = world.dir().join("icard.sock");
     let unix = UnixListener::bind(&path).expect("a socket");
+    // As systemd has it by default.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).expect("its mode is set");
     let listens = format!("profile = \"icard\"\nlisten = [\"unix:icard.sock\", \"{address}\"]");
     world.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", &listens);
     // A connection from before the start: it waits in the socket.
@@ -267,6 +270,7 @@ async fn sockets_of_a_service_manager_are_served_and_outlive_the_sidecar() {
 
     early.await.expect("an answer").with(200);
     get_unix(&path, ECHO).await.with(200);
+    assert!(fs::read_to_string(&log).unwrap_or_default().contains("every user may connect to a socket"));
     // A reload keeps them.
     nix::sys::signal::kill(pid, Signal::SIGHUP).expect("it runs");
     until("the reload is told", || fs::read_to_string(&log).unwrap_or_default().contains(r#""outcome":"ok""#)).await;

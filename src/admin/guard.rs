@@ -1,14 +1,18 @@
 //! Who may ask: no web page of another origin, whatever it sends, and nobody who does not mean to change something.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use tokio::net::{UnixListener, UnixStream, unix};
 
 use crate::config::Listen;
 use crate::inbound::access::Host;
+use crate::inbound::spread::is_own_user;
 use crate::words::Kind;
 
 use super::problem::Problem;
@@ -27,6 +31,31 @@ const HEADERS: [(&str, &str); 6] = [
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
 ];
+
+/// A service manager's socket. Where that lets every user connect, others than the sidecar's and root are hung up on: there
+/// is no rule that tells them apart.
+pub(super) struct Guarded {
+    pub(super) listener: UnixListener,
+    pub(super) to_all: bool,
+}
+
+impl Listener for Guarded {
+    type Io = UnixStream;
+    type Addr = unix::SocketAddr;
+
+    async fn accept(&mut self) -> (UnixStream, unix::SocketAddr) {
+        loop {
+            let (stream, address) = Listener::accept(&mut self.listener).await;
+            if !self.to_all || is_own_user(stream.peer_cred().ok().map(|peer| peer.uid())) {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<unix::SocketAddr> {
+        self.listener.local_addr()
+    }
+}
 
 /// Lets through what no web page of another origin can send.
 pub(super) async fn guard(State(state): State<Arc<AdminState>>, request: Request, next: Next) -> Response {

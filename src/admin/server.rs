@@ -12,13 +12,13 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Bank, Listen};
-use crate::inbound::listen::Listener;
+use crate::inbound::listen::{Listener, Origin};
 use crate::oauth::Tokens;
 use crate::telemetry::Metrics;
 use crate::upstream::TlsClient;
 use crate::words::Clock;
 
-use super::guard::guard;
+use super::guard::{Guarded, guard};
 use super::{api, connections, health, page, scrape};
 
 /// The page for people.
@@ -111,7 +111,13 @@ pub async fn serve(listener: Listener, state: AdminState, stop: CancellationToke
         .with_state(state);
     match listener {
         Listener::Tcp(listener) => connections::serve(TcpListener::from_std(listener)?, routes, stop).await,
-        Listener::Unix(listener, _file) => connections::serve(UnixListener::from_std(listener)?, routes, stop).await,
+        Listener::Unix(listener, Origin::Own(_file)) => {
+            connections::serve(UnixListener::from_std(listener)?, routes, stop).await
+        }
+        Listener::Unix(listener, Origin::Inherited { to_all }) => {
+            let listener = Guarded { listener: UnixListener::from_std(listener)?, to_all };
+            connections::serve(listener, routes, stop).await
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, Listen};
 use crate::inbound::Inherited;
-use crate::inbound::listen::{ListenError, Listener, bind};
+use crate::inbound::listen::{ListenError, Listener, Origin, bind};
 use crate::inbound::socket_file::BoundFile;
 use crate::inbound::spread::{Spread, accept};
 use crate::words::BankName;
@@ -45,7 +45,7 @@ struct Open {
 
 /// Who may connect, as far as the mode of a unix socket says.
 enum Users {
-    /// It is not ours to say: TCP, or a service manager's socket.
+    /// It is not ours to say: TCP, or a service manager's socket, where the access rules look at strangers.
     Any,
     /// The one that the sidecar runs as, and whom a `chmod` of this file lets in.
     Own(BoundFile),
@@ -59,6 +59,8 @@ struct Wanted {
     listen: Listen,
     /// Whether the bank looks at each caller's user.
     has_uids: bool,
+    /// Whether it tells its callers apart at all.
+    has_rule: bool,
 }
 
 /// All of them.
@@ -166,17 +168,20 @@ impl Doors {
 
 impl Bound {
     fn new(wanted: Wanted, inherited: &mut Inherited) -> Result<Self, Unbound> {
-        let Wanted { bank, listen, has_uids } = wanted;
+        let Wanted { bank, listen, has_uids, has_rule } = wanted;
         let bound = bind_or_take(&listen, inherited).and_then(|(listener, address)| {
             let users = match &listener {
-                Listener::Unix(_, Some(file)) if has_uids => {
+                Listener::Unix(_, Origin::Own(file)) if has_uids => {
                     let unopened = |source| ListenError::Bind { address: listen.to_string(), source };
                     file.bound().open_to_all().map_err(unopened)?;
                     Users::All
                 }
-                Listener::Unix(_, Some(file)) => Users::Own(file.bound().clone()),
+                Listener::Unix(_, Origin::Own(file)) => Users::Own(file.bound().clone()),
                 _ => Users::Any,
             };
+            if !has_rule {
+                tell_if_open(&listener, &address);
+            }
             Ok((listener, address, users))
         });
         match bound {
@@ -239,6 +244,13 @@ pub(super) fn bind_or_take(listen: &Listen, inherited: &mut Inherited) -> Result
     Ok((listener, address))
 }
 
+/// Nothing but the process's user can tell callers of such a socket apart.
+pub(super) fn tell_if_open(listener: &Listener, address: &Listen) {
+    if listener.is_inherited_by_all() {
+        tracing::warn!(%address, "every user may connect to a socket of the service manager: only the sidecar's is let in");
+    }
+}
+
 /// Every address of every bank.
 fn wanted(config: &Config) -> Vec<Wanted> {
     let addresses = config.banks.iter().flat_map(|bank| bank.listen.iter().map(move |listen| (bank, listen)));
@@ -246,6 +258,7 @@ fn wanted(config: &Config) -> Vec<Wanted> {
         bank: bank.name.clone(),
         listen: listen.clone(),
         has_uids: bank.access.uids.is_some(),
+        has_rule: bank.access.uids.is_some() || bank.access.key.is_some(),
     });
     wanted.collect()
 }

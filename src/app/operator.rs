@@ -13,7 +13,7 @@ use crate::inbound::listen::{ListenError, Listener};
 use crate::telemetry::Metrics;
 use crate::words::Clock;
 
-use super::doors::bind_or_take;
+use super::doors::{bind_or_take, tell_if_open};
 use super::office::BankDesk;
 
 /// The operator's side.
@@ -55,6 +55,7 @@ impl Operator {
             (Some(listen), Some(open)) if open.listen == *listen => Ok(Move::Stay),
             (Some(listen), _) => {
                 let (listener, address) = bind_or_take(listen, inherited)?;
+                tell_if_open(&listener, &address);
                 Ok(Move::To(listen.clone(), listener, address))
             }
         }

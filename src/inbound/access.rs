@@ -73,9 +73,12 @@ fn authority(target: &[u8]) -> Option<&[u8]> {
 
 fn check_uid(access: &Access, caller: &Caller) -> Result<(), AccessRefusal> {
     match (&access.uids, caller) {
-        (Some(uids), Caller::Unix { uid }) if !uid.is_some_and(|uid| uids.contains(&uid)) => {
+        (Some(uids), Caller::Unix { uid, .. }) if !uid.is_some_and(|uid| uids.contains(&uid)) => {
             Err(AccessRefusal::CallerRefused("the user of the calling process is not among access.uids"))
         }
+        (None, Caller::Unix { is_stranger: true, .. }) if access.key.is_none() => Err(AccessRefusal::CallerRefused(
+            "every user may connect to this socket, and neither access.uids nor access.key says which may call",
+        )),
         _ => Ok(()),
     }
 }

@@ -3,13 +3,14 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use listenfd::ListenFd;
 
 use crate::config::Listen;
 
-use super::listen::Listener;
+use super::listen::{Listener, Origin};
 
 /// Listening sockets that were there before us, each until it is asked for by its address.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ impl Inherited {
         for index in 0..sockets.len() {
             let listener = match sockets.take_tcp_listener(index) {
                 Ok(tcp) => tcp.map(Listener::Tcp),
-                Err(_) => sockets.take_unix_listener(index)?.map(|unix| Listener::Unix(unix, None)),
+                Err(_) => sockets.take_unix_listener(index)?.map(inherited),
             };
             listeners.extend(listener);
         }
@@ -50,6 +51,18 @@ impl Inherited {
     }
 }
 
+fn inherited(listener: UnixListener) -> Listener {
+    let to_all = is_open_to_all(&listener);
+    Listener::Unix(listener, Origin::Inherited { to_all })
+}
+
+/// Whether its mode lets every user connect: 0666 is what systemd has by default. A mode for a group is somebody's
+/// decision. Where there is no file to be seen, nothing says that anybody is kept out.
+fn is_open_to_all(listener: &UnixListener) -> bool {
+    let metadata = listener.local_addr().ok().and_then(|address| fs::metadata(address.as_pathname()?).ok());
+    metadata.is_none_or(|metadata| metadata.mode() & 0o002 != 0)
+}
+
 /// A path may be written in several ways, and lead through links.
 fn is_same(one: &Listen, other: &Listen) -> bool {
     let file = |path: &Path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
@@ -61,9 +74,35 @@ fn is_same(one: &Listen, other: &Listen) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use crate::inbound::listen::bind;
 
     use super::*;
+
+    #[test]
+    fn a_socket_is_open_to_all_where_no_mode_keeps_others_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bank.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        for (mode, to_all) in [(0o600, false), (0o660, false), (0o664, false), (0o666, true), (0o602, true)] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_open_to_all(&listener), to_all, "{mode:o}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(is_open_to_all(&listener));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_socket_without_a_file_is_open_to_all() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::SocketAddr;
+
+        let name = SocketAddr::from_abstract_name(format!("bankside-{}", std::process::id())).unwrap();
+        assert!(is_open_to_all(&UnixListener::bind_addr(&name).unwrap()));
+    }
 
     #[test]
     fn each_socket_is_given_once_and_to_its_address_only() {

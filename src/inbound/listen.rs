@@ -50,8 +50,20 @@ pub enum ListenError {
 pub enum Listener {
     /// On TCP.
     Tcp(TcpListener),
-    /// On a unix socket, with its file if that is ours.
-    Unix(UnixListener, Option<SocketFile>),
+    /// On a unix socket.
+    Unix(UnixListener, Origin),
+}
+
+/// Where a unix socket comes from, and so who says which users may connect.
+#[derive(Debug)]
+pub enum Origin {
+    /// We bound it; the file goes with the listener.
+    Own(SocketFile),
+    /// A service manager did.
+    Inherited {
+        /// Whether it lets every user connect.
+        to_all: bool,
+    },
 }
 
 /// Binds the address. A socket file that nobody serves any more is replaced.
@@ -63,13 +75,18 @@ pub fn bind(listen: &Listen) -> Result<Listener, ListenError> {
         Listen::Unix(path) => {
             remove_stale(path)?;
             bind_unix(path)
-                .map(|(listener, file)| Listener::Unix(listener, Some(file)))
+                .map(|(listener, file)| Listener::Unix(listener, Origin::Own(file)))
                 .map_err(|source| ListenError::Bind { address: path.display().to_string(), source })
         }
     }
 }
 
 impl Listener {
+    /// Whether a service manager's socket lets every user connect.
+    pub fn is_inherited_by_all(&self) -> bool {
+        matches!(self, Self::Unix(_, Origin::Inherited { to_all: true }))
+    }
+
     /// Where it listens: with the port that the system chose, where 0 was asked for.
     pub fn address(&self) -> io::Result<Listen> {
         match self {

@@ -14,8 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::listen::Listener;
-use super::socket_file::SocketFile;
+use super::listen::{Listener, Origin};
 use super::{Caller, ServeSettings, Service, serve};
 
 /// The first wait after the system refused to accept; it doubles up to the last.
@@ -57,7 +56,8 @@ pub struct Connection {
 
 enum Socket {
     Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
+    /// Over a socket that a service manager lets every user connect to, or not.
+    Unix(UnixStream, bool),
 }
 
 /// A place among all connections, and among its worker's.
@@ -152,9 +152,10 @@ impl Connection {
                 let caller = Caller::Tcp { remote, local: stream.local_addr()? };
                 serve(tokio::net::TcpStream::from_std(stream)?, caller, service, settings, drain).await;
             }
-            Socket::Unix(stream) => {
+            Socket::Unix(stream, to_all) => {
                 let stream = tokio::net::UnixStream::from_std(stream)?;
-                let caller = Caller::Unix { uid: stream.peer_cred().ok().map(|peer| peer.uid()) };
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                let caller = Caller::Unix { uid, is_stranger: to_all && !is_own_user(uid) };
                 serve(stream, caller, service, settings, drain).await;
             }
         }
@@ -166,15 +167,15 @@ impl Connection {
 /// A listener on the acceptor's runtime.
 enum Accepting {
     Tcp(tokio::net::TcpListener),
-    /// The file goes with its listener.
-    Unix(tokio::net::UnixListener, #[expect(dead_code, reason = "it is there to be dropped")] Option<SocketFile>),
+    /// The file, if it is ours, goes with its listener.
+    Unix(tokio::net::UnixListener, Origin),
 }
 
 impl Accepting {
     fn new(listener: Listener) -> io::Result<Self> {
         Ok(match listener {
             Listener::Tcp(listener) => Self::Tcp(tokio::net::TcpListener::from_std(listener)?),
-            Listener::Unix(listener, file) => Self::Unix(tokio::net::UnixListener::from_std(listener)?, file),
+            Listener::Unix(listener, origin) => Self::Unix(tokio::net::UnixListener::from_std(listener)?, origin),
         })
     }
 
@@ -185,12 +186,17 @@ impl Accepting {
                 let (stream, remote) = listener.accept().await?;
                 Ok(Socket::Tcp(stream.into_std()?, remote))
             }
-            Self::Unix(listener, _) => {
+            Self::Unix(listener, origin) => {
                 let (stream, _) = listener.accept().await?;
-                Ok(Socket::Unix(stream.into_std()?))
+                Ok(Socket::Unix(stream.into_std()?, matches!(origin, Origin::Inherited { to_all: true })))
             }
         }
     }
+}
+
+/// Whether it is the user that the sidecar runs as, or root: the ones whom a socket of our own lets in.
+pub fn is_own_user(uid: Option<u32>) -> bool {
+    uid.is_some_and(|uid| uid == 0 || uid == nix::unistd::geteuid().as_raw())
 }
 
 /// Whether the error is about a connection that went away before it was accepted, not about accepting.

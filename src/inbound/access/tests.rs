@@ -96,7 +96,7 @@ fn only_our_own_hosts_are_served() {
 
 #[test]
 fn a_unix_socket_takes_any_host_but_only_the_uids_that_may() {
-    let unix = |uid| Caller::Unix { uid };
+    let unix = |uid| Caller::Unix { uid, is_stranger: false };
     let open = Access::default();
     let closed = Access { uids: Some(vec![7, 1000]), ..Access::default() };
     let host = [("Host", "anything.example")];
@@ -105,6 +105,19 @@ fn a_unix_socket_takes_any_host_but_only_the_uids_that_may() {
     assert_eq!(judge(&closed, &unix(Some(0)), Method::GET, "/", &host), "caller");
     assert_eq!(judge(&closed, &unix(None), Method::GET, "/", &host), "caller");
     assert_eq!(judge(&closed, &tcp(), Method::GET, "/", &[("Host", "localhost")]), "ok");
+}
+
+#[test]
+fn a_stranger_needs_a_rule_that_lets_strangers_in() {
+    let stranger = Caller::Unix { uid: Some(1000), is_stranger: true };
+    let key = Access { key: Some(Secret::new("k")), ..Access::default() };
+    let uids = |uid| Access { uids: Some(vec![uid]), ..Access::default() };
+    let host = ("Host", "localhost");
+    assert_eq!(judge(&Access::default(), &stranger, Method::GET, "/", &[host]), "caller");
+    assert_eq!(judge(&uids(7), &stranger, Method::GET, "/", &[host]), "caller");
+    assert_eq!(judge(&uids(1000), &stranger, Method::GET, "/", &[host]), "ok");
+    assert_eq!(judge(&key, &stranger, Method::GET, "/", &[host]), "caller");
+    assert_eq!(judge(&key, &stranger, Method::GET, "/", &[host, ("Bankside-Key", "k")]), "ok");
 }
 
 #[test]
@@ -119,7 +132,7 @@ fn host_is_there_exactly_once() {
 #[test]
 fn a_target_of_another_authority_is_malformed_even_if_host_says_the_same() {
     let access = Access { hosts: vec!["bank.internal".to_owned()], ..Access::default() };
-    for caller in [tcp(), Caller::Unix { uid: None }] {
+    for caller in [tcp(), Caller::Unix { uid: None, is_stranger: false }] {
         let judged = |target, host| judge(&access, &caller, Method::GET, target, &[("Host", host)]);
         assert_eq!(judged("http://evil.example/a", "evil.example"), "bad");
         assert_eq!(judged("http://bank.internal/a", "bank.internal"), "ok");

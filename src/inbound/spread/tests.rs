@@ -114,7 +114,7 @@ async fn a_connection_is_served_with_its_caller_and_counts_until_it_ends() {
                 let mut client = tokio::net::UnixStream::connect(path).await.unwrap();
                 client.write_all(request).await.unwrap();
                 let uid = Some(std::fs::metadata(dir.path()).unwrap().uid());
-                (tokio::spawn(read(client)), format!("{:?}", Caller::Unix { uid }))
+                (tokio::spawn(read(client)), format!("{:?}", Caller::Unix { uid, is_stranger: false }))
             }
         };
         let accepted = workers[0].recv().await.unwrap();

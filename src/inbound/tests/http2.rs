@@ -30,7 +30,7 @@ async fn app2(service: Answering) -> App2 {
     let drain = CancellationToken::new();
     let token = drain.clone();
     let serving = tokio::spawn(async move {
-        serve(ours, Caller::Unix { uid: None }, service, &ServeSettings::default(), token).await;
+        serve(ours, Caller::Unix { uid: None, is_stranger: false }, service, &ServeSettings::default(), token).await;
     });
     let (client, connection) = Builder::new().initial_window_size(1000).handshake(io).await.unwrap();
     let client = client.ready().await.unwrap();

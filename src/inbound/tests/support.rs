@@ -132,7 +132,7 @@ fn served<S: Stream>(io: S, service: Answering) -> (JoinHandle<()>, Cancellation
     let drain = CancellationToken::new();
     let token = drain.clone();
     let serving = tokio::spawn(async move {
-        serve(io, Caller::Unix { uid: None }, service, &ServeSettings::default(), token).await;
+        serve(io, Caller::Unix { uid: None, is_stranger: false }, service, &ServeSettings::default(), token).await;
     });
     (serving, drain)
 }
