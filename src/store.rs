@@ -244,6 +244,11 @@ impl StoreError {
     pub fn is_no_database(&self) -> bool {
         matches!(self, Self::Database(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::NotADatabase))
     }
+
+    /// Whether the store works, and what stands in one row is of no use.
+    pub fn is_of_one_row(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::WrongKey { .. })
+    }
 }
 
 impl From<JoinError> for StoreError {

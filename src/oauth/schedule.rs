@@ -79,7 +79,11 @@ impl Tokens {
         // What was changed between the making of a slot and the first look is unknown: all are looked at.
         let changed = if first { self.slots.all().iter().map(|slot| slot.key.clone()).collect() } else { changed };
         for key in &changed {
-            self.take_in(key).await?;
+            match self.take_in(key).await {
+                // What hides nothing but itself must not hide the others.
+                Err(error) if error.is_of_one_row() => warn_of_row(key, &error),
+                taken => taken?,
+            }
         }
         watch.mark = Some(mark);
         Ok(())
@@ -162,4 +166,8 @@ impl Tokens {
             warn!(bank = %self.bank.name, outcome = "store", reason = with_causes(error), "token");
         }
     }
+}
+
+fn warn_of_row(key: &GrantKey, error: &StoreError) {
+    warn!(bank = %key.bank, grant = %key.grant, outcome = "store", reason = with_causes(error), "token");
 }

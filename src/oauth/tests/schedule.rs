@@ -11,6 +11,7 @@ use super::support::{Bench, Reply, START, bank, by_code, default, endpoint, sent
 use crate::config::{ClientCredentials, GrantType};
 use crate::oauth::TokenError;
 use crate::store::{NewTokens, Store};
+use crate::words::GrantName;
 
 #[tokio::test(start_paused = true)]
 async fn tokens_of_two_seconds_are_renewed_ahead_so_that_nobody_waits() {
@@ -94,6 +95,24 @@ async fn what_another_process_imports_removes_or_ends_is_seen_within_two_seconds
     other.remove(&default(), true).await.unwrap();
     sleep(Duration::from_secs(2)).await;
     assert_eq!(bench.tokens.get(&default()).await.unwrap_err(), TokenError::NeedsAuthorization);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_does_not_open_hides_no_other_change() {
+    let bench = Bench::new();
+    let grants: [GrantName; 2] = ["first", "second"].map(|name| name.parse().unwrap());
+    for grant in &grants {
+        bench.tokens.import(grant, br#"{"access_token":"a"}"#).await.unwrap();
+        bench.tokens.get(grant).await.unwrap();
+    }
+    bench.tokens.start(CancellationToken::new());
+    sleep(Duration::from_secs(1)).await;
+    // As another process writes it that has a newer key.
+    bench.execute("UPDATE grants SET version = 9, change = 9, access = zeroblob(60) WHERE name = 'first'");
+    bench.another().0.remove(&grants[1], true).await.unwrap();
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(bench.tokens.get(&grants[1]).await.unwrap_err(), TokenError::NeedsAuthorization);
+    assert_eq!(sent(&bench.tokens.get(&grants[0]).await.unwrap()), "a", "what is had goes on being used");
 }
 
 #[tokio::test(start_paused = true)]
