@@ -1,5 +1,6 @@
 //! What happens unasked, on the control thread: renewal ahead of expiry, and the taking in of what others changed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::store::{GrantKey, StoreError};
-use crate::words::{Timestamp, with_causes};
+use crate::words::{GrantName, Timestamp, with_causes};
 
 use super::Tokens;
 use super::slot::Boarding;
@@ -29,6 +30,16 @@ const KEEP_USE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_m
 struct Watch {
     mark: Option<u64>,
     failing: bool,
+    /// The grants whose rows did not open.
+    unopened: HashSet<GrantName>,
+}
+
+impl Watch {
+    fn warn_of_row(&mut self, key: &GrantKey, error: &StoreError) {
+        if self.unopened.insert(key.grant.clone()) {
+            warn!(bank = %key.bank, grant = %key.grant, outcome = "store", reason = with_causes(error), "token");
+        }
+    }
 }
 
 impl Tokens {
@@ -74,15 +85,21 @@ impl Tokens {
     /// One look around.
     async fn look(&self, watch: &mut Watch) -> Result<(), StoreError> {
         self.keep_uses().await?;
-        let first = watch.mark.is_none();
-        let (mark, changed) = self.parts.store.changes(&self.bank.name, watch.mark).await?;
-        // What was changed between the making of a slot and the first look is unknown: all are looked at.
-        let changed = if first { self.slots.all().iter().map(|slot| slot.key.clone()).collect() } else { changed };
+        // The last change is looked at again: where the database was set back, another one may have its number by now.
+        let after = watch.mark.map(|mark| mark.saturating_sub(1));
+        let (mark, changed) = self.parts.store.changes(&self.bank.name, after).await?;
+        // What was changed between the making of a slot and the first look is unknown, and what a database lost that was
+        // set back: all are looked at.
+        let all = watch.mark.is_none_or(|former| mark < former);
+        let changed = if all { self.slots.all().iter().map(|slot| slot.key.clone()).collect() } else { changed };
         for key in &changed {
             match self.take_in(key).await {
                 // What hides nothing but itself must not hide the others.
-                Err(error) if error.is_of_one_row() => warn_of_row(key, &error),
-                taken => taken?,
+                Err(error) if error.is_of_one_row() => watch.warn_of_row(key, &error),
+                taken => {
+                    taken?;
+                    watch.unopened.remove(&key.grant);
+                }
             }
         }
         watch.mark = Some(mark);
@@ -92,9 +109,11 @@ impl Tokens {
     /// Publishes what the store says of a grant that is in memory.
     async fn take_in(&self, key: &GrantKey) -> Result<(), StoreError> {
         if let Some(slot) = self.slots.get(&key.grant) {
+            let edition = slot.edition();
             match self.parts.store.load(key).await? {
                 Some(grant) => slot.adopt(&grant),
-                None => slot.forget(),
+                // What was put and published while this was on its way is not gone.
+                None => slot.forget_edition(edition),
             }
         }
         Ok(())
@@ -166,8 +185,4 @@ impl Tokens {
             warn!(bank = %self.bank.name, outcome = "store", reason = with_causes(error), "token");
         }
     }
-}
-
-fn warn_of_row(key: &GrantKey, error: &StoreError) {
-    warn!(bank = %key.bank, grant = %key.grant, outcome = "store", reason = with_causes(error), "token");
 }

@@ -38,6 +38,10 @@ pub(super) struct Slot {
 struct Known {
     /// The newest version that was seen.
     version: u64,
+    /// When its tokens were issued.
+    issued_at: Timestamp,
+    /// When the person consented to it.
+    consent_at: Option<Timestamp>,
     /// The bank said that the grant is over.
     over: bool,
     /// Until when there is no use in trying, and why.
@@ -110,28 +114,26 @@ impl Slot {
         self.kept_use.store(used_at.millis(), Ordering::Relaxed);
     }
 
-    /// Publishes what the store says, unless something newer is known.
+    /// Publishes what the store says, unless something newer is known. A newer consent may have a version that is not: that
+    /// of a database that was set back.
     pub(super) fn adopt(&self, grant: &Grant) {
         let mut known = self.known();
-        if grant.facts.version >= known.version {
+        if grant.facts.version >= known.version || grant.facts.consent_at > known.consent_at {
             self.take_up(&mut known, grant);
         }
     }
 
     /// Publishes what was stored just now. A lower version than the one known is that of a database that was restored.
     pub(super) fn adopt_stored(&self, grant: &Grant) {
-        let mut known = self.known();
-        if grant.facts.version < known.version {
-            known.version = 0;
-        }
-        self.take_up(&mut known, grant);
+        self.take_up(&mut self.known(), grant);
     }
 
     fn take_up(&self, known: &mut Known, grant: &Grant) {
         known.over = grant.facts.standing == Standing::Over;
         self.kept_use.fetch_max(grant.facts.used_at.millis(), Ordering::Relaxed);
-        if grant.facts.version > known.version {
-            (known.version, known.blocked) = (grant.facts.version, None);
+        if (grant.facts.version, grant.facts.issued_at) != (known.version, known.issued_at) {
+            (known.version, known.issued_at, known.blocked) = (grant.facts.version, grant.facts.issued_at, None);
+            known.consent_at = grant.facts.consent_at;
             known.certificate.clone_from(&grant.facts.certificate);
             let (version, issued, expires) = (grant.facts.version, grant.facts.issued_at, grant.facts.expires_at);
             let token = grant.access.as_ref().map(|access| Token::bearer(access, version, issued, expires));
@@ -150,6 +152,21 @@ impl Slot {
         let mut known = self.known();
         known.over = false;
         self.token.store(None);
+    }
+
+    /// What is known: a version, and when its tokens were issued.
+    pub(super) fn edition(&self) -> (u64, Timestamp) {
+        let known = self.known();
+        (known.version, known.issued_at)
+    }
+
+    /// The grant was removed, unless another edition than this one is known by now.
+    pub(super) fn forget_edition(&self, edition: (u64, Timestamp)) {
+        let mut known = self.known();
+        if (known.version, known.issued_at) == edition {
+            known.over = false;
+            self.token.store(None);
+        }
     }
 
     /// Whether this version's token was issued under another certificate than this one: then the bank may have bound it

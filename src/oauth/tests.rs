@@ -1,6 +1,7 @@
 //! The rules of token life, against a scripted bank and a real store, in exact time.
 
 mod assertion;
+mod damage;
 mod edge;
 mod failures;
 mod foretell;

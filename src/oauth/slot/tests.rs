@@ -1,12 +1,33 @@
 //! Who leads a renewal and who joins, and when the next one may be tried.
 
 use super::*;
+use crate::store::Facts;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
 fn slot() -> Slot {
     let bank = "examplebank".parse().unwrap();
     Slot::new(GrantKey { bank, grant: "default".parse().unwrap() })
+}
+
+fn grant(key: &GrantKey, version: u64, issued_at: Timestamp, consent_at: Timestamp) -> Grant {
+    let facts = Facts {
+        key: key.clone(),
+        version,
+        standing: Standing::Active,
+        refreshable: false,
+        scopes: Vec::new(),
+        issued_at,
+        expires_at: None,
+        consent_at: Some(consent_at),
+        used_at: issued_at,
+        renew_at: None,
+        sent_at: None,
+        leased: false,
+        failures: 0,
+        certificate: None,
+    };
+    Grant { facts, access: Some("access".into()), refresh: None }
 }
 
 #[test]
@@ -59,4 +80,34 @@ fn three_renewals_a_minute_may_be_forced() {
     }
     assert!(!slot.may_force(NOW.plus(Duration::from_secs(59)), 3));
     assert!(slot.may_force(NOW.plus(Duration::from_mins(1)), 3));
+}
+
+#[test]
+fn what_a_database_says_that_was_set_back_is_taken_where_it_is_another_token() {
+    let slot = slot();
+    let at = |second| NOW.plus(Duration::from_secs(second));
+    let grant = |version, issued, consent| grant(&slot.key, version, at(issued), at(consent));
+    let sent = || slot.token(NOW).map(|token| (token.version(), token.issued_at().since(NOW).as_secs()));
+    slot.adopt(&grant(2, 2, 0));
+    slot.adopt(&grant(1, 1, 0));
+    assert_eq!(sent(), Some((2, 2)), "what is older is not");
+    slot.adopt(&grant(2, 3, 0));
+    assert_eq!(sent(), Some((2, 3)), "another one of this version");
+    slot.adopt(&grant(1, 4, 1));
+    assert_eq!(sent(), Some((1, 4)), "a lower version of a newer consent");
+    slot.reject(1);
+    slot.adopt(&grant(1, 4, 1));
+    assert_eq!(sent(), None, "what the bank does not take is not taken up again");
+}
+
+#[test]
+fn what_was_published_during_a_look_is_not_forgotten_for_it() {
+    let slot = slot();
+    slot.adopt(&grant(&slot.key, 1, NOW, NOW));
+    let edition = slot.edition();
+    slot.adopt(&grant(&slot.key, 3, NOW, NOW));
+    slot.forget_edition(edition);
+    assert!(slot.token(NOW).is_some());
+    slot.forget_edition(slot.edition());
+    assert!(slot.token(NOW).is_none());
 }
