@@ -74,7 +74,16 @@ pub trait Store: Send + Sync {
     /// Keeps the answer to a renewal of `version`, as `version + 1`; lease, intent and failures end. Whether the lease
     /// is still held does not matter: as long as nobody has stored anything newer, these tokens are the good ones.
     /// Tokens without a refresh token keep the old one.
-    fn complete(&self, key: &GrantKey, version: u64, tokens: NewTokens) -> Answer<'_, Settled>;
+    ///
+    /// A lower version than `version` is that of a database that was set back, and not newer, unless it is of another
+    /// consent than the one that was renewed (`consent_at`).
+    fn complete(
+        &self,
+        key: &GrantKey,
+        version: u64,
+        consent_at: Option<Timestamp>,
+        tokens: NewTokens,
+    ) -> Answer<'_, Settled>;
 
     /// A renewal of `version` failed for now: the lease ends and nobody claims it for `wait`. The intent stays where
     /// the bank may have acted on the request (`unanswered`).

@@ -176,6 +176,8 @@ rules! {
         a_leader_that_lives_takes_its_lease_back_or_gives_it_up,
         an_answer_with_a_refresh_token_counts_although_what_stood_before_does_not_open,
         what_is_newer_is_never_overwritten_by_an_older_renewal,
+        an_answer_is_not_lost_to_a_database_that_was_set_back_below_what_was_renewed,
+        another_consent_of_a_database_that_was_set_back_stays,
         after_a_failure_nobody_leads_before_the_wait_is_over_but_who_must,
         a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant,
         a_grant_that_needs_no_person_is_made_by_its_first_claim;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use crate::config::{GrantType, TokenEndpoint};
-use crate::store::{Claim, Claimant, Grant, NewTokens, Settled, Standing, StoreError};
+use crate::store::{Claim, Claimant, Facts, Grant, NewTokens, Settled, Standing, StoreError};
 use crate::telemetry::RenewalOutcome;
 use crate::words::{Timestamp, with_causes};
 
@@ -161,10 +161,12 @@ impl Tokens {
         };
         lease.note_answer();
         match judge(called, &prepared.endpoint.client_auth, by_refresh, self.parts.clock.now()) {
-            Ok(given) => {
-                let refreshable = !by_refresh || given.refresh.is_some() || grant.refresh.is_some();
+            Ok(mut given) => {
+                // The one that was sent stays good. What stands in the row may be another one by now.
+                given.refresh = given.refresh.or_else(|| grant.refresh.clone());
+                let refreshable = !by_refresh || given.refresh.is_some();
                 let tokens = self.new_tokens(given, started, refreshable);
-                self.keep(slot, version, tokens).await
+                self.keep(slot, &grant.facts, tokens).await
             }
             Err(Failure::Over) => self.end(slot, version).await,
             Err(Failure::Later { unanswered, retry_after, cause }) => {
@@ -211,11 +213,12 @@ impl Tokens {
     }
 
     /// Keeps the bank's answer, however long the store takes to recover: it exists nowhere else.
-    async fn keep(&self, slot: &Slot, version: u64, mut tokens: NewTokens) -> Result<(), TokenError> {
+    async fn keep(&self, slot: &Slot, renewed: &Facts, mut tokens: NewTokens) -> Result<(), TokenError> {
         if let GrantType::ClientCredentials(_) = self.bank.grant_type {
             tokens.scopes = tokens.scopes.or_else(|| Some(self.bank.scopes(&slot.key.grant).to_vec()));
         }
-        let put = || self.parts.store.complete(&slot.key, version, tokens.clone());
+        let (version, consent_at) = (renewed.version, renewed.consent_at);
+        let put = || self.parts.store.complete(&slot.key, version, consent_at, tokens.clone());
         let settled = keep(put, |error| {
             self.store_failed(slot, error);
             slot.set_unstored();

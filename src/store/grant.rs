@@ -152,7 +152,7 @@ pub enum Claim {
 pub enum Settled {
     /// The row says so.
     Stored(Box<Grant>),
-    /// Somebody has stored a newer version before; this is it.
+    /// Somebody has stored a newer version before, or another consent; this is it.
     Newer(Box<Grant>),
     /// The grant was removed meanwhile.
     Missing,

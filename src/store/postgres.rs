@@ -119,9 +119,15 @@ impl Store for Postgres {
         self.run(move |mut desk| async move { renewal::extend(&mut desk, &key, version, &claimant).await })
     }
 
-    fn complete(&self, key: &GrantKey, version: u64, tokens: NewTokens) -> Answer<'_, Settled> {
+    fn complete(
+        &self,
+        key: &GrantKey,
+        version: u64,
+        consent_at: Option<Timestamp>,
+        tokens: NewTokens,
+    ) -> Answer<'_, Settled> {
         let key = key.clone();
-        self.run(move |mut desk| async move { renewal::complete(&mut desk, &key, version, tokens).await })
+        self.run(move |mut desk| async move { renewal::complete(&mut desk, &key, version, consent_at, tokens).await })
     }
 
     fn postpone(&self, key: &GrantKey, version: u64, holder: &str, wait: Duration, unanswered: bool) -> Answer<'_, ()> {

@@ -126,9 +126,15 @@ impl Store for Sqlite {
         self.write(move |work| renewal::extend(work, &key, version, &claimant))
     }
 
-    fn complete(&self, key: &GrantKey, version: u64, tokens: NewTokens) -> Answer<'_, Settled> {
+    fn complete(
+        &self,
+        key: &GrantKey,
+        version: u64,
+        consent_at: Option<Timestamp>,
+        tokens: NewTokens,
+    ) -> Answer<'_, Settled> {
         let key = key.clone();
-        self.write(move |work| renewal::complete(work, &key, version, &tokens))
+        self.write(move |work| renewal::complete(work, &key, version, consent_at, &tokens))
     }
 
     fn postpone(&self, key: &GrantKey, version: u64, holder: &str, wait: Duration, unanswered: bool) -> Answer<'_, ()> {

@@ -66,6 +66,12 @@ impl Stored {
         Ok(tokens)
     }
 
+    /// Whether this is newer than the answer to a renewal of that version of that consent. A lower version is not: the
+    /// database was set back, and what the bank gave since is not in it.
+    pub(super) fn is_newer_than(&self, version: u64, consent_at: Option<Timestamp>) -> bool {
+        self.facts.version > version || self.facts.consent_at != consent_at
+    }
+
     fn open(&self, sealer: &Sealer, purpose: &'static str, value: Option<&[u8]>) -> Result<Option<Secret>, StoreError> {
         value.map(|value| sealer.open(bound(purpose, &self.facts.key, self.facts.version), value)).transpose()
     }

@@ -45,13 +45,13 @@ async fn a_server_that_takes_no_writes_is_told_and_left_as_soon_as_there_is_one_
     let Some(server) = Server::start() else { return };
     let database = Database::new(&server);
     let store = database.open().await;
-    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    let consent_at = store.put(&key("default"), tokens("a", Some("r"))).await.unwrap().facts.consent_at;
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
     // As a failover does: the connections are cut, and for a while the name leads to one that is read only.
     database.sql(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
     server
         .sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'bankside'");
-    let keep = async || store.complete(&key("default"), 1, tokens("b", Some("r2"))).await;
+    let keep = async || store.complete(&key("default"), 1, consent_at, tokens("b", Some("r2"))).await;
     let refused = async || keep().await.err().filter(|error| matches!(error, StoreError::ReadOnly));
     assert!(until_found("it is told", refused).await.to_string().contains("standby"));
     assert!(matches!(store.load(&key("default")).await, Err(StoreError::ReadOnly)), "what it says may be old");

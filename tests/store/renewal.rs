@@ -59,7 +59,7 @@ pub async fn an_answer_counts_although_its_lease_was_lost(ground: &impl Ground) 
     take_over(ground, &store, "second").await;
     // The second one asks with a spent token, and hears that it is over before the first one has stored its answer.
     assert!(matches!(store.end(&key("default"), 1).await.unwrap(), Settled::Stored(_)));
-    let settled = store.complete(&key("default"), 1, tokens("new", None)).await.unwrap();
+    let settled = store.complete(&key("default"), 1, Some(START), tokens("new", None)).await.unwrap();
     let Settled::Stored(grant) = settled else { panic!("{settled:?}") };
     assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Active));
     assert!(grant.refresh.unwrap().matches(b"r"), "an answer without a refresh token keeps the old one");
@@ -72,7 +72,7 @@ pub async fn what_is_newer_is_never_overwritten_by_an_older_renewal(ground: &imp
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
     store.put(&key("default"), tokens("by a person", Some("r2"))).await.unwrap();
     for settled in [
-        store.complete(&key("default"), 1, tokens("late", Some("late"))).await.unwrap(),
+        store.complete(&key("default"), 1, Some(START), tokens("late", Some("late"))).await.unwrap(),
         store.end(&key("default"), 1).await.unwrap(),
     ] {
         let Settled::Newer(grant) = settled else { panic!("{settled:?}") };
@@ -111,7 +111,7 @@ pub async fn a_grant_that_needs_no_person_is_made_by_its_first_claim(ground: &im
     assert!(matches!(store.claim(&key("default"), 0, &maker).await.unwrap(), Claim::Led(_)));
     let rival = Claimant { create: true, ..claimant("two") };
     assert!(matches!(store.claim(&key("default"), 0, &rival).await.unwrap(), Claim::Held { .. }));
-    store.complete(&key("default"), 0, tokens("a", None)).await.unwrap();
+    store.complete(&key("default"), 0, None, tokens("a", None)).await.unwrap();
     store.remove(&key("default"), 1).await.unwrap();
     let Claim::Led(grant) = store.claim(&key("default"), 0, &maker).await.unwrap() else { panic!() };
     assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Empty));
@@ -137,7 +137,10 @@ pub async fn an_answer_that_comes_back_with_the_store_is_kept_before_another_one
     assert!(matches!(held, Claim::Held { remaining } if remaining == GRACE), "{held:?}");
     ground.advance(Duration::from_millis(500)).await;
     assert!(matches!(store.claim(&key("default"), 1, &claimant("three")).await.unwrap(), Claim::Held { .. }));
-    assert!(matches!(store.complete(&key("default"), 1, tokens("b", Some("r2"))).await.unwrap(), Settled::Stored(_)));
+    assert!(matches!(
+        store.complete(&key("default"), 1, Some(START), tokens("b", Some("r2"))).await.unwrap(),
+        Settled::Stored(_)
+    ));
     ground.advance(GRACE).await;
     let Claim::Newer(grant) = store.claim(&key("default"), 1, &claimant("two")).await.unwrap() else { panic!() };
     assert!(grant.refresh.unwrap().matches(b"r2") && grant.facts.sent_at.is_none());
@@ -193,10 +196,42 @@ pub async fn an_answer_with_a_refresh_token_counts_although_what_stood_before_do
     // A process that has a newer key seals what stands there anew while the call is under way.
     ground.open_with(&[8, 7]).await.unwrap().reseal(None, 10).await.unwrap();
     assert!(old.load(&key("default")).await.is_err());
-    assert!(old.complete(&key("default"), 1, tokens("b", None)).await.is_err(), "the old one cannot be carried over");
-    let settled = old.complete(&key("default"), 1, tokens("b", Some("r2"))).await.unwrap();
+    assert!(
+        old.complete(&key("default"), 1, Some(START), tokens("b", None)).await.is_err(),
+        "the old one cannot be carried over"
+    );
+    let settled = old.complete(&key("default"), 1, Some(START), tokens("b", Some("r2"))).await.unwrap();
     let Settled::Stored(grant) = settled else { panic!("{settled:?}") };
     assert_eq!((grant.facts.version, grant.facts.consent_at), (2, Some(START)));
     let both = ground.open_with(&[8, 7]).await.unwrap();
     assert!(both.load(&key("default")).await.unwrap().unwrap().refresh.unwrap().matches(b"r2"));
+}
+
+pub async fn an_answer_is_not_lost_to_a_database_that_was_set_back_below_what_was_renewed(ground: &impl Ground) {
+    let store = ground.open().await;
+    for _ in 0..3 {
+        store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    }
+    store.claim(&key("default"), 3, &claimant("one")).await.unwrap();
+    ground.update("version = 1, lease_holder = NULL, lease_until = 0, sent_at = NULL").await;
+    let settled = store.complete(&key("default"), 3, Some(START), tokens("b", Some("r2"))).await.unwrap();
+    let Settled::Stored(grant) = settled else { panic!("{settled:?}") };
+    assert_eq!((grant.facts.version, grant.facts.consent_at), (4, Some(START)));
+    assert!(grant.refresh.unwrap().matches(b"r2") && !grant.facts.leased);
+    let late = store.complete(&key("default"), 1, Some(START), tokens("late", Some("late"))).await.unwrap();
+    assert!(matches!(late, Settled::Newer(grant) if grant.facts.version == 4));
+}
+
+pub async fn another_consent_of_a_database_that_was_set_back_stays(ground: &impl Ground) {
+    let store = ground.open().await;
+    store.put(&key("default"), tokens("another's", Some("r"))).await.unwrap();
+    for version in 1..=2 {
+        let former = Some(START.plus(HOLD));
+        let settled = store.complete(&key("default"), version, former, tokens("late", Some("late"))).await.unwrap();
+        let Settled::Newer(grant) = settled else { panic!("{settled:?}") };
+        assert!(grant.facts.version == 1 && grant.access.unwrap().matches(b"another's"));
+    }
+    store.remove(&key("default"), 1).await.unwrap();
+    let settled = store.complete(&key("default"), 9, Some(START), tokens("late", Some("late"))).await.unwrap();
+    assert!(matches!(settled, Settled::Missing), "what was removed stays so: {settled:?}");
 }

@@ -22,7 +22,10 @@ pub async fn a_removed_grant_is_gone_for_good_and_its_versions_go_on(ground: &im
     assert!(!store.remove(&key("default"), 2).await.unwrap());
     assert!(store.load(&key("default")).await.unwrap().is_none());
     assert!(store.list(&key("default").bank).await.unwrap().is_empty());
-    assert!(matches!(store.complete(&key("default"), 1, tokens("late", None)).await.unwrap(), Settled::Missing));
+    assert!(matches!(
+        store.complete(&key("default"), 1, Some(START), tokens("late", None)).await.unwrap(),
+        Settled::Missing
+    ));
     assert!(matches!(store.claim(&key("default"), 2, &claimant("one")).await.unwrap(), Claim::Missing));
     assert_eq!(store.put(&key("default"), tokens("b", None)).await.unwrap().facts.version, 3);
 }
@@ -31,13 +34,13 @@ pub async fn what_is_put_again_takes_no_other_consents_place(ground: &impl Groun
     let store = ground.open().await;
     let former = store.put(&key("default"), tokens("former", Some("r"))).await.unwrap().facts.consent_at;
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
-    store.complete(&key("default"), 1, tokens("renewed", Some("r2"))).await.unwrap();
+    store.complete(&key("default"), 1, Some(START), tokens("renewed", Some("r2"))).await.unwrap();
     ground.advance(HOLD).await;
     let put = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap().unwrap();
     assert!(put.access.unwrap().matches(b"mine"), "a renewal of the former consent is no other one");
     ground.advance(HOLD).await;
     store.claim(&key("default"), 3, &claimant("one")).await.unwrap();
-    store.complete(&key("default"), 3, tokens("mine, renewed", Some("r4"))).await.unwrap();
+    store.complete(&key("default"), 3, Some(START.plus(HOLD)), tokens("mine, renewed", Some("r4"))).await.unwrap();
     let again = store.put_again(&key("default"), tokens("mine", Some("r3")), former).await.unwrap().unwrap();
     assert!(again.access.unwrap().matches(b"mine, renewed") && again.refresh.unwrap().matches(b"r4"));
     store.remove(&key("default"), 4).await.unwrap();

@@ -183,9 +183,9 @@ async fn a_dump_holds_no_secret_in_clear_or_in_base64_or_hex() {
     let database = Database::new(&server);
     let store = database.open().await;
     let secrets = ["the-access-token", "the-refresh-token", "the-verifier", "the-session", "the-client-secret"];
-    store.put(&key("default"), tokens(secrets[0], Some(secrets[1]))).await.unwrap();
+    let put = store.put(&key("default"), tokens(secrets[0], Some(secrets[1]))).await.unwrap();
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
-    store.complete(&key("default"), 1, tokens(secrets[0], Some(secrets[1]))).await.unwrap();
+    store.complete(&key("default"), 1, put.facts.consent_at, tokens(secrets[0], Some(secrets[1]))).await.unwrap();
     store.put_attempt(attempt("aa"), HOLD).await.unwrap();
     let client_secret = Some(secrets[4].into());
     let client = RegisteredClient { client_id: "id".into(), client_secret, registered_at: START };
@@ -228,9 +228,9 @@ async fn a_renewal_is_due_by_the_databases_clock_however_far_ours_is_from_it() {
     let (store, bank) = (database.open().await, key("default").bank);
     // Tokens are issued by our clock, and the database's is ahead.
     database.advance(Duration::from_hours(2)).await;
-    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    let put = store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
     store.claim(&key("default"), 1, &claimant("one")).await.unwrap();
-    store.complete(&key("default"), 1, tokens("b", Some("r2"))).await.unwrap();
+    store.complete(&key("default"), 1, put.facts.consent_at, tokens("b", Some("r2"))).await.unwrap();
     let due = store.due(&bank, Duration::from_hours(1), 10).await.unwrap();
     assert_eq!((due.grants, due.next), (Vec::new(), Some(Duration::from_mins(4))));
     database.advance(Duration::from_mins(4)).await;

@@ -1,14 +1,61 @@
 //! A row that does not open, and a database that was set back while it was in use.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Bench, Reply, default, sent};
+use super::support::{Bench, Reply, bank, default, sent};
 
 const SAVE: &str = "CREATE TABLE saved AS SELECT * FROM grants";
 const SET_BACK: &str = "DELETE FROM grants; INSERT INTO grants SELECT * FROM saved";
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_kept_although_the_database_was_set_back_during_the_call() {
+    // As it comes, and from a bank whose refresh tokens do not change.
+    for (answer, refresh_token) in [
+        (Reply::Tokens(300), "refresh-2"),
+        (Reply::Say(200, &[], r#"{"access_token":"access-2","expires_in":300}"#), "refresh-1"),
+    ] {
+        let bench = Bench::new();
+        bench.import(300).await;
+        bench.execute(SAVE);
+        bench.script.then(Reply::Tokens(300)).then(Reply::After(Duration::from_secs(2), Box::new(answer)));
+        bench.tokens.renew(&default()).await.unwrap();
+        let tokens = Arc::clone(&bench.tokens);
+        let renewal = tokio::spawn(async move { tokens.renew(&default()).await });
+        sleep(Duration::from_secs(1)).await;
+        bench.execute(SET_BACK);
+        renewal.await.unwrap().unwrap();
+        assert_eq!(bench.refresh_token().await, refresh_token);
+        assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-2");
+        assert_eq!(sent(&bench.another().0.get(&default()).await.unwrap()), "access-2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_consent_that_was_given_after_the_database_was_set_back_is_not_overwritten() {
+    for logins in 1..=2 {
+        let bench = Bench::new();
+        bench.import(300).await;
+        bench.execute("CREATE TABLE saved AS SELECT * FROM grants WHERE FALSE");
+        bench.script.then(Reply::Tokens(300));
+        bench.tokens.renew(&default()).await.unwrap();
+        bench.script.then(Reply::After(Duration::from_secs(2), Box::new(Reply::Tokens(300))));
+        let tokens = Arc::clone(&bench.tokens);
+        let renewal = tokio::spawn(async move { tokens.renew(&default()).await });
+        sleep(Duration::from_secs(1)).await;
+        bench.execute(SET_BACK);
+        for _ in 0..logins {
+            let response = br#"{"access_token":"another's","refresh_token":"r","expires_in":300}"#;
+            bench.another().0.import(&default(), response).await.unwrap();
+        }
+        let _ = renewal.await.unwrap();
+        assert_eq!(bench.refresh_token().await, "r", "of version {logins}, and version 2 was renewed");
+        assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "another's");
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_login_by_another_process_is_seen_although_the_database_was_set_back() {

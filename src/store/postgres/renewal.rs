@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 
 use crate::store::stored::{GRACE, Stored, Verdict, in_doubt};
 use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, Standing, StoreError};
+use crate::words::Timestamp;
 
 use super::Desk;
 use super::grants::{self, Change, NEXT, TELL, TRIES};
@@ -138,17 +139,18 @@ pub(super) async fn complete(
     desk: &mut Desk,
     key: &GrantKey,
     version: u64,
+    consent_at: Option<Timestamp>,
     answer: NewTokens,
 ) -> Result<Settled, StoreError> {
     for _ in 0..TRIES {
         let Some((stored, _)) = rows::find(desk, key).await?.filter(|(stored, _)| !stored.removed) else {
             return Ok(Settled::Missing);
         };
-        if stored.facts.version != version {
+        if stored.is_newer_than(version, consent_at) {
             return Ok(Settled::Newer(Box::new(stored.unseal(&desk.sealer)?)));
         }
         let tokens = stored.renewed(&desk.sealer, &answer)?;
-        let change = Change { from: version, to: version + 1, tokens: &tokens, given: false };
+        let change = Change { from: stored.facts.version, to: version + 1, tokens: &tokens, given: false };
         if grants::write(desk, key, change).await? {
             return settled(desk, key, version + 1).await;
         }

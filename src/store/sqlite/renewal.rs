@@ -6,6 +6,7 @@ use rusqlite::params;
 
 use crate::store::stored::{GRACE, Stored, Verdict, in_doubt};
 use crate::store::{Claim, Claimant, GrantKey, NewTokens, Settled, StoreError};
+use crate::words::Timestamp;
 
 use super::Work;
 use super::grants::{self, NEXT_CHANGE};
@@ -82,16 +83,19 @@ pub(super) fn complete(
     work: &Work<'_>,
     key: &GrantKey,
     version: u64,
+    consent_at: Option<Timestamp>,
     tokens: &NewTokens,
 ) -> Result<Settled, StoreError> {
-    settle(work, key, version, |stored| {
+    let is_newer = |stored: &Stored| stored.is_newer_than(version, consent_at);
+    settle(work, key, is_newer, |stored| {
         let tokens = stored.renewed(work.sealer, tokens)?;
         grants::write(work, key, version + 1, &tokens, stored.facts.consent_at, stored.facts.used_at)
     })
 }
 
 pub(super) fn end(work: &Work<'_>, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
-    settle(work, key, version, |_| {
+    let is_other = |stored: &Stored| stored.facts.version != version;
+    settle(work, key, is_other, |_| {
         work.transaction.execute(
             &format!(
                 "UPDATE grants SET standing = 'over', change = {NEXT_CHANGE}, renew_at = NULL, lease_holder = NULL, \
@@ -103,17 +107,17 @@ pub(super) fn end(work: &Work<'_>, key: &GrantKey, version: u64) -> Result<Settl
     })
 }
 
-/// Applies the end of a renewal of `version`, unless the row is another one by now.
+/// Applies the end of a renewal, unless the row is another one by now.
 fn settle(
     work: &Work<'_>,
     key: &GrantKey,
-    version: u64,
+    is_other: impl FnOnce(&Stored) -> bool,
     apply: impl FnOnce(&Stored) -> Result<(), StoreError>,
 ) -> Result<Settled, StoreError> {
     let Some(stored) = Stored::find(work, key)?.filter(|stored| !stored.removed) else {
         return Ok(Settled::Missing);
     };
-    if stored.facts.version != version {
+    if is_other(&stored) {
         return Ok(Settled::Newer(Box::new(stored.unseal(work.sealer)?)));
     }
     apply(&stored)?;
