@@ -55,6 +55,9 @@ pub trait Store: Send + Sync {
     /// The grant as it stands, with its tokens. A removed one is `None`.
     fn load(&self, key: &GrantKey) -> Answer<'_, Option<Grant>>;
 
+    /// The grant as it stands, without its tokens: these need not open.
+    fn facts(&self, key: &GrantKey) -> Answer<'_, Option<Facts>>;
+
     /// The grants of a bank in the order of their names, without tokens.
     fn list(&self, bank: &BankName) -> Answer<'_, Vec<Facts>>;
 
@@ -63,6 +66,8 @@ pub trait Store: Send + Sync {
 
     /// Makes the claimant the leader of a renewal of exactly this version, in one conditional update: the lease is
     /// taken and the intent (`sent_at`) durable, or neither. Version 0 is that of a grant which has no row yet.
+    ///
+    /// Where no person is needed for a grant, and none consented to it, one that does not open is as good as empty.
     ///
     /// Where another leader let its lease run out and what became of its request is not known, the first claim finds it
     /// [`Held`](Claim::Held) for some seconds more: the leader may have its answer at hand, and store it now.

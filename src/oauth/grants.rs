@@ -135,7 +135,10 @@ impl Tokens {
         let slot = self.slot(grant)?;
         let version = match self.stored(grant).await {
             Ok(stored) => stored.facts.version,
-            Err(GrantError::Missing) if matches!(self.bank.grant_type, GrantType::ClientCredentials(_)) => 0,
+            Err(GrantError::Missing) if self.needs_no_person() => 0,
+            Err(GrantError::Store(error)) if error.is_of_one_row() && self.needs_no_person() => {
+                self.facts(grant).await?.version
+            }
             Err(error) => return Err(error),
         };
         let errand = Errand { older_than: version, aim: Aim::RenewNow, paced: false };
@@ -152,16 +155,23 @@ impl Tokens {
     }
 
     async fn revoke_and_forget(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
-        let consent_at = self.stored(grant).await?.facts.consent_at;
+        let consent_at = self.facts(grant).await?.consent_at;
         loop {
-            let stored = if local { self.stored(grant).await? } else { self.at_rest(grant).await? };
+            // What is only forgotten need not open.
+            let stored = if local { None } else { Some(self.at_rest(grant).await?) };
+            let facts = match &stored {
+                Some(stored) => stored.facts.clone(),
+                None => self.facts(grant).await?,
+            };
             // What a person has given meanwhile is not what was to be removed, and nobody else has it.
-            if stored.facts.consent_at != consent_at {
+            if facts.consent_at != consent_at {
                 return Err(GrantError::GivenAnew);
             }
-            // What the bank has ended needs no revoking.
-            let is_to_be_revoked = !local && stored.facts.standing == Standing::Active;
-            let version = if is_to_be_revoked { self.revoke(&stored).await? } else { stored.facts.version };
+            let version = match stored.filter(|stored| stored.facts.standing == Standing::Active) {
+                Some(stored) => self.revoke(&stored).await?,
+                // What the bank has ended needs no revoking.
+                None => facts.version,
+            };
             if self.parts.store.remove(&self.key(grant), version).await? {
                 break;
             }
@@ -187,6 +197,10 @@ impl Tokens {
 
     async fn stored(&self, grant: &GrantName) -> Result<Grant, GrantError> {
         self.parts.store.load(&self.key(grant)).await?.ok_or(GrantError::Missing)
+    }
+
+    async fn facts(&self, grant: &GrantName) -> Result<Facts, GrantError> {
+        self.parts.store.facts(&self.key(grant)).await?.ok_or(GrantError::Missing)
     }
 
     fn changeable(&self, grant: &GrantName) -> Result<(), GrantError> {

@@ -48,10 +48,7 @@ impl Tokens {
         let store = &self.parts.store;
         let (mut waited, mut paced) = (Duration::ZERO, errand.paced);
         loop {
-            let grant = store.load(&slot.key).await.map_err(|error| self.store_failed(slot, &error))?;
-            if let Some(grant) = &grant {
-                slot.adopt(grant);
-            }
+            let grant = self.look_up(slot).await.map_err(|error| self.store_failed(slot, &error))?;
             if slot.newer(errand.older_than, self.parts.clock.now()).is_some() {
                 return Ok(());
             }
@@ -94,6 +91,22 @@ impl Tokens {
         }
     }
 
+    /// What the store says of the grant, published here. Where no person is needed, one that does not open is like one
+    /// without tokens.
+    async fn look_up(&self, slot: &Slot) -> Result<Option<Grant>, StoreError> {
+        let found = match self.parts.store.load(&slot.key).await {
+            Err(error) if error.is_of_one_row() && self.needs_no_person() => {
+                let facts = self.parts.store.facts(&slot.key).await?;
+                return Ok(facts.map(|facts| Grant { facts, access: None, refresh: None }));
+            }
+            found => found?,
+        };
+        if let Some(grant) = &found {
+            slot.adopt(grant);
+        }
+        Ok(found)
+    }
+
     /// The version that a renewal starts from, if one is possible. Of a grant that is over it is only where a person says so,
     /// or the configuration has changed: the bank may have meant the client.
     fn renewable(&self, slot: &Slot, grant: Option<&Grant>, aim: Aim) -> Result<u64, TokenError> {
@@ -113,8 +126,12 @@ impl Tokens {
     }
 
     fn claimant(&self, despite_wait: bool) -> Claimant {
-        let create = matches!(self.bank.grant_type, GrantType::ClientCredentials(_));
-        Claimant { holder: self.holder.clone(), hold: HOLD, create, despite_wait }
+        Claimant { holder: self.holder.clone(), hold: HOLD, create: self.needs_no_person(), despite_wait }
+    }
+
+    /// Whether tokens are had without anybody's consent.
+    pub(super) fn needs_no_person(&self) -> bool {
+        matches!(self.bank.grant_type, GrantType::ClientCredentials(_))
     }
 
     /// What a request needs beside the grant, found before anything is claimed.

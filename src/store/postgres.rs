@@ -99,6 +99,11 @@ impl Store for Postgres {
         self.run(move |mut desk| async move { grants::load(&mut desk, &key).await })
     }
 
+    fn facts(&self, key: &GrantKey) -> Answer<'_, Option<Facts>> {
+        let key = key.clone();
+        self.run(move |mut desk| async move { grants::facts(&mut desk, &key).await })
+    }
+
     fn list(&self, bank: &BankName) -> Answer<'_, Vec<Facts>> {
         let bank = bank.clone();
         self.run(move |mut desk| async move { grants::list(&mut desk, &bank).await })

@@ -106,6 +106,11 @@ impl Store for Sqlite {
         self.read(move |work| grants::load(work, &key))
     }
 
+    fn facts(&self, key: &GrantKey) -> Answer<'_, Option<Facts>> {
+        let key = key.clone();
+        self.read(move |work| grants::facts(work, &key))
+    }
+
     fn list(&self, bank: &BankName) -> Answer<'_, Vec<Facts>> {
         let bank = bank.clone();
         self.read(move |work| grants::list(work, &bank))

@@ -55,6 +55,18 @@ impl Stored {
         Ok(Grant { facts: self.facts, access, refresh })
     }
 
+    /// The grant for who leads a renewal of it, and whether its refresh token is given up. Where no person is needed, and
+    /// none consented, tokens that do not open are no loss: others are had for the asking.
+    pub(super) fn unseal_for(self, claimant: &Claimant, sealer: &Sealer) -> Result<(Grant, bool), StoreError> {
+        let facts = Some(&self.facts).filter(|facts| claimant.create && facts.consent_at.is_none()).cloned();
+        match (self.unseal(sealer), facts) {
+            (Err(error), Some(facts)) if error.is_of_one_row() => {
+                Ok((Grant { facts, access: None, refresh: None }, true))
+            }
+            (unsealed, _) => Ok((unsealed?, false)),
+        }
+    }
+
     /// The bank's answer to a renewal, with what it leaves as it was. Nothing is opened that is not needed: the answer
     /// exists once, and must be kept although what stands here is damaged, or sealed under another process' new key.
     pub(super) fn renewed(&self, sealer: &Sealer, answer: &NewTokens) -> Result<NewTokens, StoreError> {

@@ -235,3 +235,25 @@ pub async fn another_consent_of_a_database_that_was_set_back_stays(ground: &impl
     let settled = store.complete(&key("default"), 9, Some(START), tokens("late", Some("late"))).await.unwrap();
     assert!(matches!(settled, Settled::Missing), "what was removed stays so: {settled:?}");
 }
+
+pub async fn what_does_not_open_is_given_up_only_where_no_person_is_needed_or_has_consented(ground: &impl Ground) {
+    let (store, maker) = (ground.open().await, Claimant { create: true, ..claimant("one") });
+    store.claim(&key("default"), 0, &maker).await.unwrap();
+    store.complete(&key("default"), 0, None, tokens("a", Some("r"))).await.unwrap();
+    // What is sealed is bound to its version.
+    ground.update("version = 2").await;
+    assert!(store.load(&key("default")).await.is_err());
+    assert_eq!(store.facts(&key("default")).await.unwrap().unwrap().version, 2);
+    assert!(store.claim(&key("default"), 2, &claimant("one")).await.is_err(), "a person may be needed");
+    let Claim::Led(grant) = store.claim(&key("default"), 2, &maker).await.unwrap() else { panic!() };
+    assert!(grant.access.is_none() && grant.refresh.is_none());
+    let settled = store.complete(&key("default"), 2, None, tokens("b", None)).await.unwrap();
+    assert!(matches!(settled, Settled::Stored(grant) if grant.refresh.is_none() && grant.facts.version == 3));
+
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    ground.update("version = 5").await;
+    assert!(store.claim(&key("default"), 5, &maker).await.is_err(), "a person has consented");
+    ground.update("version = 4").await;
+    assert!(store.load(&key("default")).await.unwrap().unwrap().refresh.unwrap().matches(b"r"));
+    assert!(store.remove(&key("default"), 4).await.unwrap() && store.facts(&key("default")).await.unwrap().is_none());
+}

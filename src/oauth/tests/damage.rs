@@ -6,10 +6,48 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Bench, Reply, bank, default, sent};
+use super::support::{Bench, Reply, bank, by_credentials, default, sent};
+use crate::oauth::{GrantError, TokenError};
 
+const DAMAGE: &str = "UPDATE grants SET access = zeroblob(60), refresh = zeroblob(60)";
 const SAVE: &str = "CREATE TABLE saved AS SELECT * FROM grants";
 const SET_BACK: &str = "DELETE FROM grants; INSERT INTO grants SELECT * FROM saved";
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_does_not_open_is_removed_without_the_bank() {
+    let bench = Bench::new();
+    bench.import(300).await;
+    bench.execute(DAMAGE);
+    assert!(matches!(bench.tokens.remove(&default(), false).await, Err(GrantError::Store(_))));
+    bench.tokens.remove(&default(), true).await.unwrap();
+    assert!(matches!(bench.tokens.show(&default()).await, Err(GrantError::Missing)));
+    assert!(matches!(bench.tokens.remove(&default(), true).await, Err(GrantError::Missing)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_person_is_needed_a_row_that_does_not_open_is_replaced() {
+    let bench = Bench::with(bank(by_credentials()));
+    bench.script.always(|| Reply::Say(200, &[], r#"{"access_token":"a","expires_in":300}"#));
+    bench.tokens.get(&default()).await.unwrap();
+    bench.execute(DAMAGE);
+    let (other, _store) = bench.another();
+    assert_eq!(sent(&other.get(&default()).await.unwrap()), "a");
+    bench.execute(DAMAGE);
+    other.renew(&default()).await.unwrap();
+    assert_eq!(bench.script.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_person_has_consented_a_row_that_does_not_open_stays_as_it_is() {
+    let bench = Bench::with(bank(by_credentials()));
+    bench.import(1).await;
+    sleep(Duration::from_secs(2)).await;
+    bench.execute(SAVE);
+    bench.execute(DAMAGE);
+    assert!(matches!(bench.tokens.get(&default()).await, Err(TokenError::Store { .. })));
+    bench.execute(SET_BACK);
+    assert_eq!((bench.script.calls(), bench.refresh_token().await.as_str()), (0, "refresh-0"));
+}
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_kept_although_the_database_was_set_back_during_the_call() {

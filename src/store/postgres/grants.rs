@@ -35,6 +35,11 @@ pub(super) async fn load(desk: &mut Desk, key: &GrantKey) -> Result<Option<Grant
     stored.map(|stored| stored.unseal(&desk.sealer)).transpose()
 }
 
+pub(super) async fn facts(desk: &mut Desk, key: &GrantKey) -> Result<Option<Facts>, StoreError> {
+    let stored = rows::find(desk, key).await?.map(|(stored, _)| stored).filter(|stored| !stored.removed);
+    Ok(stored.map(|stored| stored.facts))
+}
+
 pub(super) async fn list(desk: &mut Desk, bank: &BankName) -> Result<Vec<Facts>, StoreError> {
     Ok(rows::all(desk, bank).await?.into_iter().map(|stored| stored.facts).collect())
 }

@@ -35,7 +35,7 @@ pub(super) async fn claim(
         let seen = Seen::of(&stored);
         match stored.verdict(expected, claimant, now) {
             Verdict::Lead => {}
-            Verdict::Doubt(holder) if lease(desk, key, &seen, &holder, GRACE, false).await? => {
+            Verdict::Doubt(holder) if lease(desk, key, &seen, &holder, GRACE, None).await? => {
                 return Ok(Claim::Held { remaining: GRACE });
             }
             Verdict::Doubt(_) => continue,
@@ -45,8 +45,9 @@ pub(super) async fn claim(
             Verdict::Waiting(remaining) => return Ok(Claim::Waiting { remaining }),
         }
         // A value that does not open must show before the intent is written.
-        let grant = stored.unseal(&desk.sealer)?;
-        if lease(desk, key, &seen, &claimant.holder, claimant.hold, true).await? {
+        let (grant, given_up) = stored.unseal_for(claimant, &desk.sealer)?;
+        let intent = Some(Intent { given_up });
+        if lease(desk, key, &seen, &claimant.holder, claimant.hold, intent).await? {
             return Ok(Claim::Led(Box::new(grant)));
         }
     }
@@ -74,6 +75,12 @@ impl Seen {
     }
 }
 
+/// What who leads writes with the lease.
+struct Intent {
+    /// Whether the refresh token goes, which does not open.
+    given_up: bool,
+}
+
 /// Gives the lease to this holder, if the row is still the one that was judged; who leads writes the intent with it.
 async fn lease(
     desk: &mut Desk,
@@ -81,13 +88,15 @@ async fn lease(
     seen: &Seen,
     holder: &str,
     hold: Duration,
-    leads: bool,
+    intent: Option<Intent>,
 ) -> Result<bool, StoreError> {
     let sql = "UPDATE bankside.grants SET lease_holder = $3, lease_until = clock.now + $4, \
-         sent_at = CASE WHEN $10 THEN clock.now ELSE sent_at END \
+         sent_at = CASE WHEN $10 THEN clock.now ELSE sent_at END, \
+         refresh = CASE WHEN $11 THEN NULL ELSE refresh END \
          FROM (SELECT bankside.now() AS now OFFSET 0) AS clock \
          WHERE bank = $1 AND name = $2 AND version = $5 AND standing = $6 \
          AND lease_holder IS NOT DISTINCT FROM $7 AND lease_until = $8 AND retry_at = $9 RETURNING 1";
+    let (leads, given_up) = (intent.is_some(), intent.is_some_and(|intent| intent.given_up));
     let parameters = [
         (&key.bank.as_str() as _, Type::TEXT),
         (&key.grant.as_str() as _, Type::TEXT),
@@ -99,6 +108,7 @@ async fn lease(
         (&seen.lease_until as _, Type::INT8),
         (&seen.retry_at as _, Type::INT8),
         (&leads as _, Type::BOOL),
+        (&given_up as _, Type::BOOL),
     ];
     desk.connection.did(sql, &parameters).await
 }

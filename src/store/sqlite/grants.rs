@@ -21,6 +21,10 @@ pub(super) fn load(work: &Work<'_>, key: &GrantKey) -> Result<Option<Grant>, Sto
     stored.map(|stored| stored.unseal(work.sealer)).transpose()
 }
 
+pub(super) fn facts(work: &Work<'_>, key: &GrantKey) -> Result<Option<Facts>, StoreError> {
+    Ok(Stored::find(work, key)?.filter(|stored| !stored.removed).map(|stored| stored.facts))
+}
+
 pub(super) fn list(work: &Work<'_>, bank: &BankName) -> Result<Vec<Facts>, StoreError> {
     let select = format!("SELECT {COLUMNS} FROM grants WHERE bank = ?1 AND standing <> 'removed' ORDER BY name");
     let mut select = work.transaction.prepare_cached(&select)?;

@@ -36,15 +36,17 @@ pub(super) fn claim(work: &Work<'_>, key: &GrantKey, version: u64, claimant: &Cl
         Verdict::Waiting(remaining) => return Ok(Claim::Waiting { remaining }),
     }
     // A value that does not open must show before the intent is written.
-    let grant = stored.unseal(work.sealer)?;
+    let (grant, given_up) = stored.unseal_for(claimant, work.sealer)?;
     work.transaction.execute(
-        "UPDATE grants SET lease_holder = ?3, lease_until = ?4, sent_at = ?5 WHERE bank = ?1 AND name = ?2",
+        "UPDATE grants SET lease_holder = ?3, lease_until = ?4, sent_at = ?5, refresh = iif(?6, NULL, refresh) \
+         WHERE bank = ?1 AND name = ?2",
         params![
             key.bank.as_str(),
             key.grant.as_str(),
             claimant.holder,
             work.now.plus(claimant.hold).millis(),
-            work.now.millis()
+            work.now.millis(),
+            given_up
         ],
     )?;
     Ok(Claim::Led(Box::new(grant)))
