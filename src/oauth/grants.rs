@@ -119,7 +119,7 @@ impl Tokens {
         let former = self.consented_at(grant).await?;
         given.scopes = given.scopes.or_else(|| Some(self.bank.scopes(grant).to_vec()));
         let refreshable = given.refresh.is_some();
-        let tokens = self.new_tokens(given, self.parts.clock.now(), refreshable);
+        let tokens = self.marked(grant, self.new_tokens(given, self.parts.clock.now(), refreshable));
         // What is imported twice may be spent by then: so it is offered until the store has it.
         let kept = self.keep_given(grant, tokens, former).await?;
         info!(bank = %self.bank.name, %grant, outcome = "imported", "token");
@@ -167,9 +167,10 @@ impl Tokens {
             if facts.consent_at != consent_at {
                 return Err(GrantError::GivenAnew);
             }
-            let version = match stored.filter(|stored| stored.facts.standing == Standing::Active) {
+            // What the bank has ended needs no revoking, and what another bank may have given is not shown to this one.
+            let is_ours = self.is_asked_alike(&facts);
+            let version = match stored.filter(|stored| is_ours && stored.facts.standing == Standing::Active) {
                 Some(stored) => self.revoke(&stored).await?,
-                // What the bank has ended needs no revoking.
                 None => facts.version,
             };
             if self.parts.store.remove(&self.key(grant), version).await? {

@@ -102,7 +102,7 @@ impl Tokens {
             found => found?,
         };
         if let Some(grant) = &found {
-            slot.adopt(grant);
+            self.adopt(slot, grant);
         }
         Ok(found)
     }
@@ -234,6 +234,7 @@ impl Tokens {
         if let GrantType::ClientCredentials(_) = self.bank.grant_type {
             tokens.scopes = tokens.scopes.or_else(|| Some(self.bank.scopes(&slot.key.grant).to_vec()));
         }
+        let tokens = self.marked(&slot.key.grant, tokens);
         let (version, consent_at) = (renewed.version, renewed.consent_at);
         let put = || self.parts.store.complete(&slot.key, version, consent_at, tokens.clone());
         let settled = keep(put, |error| {
@@ -259,7 +260,7 @@ impl Tokens {
                 (grant, outcome)
             }
             Settled::Newer(grant) => {
-                slot.adopt(&grant);
+                self.adopt(slot, &grant);
                 (grant, RenewalOutcome::Superseded)
             }
             Settled::Missing => {

@@ -111,7 +111,7 @@ impl Tokens {
         if let Some(slot) = self.slots.get(&key.grant) {
             let edition = slot.edition();
             match self.parts.store.load(key).await? {
-                Some(grant) => slot.adopt(&grant),
+                Some(grant) => self.adopt(&slot, &grant),
                 // What was put and published while this was on its way is not gone.
                 None => slot.forget_edition(edition),
             }

@@ -14,8 +14,8 @@ use tokio::sync::watch;
 use crate::store::{Grant, GrantKey, Standing};
 use crate::words::{Timestamp, Token};
 
-use super::TokenError;
 use super::backoff::LONGEST_WAIT;
+use super::{TokenError, asked};
 
 /// Renewals that 401s cause are counted within this time.
 const FORCED_WITHIN: Duration = Duration::from_mins(1);
@@ -134,7 +134,7 @@ impl Slot {
         if (grant.facts.version, grant.facts.issued_at) != (known.version, known.issued_at) {
             (known.version, known.issued_at, known.blocked) = (grant.facts.version, grant.facts.issued_at, None);
             known.consent_at = grant.facts.consent_at;
-            known.certificate.clone_from(&grant.facts.certificate);
+            known.certificate = asked::certificate(&grant.facts).map(str::to_owned);
             let (version, issued, expires) = (grant.facts.version, grant.facts.issued_at, grant.facts.expires_at);
             let token = grant.access.as_ref().map(|access| Token::bearer(access, version, issued, expires));
             self.token.store(token.map(Arc::new));

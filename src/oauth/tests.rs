@@ -1,5 +1,6 @@
 //! The rules of token life, against a scripted bank and a real store, in exact time.
 
+mod asked;
 mod assertion;
 mod damage;
 mod edge;

@@ -100,6 +100,8 @@ pub struct Tokens {
     pub(super) pace: Arc<Pace>,
     /// The grants that are in memory.
     pub(super) slots: Arc<Slots>,
+    /// Whether a stored token that does not say what it was asked for, as those of former releases, is taken for ours.
+    pub(super) takes_unmarked: bool,
 }
 
 impl Tokens {
@@ -107,20 +109,25 @@ impl Tokens {
     pub fn new(bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
         let (holder, wake) = (parts.random.uuid(), Arc::default());
         let pace = Arc::new(Pace::new(bank.renewal.rate));
-        Self { bank, parts, holder, wake, pace, slots: Arc::default() }.with_given()
+        Self { bank, parts, holder, wake, pace, slots: Arc::default(), takes_unmarked: true }.with_given()
     }
 
-    /// The tokens of the same bank as it is configured from here on. The snapshots stay, and an attempt that is under
-    /// way ends as it began: whoever asks here joins it. Who has the former ones may go on to use them.
+    /// The tokens of the same bank as it is configured from here on. The snapshots stay, unless they would be asked for
+    /// otherwise, and an attempt that is under way ends as it began: whoever asks here joins it. Who has the former ones
+    /// may go on to use them.
     pub fn succeed(&self, bank: Arc<Bank>, parts: Parts) -> Arc<Self> {
         // A lease of the former ones is not ours: of a slot that is not carried over, an attempt may be under way.
         let (holder, wake) = (parts.random.uuid(), Arc::clone(&self.wake));
         // A token that is given is no snapshot of the store.
         let is_given = |bank: &Bank| matches!(bank.grant_type, GrantType::Fixed(_));
-        let slots = if is_given(&self.bank) || is_given(&bank) { Arc::default() } else { Arc::clone(&self.slots) };
+        // One that was asked for otherwise is not used any more; the store may have one that fits.
+        let asks_alike = self.asks_like(&bank);
+        let is_carried_over = asks_alike && !is_given(&self.bank) && !is_given(&bank);
+        let slots = if is_carried_over { Arc::clone(&self.slots) } else { Arc::default() };
         let same_pace = self.bank.renewal.rate == bank.renewal.rate;
         let pace = if same_pace { Arc::clone(&self.pace) } else { Arc::new(Pace::new(bank.renewal.rate)) };
-        let tokens = Self { bank, parts, holder, wake, pace, slots };
+        let takes_unmarked = self.takes_unmarked && asks_alike;
+        let tokens = Self { bank, parts, holder, wake, pace, slots, takes_unmarked };
         tokens.slots.retain(|grant| tokens.is_known(grant));
         tokens.slots.all().iter().for_each(|slot| slot.try_anew());
         tokens.with_given()

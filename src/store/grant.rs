@@ -77,7 +77,8 @@ pub struct Facts {
     pub leased: bool,
     /// How many renewals failed in a row.
     pub failures: u32,
-    /// The fingerprint of the certificate under which the tokens were issued.
+    /// The fingerprint of the certificate under which the tokens were issued, and behind a space what they were asked
+    /// for: kept as it is given.
     pub certificate: Option<String>,
 }
 
@@ -107,7 +108,7 @@ pub struct NewTokens {
     pub expires_at: Option<Timestamp>,
     /// When a renewal is due. A database with a clock of its own counts it from there, as long after the issue.
     pub renew_at: Option<Timestamp>,
-    /// The fingerprint of the certificate that was shown.
+    /// The fingerprint of the certificate that was shown, and behind a space what the tokens were asked for.
     pub certificate: Option<String>,
 }
 
