@@ -150,3 +150,23 @@ async fn a_configuration_that_asks_for_the_same_keeps_its_token() {
     assert_eq!(token(icard, &world.run()).await, first);
     assert_eq!(calls(icard), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_outlives_its_banks_move_which_a_reload_warns_of() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let sidecar = world.run();
+    let warnings = || sidecar.log().matches(r#""outcome":"moved""#).count();
+    reload(&sidecar).await;
+    assert_eq!(warnings(), 0, "nothing has moved");
+    let base = world.sandbox.icard().urls().base.clone();
+    let moved = base.replace("localhost", "127.0.0.1");
+    assert_ne!(base, moved);
+    let text = world.toml().replace(&format!("base_url = \"{base}\""), &format!("base_url = \"{moved}\""));
+    let beside = world.write(".bankside.toml.tmp", text);
+    fs::rename(beside, &world.config).expect("it can be renamed");
+    reload(&sidecar).await;
+    assert_eq!(warnings(), 1, "{}", sidecar.log());
+    assert_eq!(world.state("icard", "default").as_deref(), Some("active"));
+    assert_eq!(world.sandbox.icard().control().counters().token_calls("refresh_token"), 0);
+}

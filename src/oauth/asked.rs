@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tracing::warn;
 
 use crate::config::{Bank, GrantType};
 use crate::store::{Facts, Grant, NewTokens};
@@ -14,6 +15,10 @@ use crate::words::GrantName;
 use super::Tokens;
 use super::callback::hash;
 use super::slot::Slot;
+
+/// What to do where a bank is at another host.
+const IF_ANOTHER: &str = "Nothing, if the same bank has moved; if this is another one, forget its grants with `bankside grant \
+                          remove BANK GRANT --local`, and log in";
 
 impl Tokens {
     /// Publishes what the store says, unless something newer is known, or it was asked for otherwise.
@@ -44,6 +49,19 @@ impl Tokens {
         let named = bank.grants.keys().filter(|grant| self.is_known(grant)).cloned();
         named.chain([GrantName::default()]).all(|grant| asks(&self.bank, &grant) == asks(bank, &grant))
     }
+
+    /// Warns where this bank is at another host than ours, and persons gave the grants: those stay, and go there.
+    pub(super) fn tell_of_a_move(&self, bank: &Bank) {
+        if hosts(&self.bank).zip(hosts(bank)).is_some_and(|(former, hosts)| former != hosts) {
+            warn!(bank = %bank.name, outcome = "moved", remedy = IF_ANOTHER, "token");
+        }
+    }
+}
+
+/// The origins of a bank and of its token endpoint, where persons give its grants.
+fn hosts(bank: &Bank) -> Option<[(&str, u16); 2]> {
+    let GrantType::AuthorizationCode(code) = &bank.grant_type else { return None };
+    Some([(&bank.base_url.host, bank.base_url.port), (&code.token.url.host, code.token.url.port)])
 }
 
 /// The fingerprint of the certificate under which a token was issued.

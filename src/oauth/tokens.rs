@@ -122,6 +122,7 @@ impl Tokens {
         let is_given = |bank: &Bank| matches!(bank.grant_type, GrantType::Fixed(_));
         // One that was asked for otherwise is not used any more; the store may have one that fits.
         let asks_alike = self.asks_like(&bank);
+        self.tell_of_a_move(&bank);
         let is_carried_over = asks_alike && !is_given(&self.bank) && !is_given(&bank);
         let slots = if is_carried_over { Arc::clone(&self.slots) } else { Arc::default() };
         let same_pace = self.bank.renewal.rate == bank.renewal.rate;
