@@ -10,8 +10,10 @@ use crate::words::{BankName, GrantName, Secret, Timestamp};
 use super::seal::{Bound, Sealer};
 use super::{Claimant, Facts, Grant, GrantKey, NewTokens, Standing, StoreError};
 
-/// No lease or wait is that long: one that ends later was written by a clock that was wrong, and does not count.
+/// No lease is that long: one that ends later was written by a clock that was wrong, and does not count.
 pub(super) const FARTHEST: Duration = Duration::from_hours(1);
+/// The same for the wait after a failure, which is five minutes at most: a clock that is set back must not prolong it.
+pub(super) const FARTHEST_RETRY: Duration = Duration::from_mins(6);
 /// How long a leader whose lease ran out is given before another one leads: where the store was away and not the leader,
 /// it has an answer at hand and offers it in that time, though a call that the outage left hanging comes first.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -106,7 +108,7 @@ impl Stored {
                 return Verdict::Doubt(in_doubt(former));
             }
         }
-        match pending(self.retry_at, now).filter(|_| !claimant.despite_wait) {
+        match pending(self.retry_at, now).filter(|wait| *wait <= FARTHEST_RETRY && !claimant.despite_wait) {
             Some(remaining) => Verdict::Waiting(remaining),
             None => Verdict::Lead,
         }

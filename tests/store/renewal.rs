@@ -103,6 +103,9 @@ pub async fn a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant(g
     let far = Claimant { hold: Duration::from_hours(24), ..claimant("from the future") };
     store.claim(&key("default"), 1, &far).await.unwrap();
     take_over(ground, &store, "two").await;
+    // The longest wait is five minutes.
+    store.postpone(&key("default"), 1, "two", Duration::from_mins(30), false).await.unwrap();
+    assert!(matches!(store.claim(&key("default"), 1, &claimant("three")).await.unwrap(), Claim::Led(_)));
 }
 
 pub async fn a_grant_that_needs_no_person_is_made_by_its_first_claim(ground: &impl Ground) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
-use crate::store::stored::{FARTHEST, Former, name_of, seal, standing_of, understood, what_stays};
+use crate::store::stored::{FARTHEST, FARTHEST_RETRY, Former, name_of, seal, standing_of, understood, what_stays};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -201,16 +201,18 @@ pub(super) async fn due(desk: &mut Desk, bank: &BankName, idle: Duration, limit:
     let sql = "SELECT name, version, $2 < (SELECT bankside.now()) - used_at AS idle FROM bankside.grants \
          WHERE bank = $1 AND renew_at <= (SELECT bankside.now()) AND standing = 'active' \
          AND NOT lease_until BETWEEN (SELECT bankside.now()) + 1 AND (SELECT bankside.now()) + $4 \
-         AND NOT retry_at BETWEEN (SELECT bankside.now()) + 1 AND (SELECT bankside.now()) + $4 \
+         AND NOT retry_at BETWEEN (SELECT bankside.now()) + 1 AND (SELECT bankside.now()) + $5 \
          ORDER BY renew_at LIMIT $3";
     let bank_text = bank.as_str();
     // What ends later was written by a clock that was wrong.
-    let farthest = i64::try_from(FARTHEST.as_millis()).unwrap_or(i64::MAX);
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let (lease, retry) = (millis(FARTHEST), millis(FARTHEST_RETRY));
     let parameters = [
         (&bank_text as _, Type::TEXT),
         (&idle as _, Type::INT8),
         (&most as _, Type::INT8),
-        (&farthest as _, Type::INT8),
+        (&lease as _, Type::INT8),
+        (&retry as _, Type::INT8),
     ];
     let (mut due, mut idle_ones) = (Due::default(), Vec::new());
     for row in desk.connection.query(sql, &parameters).await? {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::store::stored::{FARTHEST, Former, Stored, name_of, seal, standing_of, understood, what_stays};
+use crate::store::stored::{
+    FARTHEST, FARTHEST_RETRY, Former, Stored, name_of, seal, standing_of, understood, what_stays,
+};
 use crate::store::{CHANGES, Due, Facts, Grant, GrantKey, NewTokens, StoreError, Tally};
 use crate::words::{BankName, Timestamp};
 
@@ -158,11 +160,12 @@ pub(super) fn due(
     let now = work.now.millis();
     let mut select = work.transaction.prepare_cached(
         "SELECT name, version, used_at FROM grants WHERE bank = ?1 AND renew_at <= ?2 \
-         AND (lease_until <= ?2 OR lease_until > ?4) AND (retry_at <= ?2 OR retry_at > ?4) AND standing = 'active' \
+         AND (lease_until <= ?2 OR lease_until > ?4) AND (retry_at <= ?2 OR retry_at > ?5) AND standing = 'active' \
          ORDER BY renew_at LIMIT ?3",
     )?;
-    let wrong_clock = work.now.plus(FARTHEST).millis();
-    let mut rows = select.query(params![bank.as_str(), now, limit + SET_ASIDE, wrong_clock])?;
+    // What ends later was written by a clock that was wrong.
+    let (lease, retry) = (work.now.plus(FARTHEST).millis(), work.now.plus(FARTHEST_RETRY).millis());
+    let mut rows = select.query(params![bank.as_str(), now, limit + SET_ASIDE, lease, retry])?;
     let (mut due, mut idle_ones) = (Due::default(), Vec::new());
     while let Some(row) = rows.next()? {
         let (name, version): (String, u64) = (row.get(0)?, row.get(1)?);
