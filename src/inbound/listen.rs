@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -146,18 +146,26 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
         Ok(metadata) if !metadata.file_type().is_socket() => return Err(ListenError::NotASocket(path.to_owned())),
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
+    match reach(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(bind),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(bind(error)),
         // A full backlog is somebody's too.
-        Ok(_) | Err(_) => Err(ListenError::Served(path.to_owned())),
+        Ok(()) | Err(_) => Err(ListenError::Served(path.to_owned())),
     }
+}
+
+/// Whether somebody listens. A process that accepts nothing any more is not waited for: a reload would hang with it.
+fn reach(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixStream;
 
     use super::*;
 
@@ -215,6 +223,25 @@ mod tests {
         assert!(matches!(bind(&listen), Err(ListenError::Served(_))));
         assert!(path.exists());
         drop(listener);
+    }
+
+    /// A process that hangs is served all the same, and whoever asks must not hang with it.
+    #[test]
+    fn a_socket_whose_backlog_is_full_is_a_served_one() {
+        let (_dir, path, listen) = listen();
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        socket.listen(1).unwrap();
+        let waiting: Vec<_> = std::iter::repeat_with(|| {
+            let app = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            app.set_nonblocking(true).unwrap();
+            app.connect(&SockAddr::unix(&path).unwrap()).map(|()| app)
+        })
+        .take_while(Result::is_ok)
+        .collect();
+        assert!(!waiting.is_empty());
+        assert!(matches!(bind(&listen), Err(ListenError::Served(_))));
+        assert!(path.exists());
     }
 
     #[test]
