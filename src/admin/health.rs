@@ -7,7 +7,8 @@ use axum::extract::State;
 use http::StatusCode;
 use serde::Serialize;
 
-use crate::oauth::{GrantError, GrantState};
+use crate::oauth::{GrantError, GrantReport, GrantState};
+use crate::words::Timestamp;
 
 use super::server::{AdminBank, AdminState, ReloadReport};
 
@@ -92,19 +93,7 @@ pub(super) async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String>
         .collect();
     for grant in bank.bank.required_grants() {
         match bank.tokens.show(&grant).await {
-            Ok(report) => match (report.state, report.last_failure) {
-                (GrantState::Active | GrantState::Renewing, _) => {}
-                // There is no token, and none to be had for now.
-                (GrantState::Expired, Some(failure)) if report.refreshable => missing.push(format!(
-                    "grant {grant}: expired, and its renewal fails: {}; {}",
-                    failure.reason, failure.remedy
-                )),
-                // It is renewed when somebody asks.
-                (GrantState::Expired, None) if report.refreshable => {}
-                (other, _) => {
-                    missing.push(format!("grant {grant}: {other}; run `bankside login {} {grant}`", bank.bank.name));
-                }
-            },
+            Ok(report) => missing.extend(lack(&report, now)),
             Err(GrantError::Missing) => {
                 missing.push(format!("grant {grant}: not there yet; run `bankside login {} {grant}`", bank.bank.name));
             }
@@ -112,4 +101,66 @@ pub(super) async fn missing(bank: &AdminBank, state: &AdminState) -> Vec<String>
         }
     }
     missing
+}
+
+/// What keeps a grant from being used, and what to do; `None` if it can be.
+fn lack(report: &GrantReport, now: Timestamp) -> Option<String> {
+    let (bank, grant, state) = (&report.bank, &report.grant, report.state);
+    let is_valid = report.issued_at.is_some() && report.expires_at.is_none_or(|end| end > now);
+    match (state, &report.last_failure) {
+        // Whatever becomes of a renewal, the token that is here serves until its end.
+        (GrantState::Active, _) => None,
+        (GrantState::Renewing | GrantState::UnknownOutcome, _) if is_valid => None,
+        // There is no token, and none to be had for now.
+        (GrantState::Expired | GrantState::Renewing | GrantState::UnknownOutcome, Some(failure))
+            if report.refreshable =>
+        {
+            Some(format!("grant {grant}: {state}, and its renewal fails: {}; {}", failure.reason, failure.remedy))
+        }
+        // It is renewed when somebody asks, or by now.
+        (GrantState::Expired | GrantState::Renewing, None) if report.refreshable => None,
+        (GrantState::UnknownOutcome, _) => {
+            Some(format!("grant {grant}: {state}; the next renewal, within seconds, tells whether it lives"))
+        }
+        _ => Some(format!("grant {grant}: {state}; run `bankside login {bank} {grant}`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::oauth::LastFailure;
+
+    #[test]
+    fn a_token_that_is_valid_serves_whatever_becomes_of_its_renewal() {
+        let now = Timestamp::from_millis(1_000_000_000);
+        let (later, before) = (now.plus(Duration::from_mins(1)), Timestamp::from_millis(1));
+        let failure = LastFailure { reason: "it answered 500".into(), remedy: "Wait", retry_at: later };
+        let lack = |state, end, failed: bool| {
+            let report = GrantReport {
+                bank: "examplebank".parse().unwrap(),
+                grant: "default".parse().unwrap(),
+                state,
+                refreshable: true,
+                scopes: Vec::new(),
+                issued_at: Some(before),
+                expires_at: Some(end),
+                consent_until: None,
+                last_failure: failed.then(|| failure.clone()),
+            };
+            lack(&report, now)
+        };
+        for state in [GrantState::Renewing, GrantState::UnknownOutcome] {
+            assert_eq!(lack(state, later, true), None, "{state}");
+            assert_eq!(lack(state, later, false), None, "{state}");
+            assert!(lack(state, before, true).unwrap().contains("it answered 500"), "{state}");
+        }
+        assert_eq!(lack(GrantState::Renewing, before, false), None, "it is on its way");
+        assert_eq!(lack(GrantState::Expired, before, false), None, "it is renewed on use");
+        assert!(lack(GrantState::Expired, before, true).unwrap().contains("it answered 500"));
+        assert!(lack(GrantState::UnknownOutcome, before, false).unwrap().contains("the next renewal"));
+        assert!(lack(GrantState::NeedsAuthorization, later, false).unwrap().contains("bankside login examplebank"));
+    }
 }
