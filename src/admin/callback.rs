@@ -1,7 +1,7 @@
 //! Where a browser ends that comes back from the bank: guarded by the login's `state` alone.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use http::{Method, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
 use tokio::net::TcpListener;
 use tokio::sync::{RwLock, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +29,7 @@ const LAST_PAGE: Duration = Duration::from_secs(1);
 
 /// Listens for one login's callback where the redirect URI is `http` on a loopback address (RFC 8252, section 7.3).
 pub struct LoopbackCallback {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     path: String,
 }
 
@@ -50,7 +51,17 @@ impl LoopbackCallback {
         let Some((address, path)) = loopback(redirect_uri) else {
             return Ok(None);
         };
-        Ok(Some(Self { listener: TcpListener::bind(address).await?, path }))
+        let mut listeners = vec![TcpListener::bind(address).await?];
+        if address.is_ipv4() && is_named(redirect_uri) {
+            // The browser may look there first, and whoever listens there would be sent the code.
+            match TcpListener::bind((Ipv6Addr::LOCALHOST, address.port())).await {
+                Ok(listener) => listeners.push(listener),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(error),
+                // This machine has no such address.
+                Err(_) => {}
+            }
+        }
+        Ok(Some(Self { listeners, path }))
     }
 
     /// Serves until a callback ends the login, well (the grant's name) or not, or until it was ended elsewhere (`None`). A
@@ -66,8 +77,11 @@ impl LoopbackCallback {
         let desk = Arc::new(Desk { path: self.path, finish, finished, under_way: Arc::clone(&under_way) });
         // Not a route: what stands in the path may mean something in a route.
         let routes = Router::new().fallback(callback).with_state(desk);
-        let server = axum::serve(self.listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let mut server = tokio::spawn(server.into_future());
+        let mut servers = JoinSet::new();
+        for listener in self.listeners {
+            let server = axum::serve(listener, routes.clone()).with_graceful_shutdown(stop.clone().cancelled_owned());
+            servers.spawn(server.into_future());
+        }
         let gone = async {
             ended_elsewhere.await;
             // It may be a callback here that has taken it: the outcome of that comes first.
@@ -77,11 +91,11 @@ impl LoopbackCallback {
             biased;
             Some(outcome) = outcome.recv() => Some(outcome),
             () = gone => None,
-            _ = &mut server => return Some(Err(LoginError::NotACallback("the callback's listener ended"))),
+            _ = servers.join_next() => return Some(Err(LoginError::NotACallback("the callback's listener ended"))),
         };
         stop.cancel();
         // The browser gets its page before the listener goes. Another connection may be one that never says anything.
-        let _ = timeout(LAST_PAGE, server).await;
+        let _ = timeout(LAST_PAGE, servers.join_all()).await;
         ended
     }
 }
@@ -134,6 +148,11 @@ pub fn leads_to(redirect_uri: &str, listen: &Listen) -> bool {
     is_heard && own.port() == address.port() && path == CALLBACK
 }
 
+/// Whether a redirect URI names this machine instead of its address.
+fn is_named(redirect_uri: &str) -> bool {
+    redirect_uri.parse().is_ok_and(|uri: Uri| uri.host() == Some("localhost"))
+}
+
 /// The address and path of a redirect URI that leads to this machine.
 fn loopback(redirect_uri: &str) -> Option<(SocketAddr, String)> {
     let uri: Uri = redirect_uri.parse().ok()?;
@@ -165,7 +184,7 @@ mod tests {
     async fn a_path_is_compared_as_it_stands_whatever_it_would_mean_in_a_route() {
         for (path, asked) in [("/:cb", "/:cb"), ("/*cb", "/*cb"), ("/{x}", "/%7Bx%7D"), ("/a//", "/a//"), ("", "/")] {
             let callback = LoopbackCallback::bind(&format!("http://127.0.0.1:0{path}")).await.unwrap().unwrap();
-            let address = callback.listener.local_addr().unwrap();
+            let address = callback.listeners[0].local_addr().unwrap();
             let finish: Finish = Box::new(|query| {
                 assert_eq!(query, "code=x");
                 Box::pin(async { Ok("default".parse().unwrap()) })
@@ -177,6 +196,23 @@ mod tests {
             assert_eq!(status(address, &format!("GET {asked}?code=x")).await, "200");
             assert_eq!(served.await.unwrap().unwrap().unwrap().as_str(), "default");
         }
+    }
+
+    /// A browser takes the name for either address.
+    #[tokio::test]
+    async fn who_listens_by_name_listens_at_both_addresses_or_not_at_all() {
+        let Ok(thief) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else { return };
+        let port = thief.local_addr().unwrap().port();
+        let taken = LoopbackCallback::bind(&format!("http://localhost:{port}/")).await;
+        assert_eq!(taken.err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
+        let count = async |host: &str| {
+            // Somebody else on this machine may have the port of the other address.
+            let bound = LoopbackCallback::bind(&format!("http://{host}:{port}/")).await.ok()?;
+            bound.map(|callback| callback.listeners.len())
+        };
+        assert!(matches!(count("127.0.0.1").await, Some(1) | None));
+        drop(thief);
+        assert!(matches!(count("localhost").await, Some(2) | None));
     }
 
     #[test]
