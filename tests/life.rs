@@ -244,6 +244,39 @@ async fn a_service_manager_is_told_of_start_reload_and_end() {
     assert_eq!(sidecar.service.wait(), Some(0));
 }
 
+/// Messages that fill what a service manager has room for, if it does not read; how many those are.
+fn fill(socket: &std::path::Path) -> usize {
+    let sender = UnixDatagram::unbound().expect("a socket");
+    sender.set_nonblocking(true).expect("set");
+    (0..1_000_000).find(|_| sender.send_to(b"FILLED=1", socket).is_err()).expect("there is an end")
+}
+
+#[tokio::test]
+async fn a_service_manager_that_does_not_read_holds_nothing_up_and_is_told_when_it_reads() {
+    let world = world().await;
+    let socket = world.dir().join("notify.sock");
+    let manager = UnixDatagram::bind(&socket).expect("a socket");
+    manager.set_read_timeout(Some(HANG)).expect("set");
+    let filled = fill(&socket);
+    let mut program = command(&[]);
+    program.env("NOTIFY_SOCKET", &socket);
+    let sidecar = Sidecar::run_prepared(program, &world.config);
+    get(sidecar.address("admin"), "/livez").await.with(200);
+    sidecar.service.signal(Signal::SIGHUP);
+    let admin = sidecar.address("admin");
+    let reloaded = async || metric(admin, "bankside_reloads_total{outcome=\"ok\"}").await == Some(1);
+    until_found("it reloads", async || reloaded().await.then_some(())).await;
+    for _ in 0..filled {
+        assert_eq!(message(&manager), "FILLED=1");
+    }
+    for part in ["READY=1\n", "RELOADING=1\n", "READY=1\n"] {
+        let told = message(&manager);
+        assert!(told.starts_with(part), "{part} {told}");
+    }
+    fill(&socket);
+    assert_eq!(sidecar.terminate(), Some(0));
+}
+
 #[tokio::test]
 async fn sockets_of_a_service_manager_are_served_and_outlive_the_sidecar() {
     let world = world().await;

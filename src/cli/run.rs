@@ -8,14 +8,15 @@ use anyhow::{Context, anyhow};
 use clap::Parser;
 use tokio::sync::oneshot;
 
-use crate::app::{App, Running, raise_file_limit};
+use crate::app::{App, Phase, Running, raise_file_limit};
 use crate::inbound::Inherited;
 use crate::telemetry;
 
 use super::configured::Configured;
 use super::office::unstarted;
 use super::signals::{EndSignals, ReloadSignals};
-use super::{Failed, Outcome, supervisor};
+use super::supervisor::Manager;
+use super::{Failed, Outcome};
 
 /// A start that is nearly over is waited for so long when it is to end.
 const LAST_START: Duration = Duration::from_millis(500);
@@ -33,7 +34,9 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     raise_file_limit();
     // While there is no other thread: it changes the environment.
     let sockets = Inherited::from_environment().context("the service manager's sockets cannot be used")?;
-    let app = configured.checked()?.with_sockets(sockets).reloading(configured.reader()).observed(supervisor::tell);
+    let manager = Manager::default();
+    let tell = move |phase: Phase, status: &str| manager.tell(phase, status);
+    let app = configured.checked()?.with_sockets(sockets).reloading(configured.reader()).observed(tell);
     let _log = telemetry::log::start(&app.config().log)?;
     let _spans = telemetry::spans::start()?;
     for warning in app.findings() {
