@@ -194,6 +194,28 @@ async fn a_ready_file_of_a_former_run_does_not_outlive_a_start_that_fails() {
 }
 
 #[tokio::test]
+async fn a_second_run_that_fails_leaves_the_ready_file_of_one_that_runs() {
+    let world = world().await;
+    let ready = world.dir().join("ready");
+    let ready_arg = ready.to_str().expect("UTF-8");
+    world.replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", "profile = \"icard\"\nlisten = \"unix:icard.sock\"");
+    let arguments = ["run", "--ready-file", ready_arg, "-c", world.config_arg()];
+    let first = Service::start(command(&arguments), &world.dir().join("first.log"));
+    let line = until_found("it is ready", async || fs::read_to_string(&ready).ok().filter(|line| line.ends_with('\n')));
+    let line = line.await;
+    let second = finish(command(&arguments), "").with(1);
+    assert!(second.err.contains("another process listens on"), "{}", second.err);
+    assert_eq!(fs::read_to_string(&ready).expect("the first still runs"), line);
+    // One that did not end by itself leaves its file, and that is of a former run.
+    assert_eq!(first.end(Signal::SIGKILL), None);
+    let taken = UnixListener::bind(world.dir().join("taken.sock")).expect("a socket");
+    world.replace("unix:icard.sock", "unix:taken.sock");
+    finish(command(&arguments), "").with(1);
+    assert!(!ready.exists());
+    drop(taken);
+}
+
+#[tokio::test]
 async fn a_start_that_waits_for_a_silent_database_ends_with_the_first_signal() {
     let world = World::start().await;
     let database = TcpListener::bind("127.0.0.1:0").expect("a port");

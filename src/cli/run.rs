@@ -1,6 +1,7 @@
 //! `bankside run`: the sidecar.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -46,9 +47,11 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
         let mut signals = EndSignals::listen()?;
         let mut reload_signals = ReloadSignals::listen()?;
         let Some(running) = start(app, &mut signals).await? else { return Ok(()) };
-        if let Some(file) = &args.ready_file {
-            fs::write(file, ready_line(&running)).with_context(|| format!("{} cannot be written", file.display()))?;
-        }
+        let announced = args.ready_file.as_deref().map(|file| {
+            let unwritten = || format!("{} cannot be written", file.display());
+            announce(file, &ready_line(&running)).with_context(unwritten)
+        });
+        let announced = announced.transpose()?;
         let signal = loop {
             tokio::select! {
                 signal = signals.next() => break signal,
@@ -56,6 +59,8 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
                 () = running.ended() => return Err(anyhow!("the sidecar has ended by itself: the log says why").into()),
             }
         };
+        // Whoever starts next may listen in our place from here on: its start is what is waited for then.
+        drop(announced);
         end(running, signal, &mut signals).await;
         let dropped = telemetry::log::dropped();
         if dropped > 0 {
@@ -96,14 +101,32 @@ pub(super) async fn end(running: Running, signal: &'static str, signals: &mut En
     }
 }
 
-/// Removes a regular file, if there is one. What leads elsewhere, as a pipe or a link, is somebody's way to be told.
+/// Removes a regular file, if there is one, unless the run that wrote it still serves. What leads elsewhere, as a pipe or
+/// a link, is somebody's way to be told.
 fn forget(ready_file: &Path) -> anyhow::Result<()> {
-    if !fs::symlink_metadata(ready_file).is_ok_and(|metadata| metadata.is_file()) {
+    if !fs::symlink_metadata(ready_file).is_ok_and(|metadata| metadata.is_file()) || is_held(ready_file) {
         return Ok(());
     }
     // In a folder that others write, it can be emptied at least.
     let removed = fs::remove_file(ready_file).or_else(|_| fs::write(ready_file, ""));
     removed.with_context(|| format!("{} of a former run cannot be removed", ready_file.display()))
+}
+
+/// Whether a run that serves has locked it.
+fn is_held(ready_file: &Path) -> bool {
+    File::open(ready_file).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Writes the line. A regular file is locked as long as what comes back is kept; a pipe's reader gets its end at once.
+fn announce(ready_file: &Path, line: &str) -> io::Result<Option<File>> {
+    let mut file = File::create(ready_file)?;
+    let is_regular = file.metadata()?.is_file();
+    if is_regular {
+        // A file system may have no locks: then the next run takes this one for a former one.
+        let _ = file.try_lock();
+    }
+    file.write_all(line.as_bytes())?;
+    Ok(Some(file).filter(|_| is_regular))
 }
 
 /// Which bank listens where, in one line: `ready BANK=127.0.0.1:8080 … admin=127.0.0.1:9090`.
