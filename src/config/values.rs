@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// Why a text is no such value, and what to write instead. It never holds the text.
@@ -43,7 +43,7 @@ impl Listen {
     /// Whether both cannot be bound at once. Port 0 never clashes.
     pub fn clashes_with(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Unix(one), Self::Unix(other)) => one == other,
+            (Self::Unix(one), Self::Unix(other)) => real(one) == real(other),
             (Self::Tcp(one), Self::Tcp(other)) => {
                 // `[::]` takes IPv4 too.
                 let covers = |all: IpAddr, ip: IpAddr| all.is_unspecified() && (all.is_ipv6() || ip.is_ipv4());
@@ -52,6 +52,15 @@ impl Listen {
             }
             _ => false,
         }
+    }
+}
+
+/// Where a socket's file is, by whatever links a path leads there.
+fn real(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
     }
 }
 
@@ -165,6 +174,21 @@ mod tests {
         assert!(!clash("127.0.0.1:1", "127.0.0.2:1"));
         assert!(!clash("0.0.0.0:1", "[::1]:1"));
         assert!(!clash("127.0.0.1:1", "unix:/a"));
+    }
+
+    #[test]
+    fn ways_to_one_socket_clash_whatever_leads_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::fs::create_dir(folder.path().join("real")).unwrap();
+        std::os::unix::fs::symlink("real", &link).unwrap();
+        let at = |path: &str| listen(&format!("unix:{}/{path}", folder.path().display()));
+        for way in ["link/a", "real/./a", "real/../real/a", "link/../link/a"] {
+            assert!(at(way).clashes_with(&at("real/a")) && at("real/a").clashes_with(&at(way)), "{way}");
+        }
+        assert!(!at("link/b").clashes_with(&at("real/a")) && !at("a").clashes_with(&at("real/a")));
+        assert!(!at("none/../real/a").clashes_with(&at("real/a")), "no way leads through a folder that is not there");
+        assert!(listen("unix:a").clashes_with(&listen("unix:./a")));
     }
 
     #[test]
