@@ -598,6 +598,20 @@ async fn a_store_key_other_than_the_one_in_use_fails_the_reload_until_it_is_give
 }
 
 #[tokio::test]
+async fn a_store_key_that_was_made_at_the_start_is_watched_from_then_on() {
+    let world = World::start().await;
+    let sidecar = world.run();
+    let (own, aside) = (world.dir().join("bankside.key"), world.dir().join("aside.key"));
+    fs::rename(&own, &aside).expect("the key is there");
+    until_failed(&sidecar, "store.key: the store was sealed under the key with id ").await;
+    fs::rename(&aside, &own).expect("it can be renamed");
+    until_ok(&sidecar).await;
+    let log = sidecar.log();
+    let reloads = log.lines().filter(|line| line.contains("\"message\":\"reload\""));
+    assert_eq!(reloads.count(), 2, "that it was made is no change: {log}");
+}
+
+#[tokio::test]
 async fn a_token_that_is_bound_to_the_former_certificate_costs_one_renewal_and_no_request() {
     let world = World::start().await;
     let control = world.sandbox.icard().control();

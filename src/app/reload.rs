@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Place, Problem, Problems, place_of_listen};
+use crate::config::{Config, Place, Problem, Problems, StoreKey, place_of_listen};
 use crate::store::KeyId;
 use crate::words::{Clock, Timestamp};
 
@@ -68,7 +68,10 @@ impl Reloader {
     pub(super) fn new(app: App, keys: Vec<KeyId>, drain: CancellationToken, asked: Arc<Notify>) -> Self {
         let App { checked, seen, clock, read_again: read, observer, .. } = app;
         let (files, seen) = if read.is_some() { (checked.config.files.clone(), seen) } else { Default::default() };
-        let watch = Watch::new(files, seen);
+        let mut watch = Watch::new(files, seen);
+        if let StoreKey::Make(file) = &checked.config.store.key {
+            watch.made(file);
+        }
         let started = Lasting { config: Arc::clone(&checked.config), keys: keys.into() };
         Self { current: checked, started, read, watch, clock, observer, asked, drain, missed: None, refused: None }
     }

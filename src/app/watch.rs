@@ -47,6 +47,14 @@ impl Watch {
         self.files = files;
     }
 
+    /// This file is as the program itself has just made it: that is no change.
+    pub(super) fn made(&mut self, file: &Path) {
+        let place = self.files.iter().position(|other| other == file);
+        if let Some(seen) = place.and_then(|place| self.seen.get_mut(place)) {
+            *seen = state_of(file);
+        }
+    }
+
     /// What is about to be read is seen.
     pub(super) async fn look(&mut self) {
         self.seen = signature(self.files.clone()).await;
@@ -89,7 +97,11 @@ async fn signature(files: Vec<PathBuf>) -> Signature {
 
 /// The state of the files.
 pub(super) fn signature_of(files: &[PathBuf]) -> Signature {
-    files.iter().map(|file| fs::metadata(file).ok().map(|found| of(&found))).collect()
+    files.iter().map(|file| state_of(file)).collect()
+}
+
+fn state_of(file: &Path) -> Option<[i64; 8]> {
+    fs::metadata(file).ok().map(|found| of(&found))
 }
 
 fn of(file: &fs::Metadata) -> [i64; 8] {

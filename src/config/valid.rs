@@ -138,8 +138,9 @@ fn store_key(raw: Located<RawStoreKey>, is_sqlite: bool, reader: &mut Reader<'_>
     for Located { place, value } in keys {
         let file = value.file.get().map(|path| path.value.0.clone());
         let alone = value.env.is_absent() && value.value.is_absent();
-        // Looked at only: whoever opens the store makes it.
+        // Looked at only: whoever opens the store makes it. That it is there then counts.
         if let Some(path) = file.filter(|path| alone && is_sqlite && !is_list && !path.exists()) {
+            reader.files.insert(path.clone());
             return Some(StoreKey::Make(path));
         }
         let secret = value.resolve(&place, reader)?;
