@@ -142,6 +142,18 @@ async fn a_request_without_a_trace_begins_one_and_a_problem_is_an_error() {
 }
 
 #[tokio::test]
+async fn of_a_method_and_a_path_a_span_has_so_much_as_the_log() {
+    let (world, collector) = (World::start().await, Collector::start());
+    world.login("icard", "default").await;
+    let sidecar = Sidecar::run_prepared(collector.command(), &world.config);
+    let (method, path) = ("M".repeat(300), format!("/{}", "p".repeat(300)));
+    send(sidecar.address("icard"), &method, &path, &[], "").await;
+    let export = collector.export_with(&[b'M'; 256]).await;
+    assert!(has(&export, &path.as_bytes()[..256]));
+    assert!(!has(&export, &method.as_bytes()[..257]) && !has(&export, &path.as_bytes()[..257]));
+}
+
+#[tokio::test]
 async fn a_trace_that_the_app_does_not_sample_is_passed_on_and_not_exported() {
     let (world, collector) = (World::start().await, Collector::start());
     world.login("icard", "default").await;

@@ -22,6 +22,8 @@ use super::collector::{Collector, is_reachable_so};
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 /// How long the last spans may take at the end.
 const LAST_SPANS: Duration = Duration::from_secs(3);
+/// So many bytes of a method or a path are told, as in the log: a request cannot fill a batch.
+const MOST: usize = 256;
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 /// The variables that name a collector, the more special one first.
@@ -99,8 +101,8 @@ impl Span {
     pub fn begin(bank: &str, request: &Request) -> Self {
         let Some(tracer) = TRACER.get() else { return Self(None) };
         let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &Read(&request.fields));
-        let (method, target) = (request.method.as_str().to_owned(), String::from_utf8_lossy(&request.target));
-        let path = target.split(['?', '#']).next().unwrap_or_default().to_owned();
+        let method = beginning(request.method.as_str().as_bytes());
+        let path = beginning(request.target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default());
         let attributes = [
             KeyValue::new("http.request.method", method.clone()),
             KeyValue::new("url.path", path),
@@ -143,6 +145,10 @@ impl Span {
         }
         span.end();
     }
+}
+
+fn beginning(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]).into_owned()
 }
 
 impl fmt::Debug for Span {
