@@ -237,3 +237,12 @@ async fn while_postgres_is_down_valid_tokens_serve_nothing_is_spent_and_then_cal
     }
     assert_eq!(fleet.reuse(), 0);
 }
+
+#[tokio::test]
+async fn a_check_online_tells_of_a_key_that_does_not_open_the_store() {
+    let Some(fleet) = Fleet::start(0).await else { return };
+    fleet.world.write("bankside.key", "KioqKioqKioqKioqKioqKioqKioqKioqKioqKioqKio=");
+    let said = bankside(&["check", "--online", "-c", fleet.world.config_arg()], "").with(78);
+    let told = "store.key: the store was sealed under the key with id ";
+    assert!(said.err.contains(told) && said.out.is_empty(), "{}\n{}", said.err, said.out);
+}

@@ -34,8 +34,7 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
     if of_machine.iter().any(|problem| problem.severity == Severity::Error) {
         return Err(Failed::Config);
     }
-    output::print(&summary(&app))?;
-    if args.online { online::run(&app) } else { Ok(()) }
+    if args.online { online::run(&app, &summary(&app)) } else { Ok(output::print(&summary(&app))?) }
 }
 
 /// What each bank's identity is, and which listeners open.

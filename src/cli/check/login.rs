@@ -9,13 +9,14 @@ use crate::oauth::{Edge, GrantError, GrantState, Trial};
 use crate::upstream::{Client, Endpoint, TlsClient};
 use crate::words::{GrantName, with_causes};
 
+use super::super::{Failed, office};
 use super::findings::{Findings, settings};
 
 /// The store, if there is one: a command of another user must not be the one that makes it.
-pub(super) async fn open(app: &App) -> Result<Option<Office>, anyhow::Error> {
+pub(super) async fn open(app: &App) -> Result<Option<Office>, Failed> {
     match &app.config().store.url {
         StoreUrl::Sqlite(path) if !path.exists() => Ok(None),
-        _ => Ok(Some(app.open().await?)),
+        _ => Ok(Some(office::open(app).await?)),
     }
 }
 

@@ -17,17 +17,21 @@ const SKEW: i64 = 30;
 /// Clocks that are further apart than this, in seconds, are a mistake, not a slow network or a cache.
 const WRONG: i64 = 300;
 
-/// Looks at every bank. The page goes to standard output; if anything failed, so does the command.
-pub(super) fn run(app: &App) -> Outcome {
+/// Looks at every bank. The page, which begins with what the configuration says, goes to standard output; if anything
+/// failed, so does the command.
+pub(super) fn run(app: &App, summary: &str) -> Outcome {
     super::super::block_on(async {
-        let (mut failures, mut office) = (0, None);
-        match login::open(app).await {
-            Ok(opened) => office = opened,
-            Err(error) => {
-                failures += 1;
-                output::print(&format!("\nstore\n    FAILED      {error:#}; see [store]"))?;
-            }
+        let (office, unopened) = match login::open(app).await {
+            Ok(office) => (office, None),
+            // A configuration that is not for its store is not good.
+            Err(Failed::Config) => return Err(Failed::Config),
+            Err(Failed::Because(error)) => (None, Some(error)),
+        };
+        output::print(summary)?;
+        if let Some(error) = &unopened {
+            output::print(&format!("\nstore\n    FAILED      {error:#}; see [store]"))?;
         }
+        let mut failures = usize::from(unopened.is_some());
         for (bank, tls) in app.banks() {
             let mut findings = Findings::default();
             for (endpoint, path, what) in endpoints(bank) {
