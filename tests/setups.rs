@@ -341,6 +341,16 @@ async fn a_port_that_the_running_sidecar_has_is_no_mistake() {
 }
 
 #[tokio::test]
+async fn a_socket_whose_folder_is_not_there() {
+    let world = world().await;
+    world
+        .replace("profile = \"icard\"\nlisten = \"127.0.0.1:0\"", "profile = \"icard\"\nlisten = \"unix:none/x.sock\"");
+    let says: Says = (0, &["warning: banks.icard.listen", "No such file", "make its folder, or choose another path"]);
+    checked(&world, says, says);
+    bankside(&["run", "-c", world.config_arg()], "").with(1);
+}
+
+#[tokio::test]
 async fn a_store_that_cannot_be_written() {
     let world = world().await;
     // Nobody makes files there, not even root.

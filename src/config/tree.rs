@@ -66,7 +66,7 @@ impl Source {
             // One mistake makes the parser stumble several times in a line.
             if line != last_line {
                 let place = Place { line, ..self.place() };
-                let remedy = if duplicate { "keep one of them" } else { "see https://toml.io for the syntax" };
+                let remedy = if duplicate { "keep one of them" } else { remedy(error.message()) };
                 let key = if duplicate { key_at(text, error.span()) } else { String::new() };
                 let reason = format!("not valid TOML: {}{key}", one_line(error.message()));
                 problems.push(Problem::error(&place, reason, remedy));
@@ -86,6 +86,16 @@ impl Source {
 /// The key that an error is about, as it is written. A value is never one.
 fn key_at(text: &str, span: Option<Range<usize>>) -> String {
     span.and_then(|span| text.get(span)).map(|key| format!(" `{}`", one_line(key))).unwrap_or_default()
+}
+
+/// What to do about an error of syntax. What a value without quotes is taken for depends on how it begins.
+fn remedy(message: &str) -> &'static str {
+    let is_bare = |part: &&str| message.contains(part);
+    if ["must be quoted", "invalid boolean", "invalid float", "invalid exponent"].iter().any(is_bare) {
+        "write text in double quotes, and `true` or `false` in small letters; see https://toml.io for the syntax"
+    } else {
+        "see https://toml.io for the syntax"
+    }
 }
 
 fn one_line(message: &str) -> String {
@@ -278,6 +288,25 @@ mod tests {
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert_eq!(problems[0].place.line, 2);
         assert!(!problems[0].to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn text_without_quotes_is_told_to_be_put_into_them_however_it_begins() {
+        let source = Arc::new(Source { file: Arc::new("x.toml".into()), base: "/".into(), built_in: false });
+        for (text, is_bare) in [
+            ("a = abc\n", true),
+            ("a = f1fe\n", true),
+            ("a = none\n", true),
+            ("a = 1940e-addc\n", true),
+            ("a = https://bank.example\n", true),
+            ("a = True\n", true),
+            ("a = \"abc\n", false),
+            ("[a\n", false),
+        ] {
+            let mut problems = Vec::new();
+            assert!(source.parse(text, &mut problems).is_none());
+            assert_eq!(problems[0].to_string().contains("write text in double quotes"), is_bare, "{text} {problems:?}");
+        }
     }
 
     #[test]

@@ -124,6 +124,10 @@ fn store(raw: Located<RawStore>, base: &Path, reader: &mut Reader<'_>) -> Option
     Some(Store { place, url: url?, key: key? })
 }
 
+/// Of replicas, each would make a key of its own.
+const SHARED: &str =
+    "make one with `openssl rand -base64 32`, the same for all replicas, unless there was one: give that back";
+
 fn store_key(raw: Located<RawStoreKey>, is_sqlite: bool, reader: &mut Reader<'_>) -> Option<StoreKey> {
     let Located { place, value: RawStoreKey { keys, is_list } } = raw;
     if keys.is_empty() {
@@ -136,12 +140,18 @@ fn store_key(raw: Located<RawStoreKey>, is_sqlite: bool, reader: &mut Reader<'_>
     }
     let mut secrets = Vec::new();
     for Located { place, value } in keys {
-        let file = value.file.get().map(|path| path.value.0.clone());
         let alone = value.env.is_absent() && value.value.is_absent();
+        let file = value.file.located().filter(|_| alone && !is_list).map(|file| (&file.place, &file.value.value.0));
+        let absent = file.filter(|(_, path)| !path.exists());
         // Looked at only: whoever opens the store makes it. That it is there then counts.
-        if let Some(path) = file.filter(|path| alone && is_sqlite && !is_list && !path.exists()) {
+        if let Some((_, path)) = absent.filter(|_| is_sqlite) {
             reader.files.insert(path.clone());
-            return Some(StoreKey::Make(path));
+            return Some(StoreKey::Make(path.clone()));
+        }
+        if let Some((place, path)) = absent.filter(|(_, path)| matches!(path.try_exists(), Ok(false))) {
+            reader.files.insert(path.clone());
+            reader.error(place, "the key's file is not there", SHARED);
+            return None;
         }
         let secret = value.resolve(&place, reader)?;
         secrets.push(decode_key(&secret, &place, reader)?);

@@ -62,6 +62,7 @@ fn address(listen: &Listen, place: &Place) -> Option<Problem> {
         io::ErrorKind::AddrInUse => "end what listens there (`ss -ltnp` names it), or choose another address",
         io::ErrorKind::PermissionDenied => "choose a port above 1023, or let the service manager listen",
         io::ErrorKind::AddrNotAvailable => "use an address of this machine",
+        io::ErrorKind::NotFound => "make its folder, or choose another path",
         _ => "choose another address",
     };
     Some(Problem::warning(place, format!("{listen} cannot be listened on: {error}"), remedy))

@@ -143,6 +143,9 @@ fn a_store_in_postgres_needs_a_key_that_is_there_and_files_that_can_be_read() {
         wrong_keys(&format!("[store]\nurl = \"postgres://{url}\"\nkey = {{ {key} }}\n{IDENTITY}{BANK}"))
     };
     assert_eq!(with("u@h/d", "file = \"none\""), ["store.key.file"]);
+    let text = format!("[store]\nurl = \"postgres://u@h/d\"\nkey = {{ file = \"none\" }}\n{IDENTITY}{BANK}");
+    let shown = load(&text).expect_err("it is not made by itself").to_string();
+    assert!(shown.contains("make one with `openssl rand -base64 32`, the same for all replicas"), "{shown}");
     let key = "value = \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"";
     for url in ["u@h/d?sslmode=require", "u@h/d?sslrootcert=none.pem", "u@h/d?passfile=none", "u@h/d?passfile=secret"] {
         assert_eq!(with(url, key), ["store.url"], "{url}");
