@@ -8,7 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -296,6 +296,23 @@ async fn a_service_manager_that_does_not_read_holds_nothing_up_and_is_told_when_
         assert!(told.starts_with(part), "{part} {told}");
     }
     fill(&socket);
+    assert_eq!(sidecar.terminate(), Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_service_manager_is_told_at_an_abstract_name() {
+    use std::os::linux::net::SocketAddrExt;
+
+    let world = world().await;
+    let name = format!("bankside-test-{}", world.dir().display());
+    let address = SocketAddr::from_abstract_name(&name).expect("a name");
+    let manager = UnixDatagram::bind_addr(&address).expect("a socket");
+    manager.set_read_timeout(Some(HANG)).expect("set");
+    let mut program = command(&[]);
+    program.env("NOTIFY_SOCKET", format!("@{name}"));
+    let sidecar = Sidecar::run_prepared(program, &world.config);
+    assert!(message(&manager).starts_with("READY=1\n"));
     assert_eq!(sidecar.terminate(), Some(0));
 }
 

@@ -1,8 +1,11 @@
 //! What a service manager is told that waits for it (`NOTIFY_SOCKET` of `sd_notify(3)`). Without one, nothing is.
 
 use std::env;
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::net::UnixDatagram;
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -59,10 +62,19 @@ fn send_each(socket: &UnixDatagram, messages: &Receiver<String>) {
 
 /// A socket that leads to the manager, if there is one.
 fn socket() -> io::Result<Option<UnixDatagram>> {
-    let Some(path) = env::var_os("NOTIFY_SOCKET") else { return Ok(None) };
+    let Some(name) = env::var_os("NOTIFY_SOCKET") else { return Ok(None) };
     let socket = UnixDatagram::unbound()?;
-    socket.connect(path)?;
+    socket.connect_addr(&address(&name)?)?;
     Ok(Some(socket))
+}
+
+/// Where it is: a path, or behind an `@` a name of Linux' abstract ones.
+fn address(name: &OsStr) -> io::Result<SocketAddr> {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = name.as_encoded_bytes().strip_prefix(b"@") {
+        return SocketAddr::from_abstract_name(name);
+    }
+    SocketAddr::from_pathname(name)
 }
 
 fn message(phase: Phase, status: &str) -> String {
