@@ -45,6 +45,8 @@ const KEEPALIVE: Duration = Duration::from_secs(45);
 
 /// A handshake that takes longer is late, and another address may have begun one beside it by its end.
 const LATE: Duration = Duration::from_secs(1);
+/// Where there are many addresses, it is late sooner, but never before this.
+const LATE_AT_THE_SOONEST: Duration = Duration::from_millis(100);
 
 /// Connects to `endpoint`: all its addresses are tried, and `timeout` bounds the whole, the TLS handshake included.
 ///
@@ -62,8 +64,7 @@ pub(super) async fn connect_knowing(
     timeout: Duration,
 ) -> Result<Connected, Failure> {
     let mut told = Told::default();
-    let race = Race::new(patience(tls, timeout));
-    match tokio::time::timeout(timeout, connect_at_leisure(known, endpoint, tls, &race, &mut told)).await {
+    match tokio::time::timeout(timeout, connect_at_leisure(known, endpoint, tls, timeout, &mut told)).await {
         Ok(Ok(Some(connected))) => Ok(connected),
         Ok(Ok(None)) => Err(told.of_all()),
         Ok(Err(failure)) => Err(failure),
@@ -76,35 +77,40 @@ async fn connect_at_leisure(
     known: &Known,
     endpoint: &Endpoint,
     tls: &TlsClient,
-    race: &Race,
+    timeout: Duration,
     told: &mut Told,
 ) -> Result<Option<Connected>, Failure> {
     let name = server_name(endpoint, tls)?;
-    let addresses = known.addresses(resolve_for(endpoint.clone()), race.patience()).await.map_err(Failure::Dns)?;
+    let addresses =
+        known.addresses(resolve_for(endpoint.clone()), patience(tls, timeout, 1)).await.map_err(Failure::Dns)?;
     if let Some(error) = addresses.stale {
         told.add(Failure::Dns(error));
     }
-    let addresses = race::order(addresses.all, known.preferred());
+    let mut addresses = race::order(addresses.all, known.preferred());
     let first = addresses.first().copied();
-    let attempt = async |address| Ok((address, attempt(address, tls, name.clone(), race).await?));
+    known.put_back_those_in_vain(&mut addresses);
+    let race = Race::new(patience(tls, timeout, addresses.len()));
+    let attempt = async |address| {
+        let _attempt = known.attempt(address);
+        Ok((address, attempt(address, tls, name.clone(), &race).await?))
+    };
     let Some((address, connected)) = race.run(addresses, attempt, |failure| told.add(failure)).await else {
         return Ok(None);
     };
-    if Some(address) != first {
-        known.prefer(address);
-    }
+    known.worked(address, first);
     Ok(Some(connected))
 }
 
-/// When a handshake is late, so that there is time left for another address or two. Where handshakes wait for an HSM,
-/// more of them make it no faster.
+/// When a handshake is late, so that there is time left for the other addresses. Where handshakes wait for an HSM, more
+/// of them make it no faster.
 #[cfg_attr(not(feature = "pkcs11"), expect(unused_variables, reason = "no key is slow"))]
-fn patience(tls: &TlsClient, timeout: Duration) -> Duration {
+fn patience(tls: &TlsClient, timeout: Duration, addresses: usize) -> Duration {
     #[cfg(feature = "pkcs11")]
     if tls.identity().and_then(Identity::handshakes).is_some() {
         return timeout / 2;
     }
-    LATE.min(timeout / 4)
+    let share = timeout / u32::try_from(addresses).unwrap_or(u32::MAX).saturating_add(1);
+    LATE.min(timeout / 4).min(share.max(LATE_AT_THE_SOONEST))
 }
 
 /// A connection to one address.

@@ -24,17 +24,14 @@ pub(super) struct Race {
     turn: Semaphore,
     /// When a handshake is late.
     patience: Duration,
+    /// When an attempt is not new any more.
+    head_start: Duration,
 }
 
 impl Race {
     /// A race in which a handshake has `patience` before another begins beside it.
     pub(super) fn new(patience: Duration) -> Self {
-        Self { turn: Semaphore::new(1), patience }
-    }
-
-    /// When something is late.
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
+        Self { turn: Semaphore::new(1), patience, head_start: HEAD_START.min(patience) }
     }
 
     /// What an attempt does when it is connected.
@@ -85,7 +82,7 @@ impl Race {
 
     /// Ends when the next attempt should start: neither is the last one new, nor is a handshake in time.
     async fn head_start(&self) {
-        sleep(HEAD_START).await;
+        sleep(self.head_start).await;
         drop(self.turn.acquire().await);
     }
 }

@@ -8,6 +8,9 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+/// So many addresses are remembered that no connection came of.
+const MOST_IN_VAIN: usize = 64;
+
 /// A question to DNS.
 type Question = JoinHandle<io::Result<Vec<SocketAddr>>>;
 
@@ -18,10 +21,30 @@ pub(in crate::upstream) struct Known(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     preferred: Option<SocketAddr>,
+    /// What was tried in vain since something worked, the latest last.
+    in_vain: Vec<SocketAddr>,
     /// DNS's last answer.
     last: Vec<SocketAddr>,
     /// A question that DNS is slow to answer.
     overdue: Option<Question>,
+}
+
+/// An attempt at an address. It was in vain, unless it is told that one [`Known::worked`] after its end.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    known: Known,
+    address: SocketAddr,
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let in_vain = &mut self.known.state().in_vain;
+        in_vain.retain(|address| *address != self.address);
+        in_vain.push(self.address);
+        if in_vain.len() > MOST_IN_VAIN {
+            in_vain.remove(0);
+        }
+    }
 }
 
 /// The addresses of an endpoint.
@@ -70,9 +93,27 @@ impl Known {
         self.state().preferred
     }
 
-    /// This one worked, and another was before it.
-    pub(super) fn prefer(&self, address: SocketAddr) {
-        self.state().preferred = Some(address);
+    /// Puts those last that were tried in vain, the latest at the end: what there was no time for has its turn, however
+    /// many are dead.
+    pub(super) fn put_back_those_in_vain(&self, addresses: &mut [SocketAddr]) {
+        let in_vain = &self.state().in_vain;
+        if !in_vain.is_empty() {
+            addresses.sort_by_key(|address| in_vain.iter().position(|tried| tried == address));
+        }
+    }
+
+    /// An attempt begins, and ends when the result is dropped.
+    pub(super) fn attempt(&self, address: SocketAddr) -> Attempt {
+        Attempt { known: self.clone(), address }
+    }
+
+    /// This one worked, where it is `expected` that another would.
+    pub(super) fn worked(&self, address: SocketAddr, expected: Option<SocketAddr>) {
+        let mut state = self.state();
+        state.in_vain.clear();
+        if Some(address) != expected {
+            state.preferred = Some(address);
+        }
     }
 
     fn ask(&self, dns: impl Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static) -> Question {
@@ -145,6 +186,29 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert_eq!(after(&known, gone()).await.0, list(2));
+    }
+
+    #[test]
+    fn what_was_tried_in_vain_comes_last_until_something_works_and_is_not_remembered_without_end() {
+        let known = Known::default();
+        let [a, b, c, d] = [1, 2, 3, 4].map(|last| list(last)[0]);
+        let order = || {
+            let mut addresses = vec![a, b, c, d];
+            known.put_back_those_in_vain(&mut addresses);
+            addresses
+        };
+        for tried in [b, a] {
+            drop(known.attempt(tried));
+        }
+        assert_eq!(order(), [c, d, b, a]);
+        drop(known.attempt(b));
+        assert_eq!(order(), [c, d, a, b]);
+        known.worked(c, Some(a));
+        assert_eq!((order(), known.preferred()), (vec![a, b, c, d], Some(c)));
+        for last in 0..=255 {
+            drop(known.attempt(list(last)[0]));
+        }
+        assert_eq!(known.state().in_vain.len(), MOST_IN_VAIN);
     }
 
     /// As where the machine has no thread left for the question.

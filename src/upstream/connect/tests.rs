@@ -326,3 +326,40 @@ fn an_io_error_without_an_alert_is_no_refusal() {
     let ours = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::DecryptError);
     assert!(refusal(&plain).is_none() && refusal(&ours).is_none());
 }
+
+/// A bank whose name stands for its own address after others that take connections and shake no hands.
+async fn hidden_behind(silent: usize) -> (Bank, Vec<std::net::TcpListener>, Known, Endpoint) {
+    let bank = Bank::start(Setup::default()).await;
+    let listen = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let others: Vec<_> = std::iter::repeat_with(listen).take(silent).collect();
+    let mut addresses: Vec<_> = others.iter().map(|other| other.local_addr().expect("an address")).collect();
+    let Endpoint { host, port } = bank.endpoint();
+    addresses.push(SocketAddr::new(host.parse().expect("an address"), port));
+    // What DNS said last serves for a name that it does not know.
+    let known = Known::default();
+    known.addresses(std::future::ready(Ok(addresses)), SOON).await.expect("addresses");
+    (bank, others, known, Endpoint { host: "not a name".to_owned(), port })
+}
+
+#[tokio::test]
+async fn a_living_address_behind_five_that_shake_no_hands_is_reached_in_time() {
+    let (bank, _others, known, endpoint) = hidden_behind(5).await;
+    let tls = client(&trusting(&bank.root), None);
+    let server = bank.serve_one();
+    let connected = connect_knowing(&known, &endpoint, &tls, Duration::from_secs(2)).await;
+    exchange(&mut connected.expect("a connection")).await.expect("an answer");
+    server.await.expect("no panic").expect("a handshake");
+}
+
+#[tokio::test]
+async fn an_address_that_there_was_no_time_for_is_the_first_of_the_next_attempt() {
+    let (bank, _others, known, endpoint) = hidden_behind(14).await;
+    let tls = client(&trusting(&bank.root), None);
+    let connect = async |timeout| connect_knowing(&known, &endpoint, &tls, timeout).await;
+    let failure = connect(Duration::from_secs(1)).await.expect_err("no connection");
+    assert!(matches!(failure, Failure::Dns(_)), "{failure:?}");
+    let server = bank.serve_one();
+    let connected = tokio::time::timeout(SOON, connect(Duration::from_secs(1))).await.expect("no silence");
+    exchange(&mut connected.expect("a connection")).await.expect("an answer");
+    server.await.expect("no panic").expect("a handshake");
+}
