@@ -8,13 +8,14 @@ pub mod body;
 pub mod fields;
 pub mod http1;
 pub mod http2;
+pub mod interim;
 
 pub use body::{Body, BodyError, BodyStream, Frame, Size};
 pub use fields::Fields;
+pub use interim::{Continued, Interim, Interims};
 
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
-use tokio::sync::mpsc::UnboundedSender;
 
 /// A request, on its way from an app to a bank.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ pub struct Request {
     pub fields: Fields,
     /// The content and trailers.
     pub body: Body,
-    /// Where interim answers (RFC 9110, section 15.2) go, if the sender can take them.
-    pub interim: Option<UnboundedSender<Interim>>,
+    /// Where interim answers go, if the sender can take them.
+    pub interim: Option<Interims>,
 }
 
 /// An answer, on its way from a bank to an app.
@@ -46,15 +47,6 @@ pub struct Response {
     pub fields: Fields,
     /// The content and trailers.
     pub body: Body,
-}
-
-/// An interim answer: a 1xx status and its fields, of which any number may precede the answer proper.
-#[derive(Debug)]
-pub struct Interim {
-    /// The status, 100 to 199 without 101.
-    pub status: StatusCode,
-    /// The field lines.
-    pub fields: Fields,
 }
 
 impl Request {

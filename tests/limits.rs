@@ -249,6 +249,36 @@ async fn a_slow_body_gives_the_only_place_or_connection_to_who_waits() {
     }
 }
 
+/// The bank takes longer for its word than a slow app is given, and others wait for the only connection meanwhile.
+#[tokio::test]
+async fn an_app_that_waits_for_the_banks_word_is_not_taken_for_a_slow_one() {
+    let trust = Trust::new();
+    let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
+        while let Some(head) = bank.head().await {
+            if head.contains("Expect") {
+                time_passes(Duration::from_secs(6)).await;
+                bank.say("HTTP/1.1 100 Continue\r\n\r\n").await;
+            }
+            bank.request().await;
+            bank.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        }
+    });
+    let limits = "[@.limits]\nconnections = 1\nqueue = \"30s\"";
+    let front = Front::start(&trust, &[Entry::new("examplebank", &bank).with(limits)]);
+    let address = front.address("examplebank");
+    let mut app = TcpStream::connect(address).await.expect("somebody listens");
+    app.write_all(b"POST /x HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        .await
+        .expect("it is taken");
+    until("the request is at the bank", || !bank.record.raw().is_empty()).await;
+    let waiting = tokio::spawn(get(address, "/waiting"));
+    let mut word = [0; 25];
+    unless_it_hangs("the bank's word", app.read_exact(&mut word)).await.expect("an answer");
+    assert_eq!(&word, b"HTTP/1.1 100 Continue\r\n\r\n");
+    app.write_all(b"hello").await.expect("it is taken");
+    waiting.await.expect("no panic").with(200);
+}
+
 /// The system says that an app can be written to when a third of what waits for it is gone: more than a megabyte, which
 /// takes an app that is slow longer than it may rest.
 #[tokio::test]

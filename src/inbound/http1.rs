@@ -145,7 +145,7 @@ impl<'a, S: Stream> Connection<'a, S> {
             persists: persists(version, &fields),
             withholds_body: expects && version == Version::HTTP_11,
         };
-        let interim = (version == Version::HTTP_11).then(|| self.interims.insert(take_channel()).0.clone());
+        let interim = (version == Version::HTTP_11).then(|| self.interims.insert(take_channel()).0.clone().into());
         Ok((Request { method, target, version, fields, body, interim }, exchange))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::message::{Body, BodyError, BodyStream, Frame, Size};
+use crate::message::{Body, BodyError, BodyStream, Continued, Frame, Size};
 
 use super::uploads::Crowd;
 
@@ -22,12 +22,14 @@ pub(super) struct Paced {
     place: Option<OwnedSemaphorePermit>,
     crowd: Crowd,
     sent: u64,
+    /// The app sends nothing before the bank has said so.
+    withheld: Option<Continued>,
     pace: Pace,
 }
 
 /// How much has come in the time that the app was waited for; what the bank takes is not the app's.
+#[derive(Default)]
 struct Pace {
-    window: Duration,
     /// In this window.
     bytes: u64,
     waited: Duration,
@@ -36,13 +38,17 @@ struct Pace {
 }
 
 impl Paced {
-    /// `withheld`: the app does not send before the bank says so, which takes a while.
-    pub(super) fn new(body: Body, place: OwnedSemaphorePermit, crowd: Crowd, withheld: bool) -> Self {
-        let window = if withheld { 2 * WINDOW } else { WINDOW };
-        Self { body, place: Some(place), crowd, sent: 0, pace: Pace::new(window) }
+    /// `withheld`: the app sends nothing before the bank has said so.
+    pub(super) fn new(body: Body, place: OwnedSemaphorePermit, crowd: Crowd, withheld: Option<Continued>) -> Self {
+        Self { body, place: Some(place), crowd, sent: 0, withheld, pace: Pace::default() }
     }
 
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.withheld.as_ref().is_some_and(|bank| !bank.has_come()) {
+            // It is the bank that is waited for. Its word wakes this task, as it goes to the app.
+            return Poll::Pending;
+        }
+        self.withheld = None;
         loop {
             let is_slow = ready!(self.pace.poll_window(cx)) < LEAST;
             if is_slow && self.crowd.waits() {
@@ -62,6 +68,7 @@ impl BodyStream for Paced {
             }
         };
         if let Some(Ok(Frame::Data(data))) = &frame {
+            self.withheld = None;
             self.pace.moved(data.len() as u64);
             self.sent += data.len() as u64;
         }
@@ -78,10 +85,6 @@ impl BodyStream for Paced {
 }
 
 impl Pace {
-    fn new(window: Duration) -> Self {
-        Self { window, bytes: 0, waited: Duration::ZERO, waits_since: None, timer: None }
-    }
-
     fn moved(&mut self, bytes: u64) {
         self.bytes += bytes;
         if let Some(since) = self.waits_since.take() {
@@ -93,7 +96,7 @@ impl Pace {
     fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
         loop {
             let since = *self.waits_since.get_or_insert_with(Instant::now);
-            let end = since + self.window.saturating_sub(self.waited);
+            let end = since + WINDOW.saturating_sub(self.waited);
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
             ready!(timer.as_mut().poll(cx));
             if timer.deadline() < end {
@@ -101,7 +104,7 @@ impl Pace {
                 continue;
             }
             self.waits_since = None;
-            (self.waited, self.window) = (Duration::ZERO, WINDOW);
+            self.waited = Duration::ZERO;
             // Not before it is needed once more.
             self.timer = None;
             return Poll::Ready(std::mem::take(&mut self.bytes));

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Limits;
-use crate::message::{Body, BodyError, BodyStream, Frame, Request, Size};
+use crate::message::{Body, BodyError, BodyStream, Continued, Frame, Interims, Request, Size};
 use crate::telemetry::BankMetrics;
 use crate::upstream::{ConnectionLimit, Failure, Progress, SendError};
 
@@ -85,7 +85,8 @@ impl Uploads {
         }
         let body = std::mem::take(&mut request.body);
         // The app waits for the bank's word before it sends any of it (RFC 9110, section 10.1.1).
-        let withheld = request.fields.contains("Expect");
+        let expects = request.fields.list("Expect").any(|expected| expected.eq_ignore_ascii_case(b"100-continue"));
+        let withheld = expects.then(|| request.interim.as_mut().map(Interims::continued).unwrap_or_default());
         request.body = if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             self.paced(body, place, withheld)
         } else {
@@ -96,12 +97,12 @@ impl Uploads {
         Ok(())
     }
 
-    async fn wait(&self, body: Body, withheld: bool) -> Result<Body, ProxyError> {
+    async fn wait(&self, body: Body, withheld: Option<Continued>) -> Result<Body, ProxyError> {
         let deadline = Instant::now() + self.queue;
         let overloaded = |_| Overloaded::Uploads(self.queue);
         let all = Arc::clone(&self.gathered);
         let mut gathered = Gathered { frames: VecDeque::new(), bytes: 0, all, is_whole: false, rest: body };
-        if !withheld {
+        if withheld.is_none() {
             timeout_at(deadline, gathered.fill()).await.map_err(overloaded)?.map_err(not_sent)?;
         }
         if gathered.is_whole {
@@ -114,7 +115,7 @@ impl Uploads {
         Ok(self.paced(gathered.into_body(), place, withheld))
     }
 
-    fn paced(&self, body: Body, place: OwnedSemaphorePermit, withheld: bool) -> Body {
+    fn paced(&self, body: Body, place: OwnedSemaphorePermit, withheld: Option<Continued>) -> Body {
         Body::stream(Paced::new(body, place, self.crowd.clone(), withheld))
     }
 }

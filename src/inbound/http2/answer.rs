@@ -66,7 +66,7 @@ async fn call<V: Service>(
     respond: &mut SendResponse<Bytes>,
 ) -> Result<Response, Broken> {
     let (sender, mut interims) = unbounded_channel();
-    request.interim = Some(sender);
+    request.interim = Some(sender.into());
     let departure = Departure::default();
     let mut call = pin!(service.call(request, caller, &departure));
     let response = poll_fn(|cx| {

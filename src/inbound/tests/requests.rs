@@ -109,8 +109,7 @@ async fn a_late_interim_answer_does_not_reach_the_next_request() {
     let service = Answering::new(move |request: Request| {
         let mut senders = keep.lock().unwrap();
         if let Some(late) = senders.pop() {
-            let _: Result<(), _> =
-                tokio::sync::mpsc::UnboundedSender::send(&late, interim(StatusCode::PROCESSING, &[]));
+            let _: Result<(), _> = crate::message::Interims::send(&late, interim(StatusCode::PROCESSING, &[]));
         }
         senders.extend(request.interim);
         async { ok("done") }

@@ -1,10 +1,11 @@
 //! Bodies that come slowly, and places for them.
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::*;
+use crate::message::{Fields, Interim};
 use crate::words::Kind;
 
 const QUEUE: Duration = Duration::from_secs(5);
@@ -115,6 +116,42 @@ async fn an_app_that_waits_for_the_banks_word_is_not_waited_for() {
     // The head has to leave before the body comes, so it gets the place of who is slow.
     uploads.admit(&mut second, &BankMetrics::default()).await.expect("a place");
     assert!(matches!(first.await.unwrap(), Some(Err(BodyError::TooSlow))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_until_the_banks_word_is_the_banks_and_what_follows_it_the_apps() {
+    let uploads = uploads();
+    let (mut request, _feed) = slow(Size::Exact(4));
+    request.fields.push("Expect", "100-continue");
+    let (to, _app) = unbounded_channel();
+    request.interim = Some(to.into());
+    uploads.admit(&mut request, &BankMetrics::default()).await.expect("a place");
+    let _waiting = uploads.crowd.join();
+    let say = |status| {
+        let interim = Interim { status, fields: Fields::new() };
+        request.interim.as_ref().expect("an app that hears").send(interim).expect("it hears");
+    };
+    for status in [None, Some(StatusCode::PROCESSING)] {
+        status.into_iter().for_each(&say);
+        let silence = tokio::time::timeout(Duration::from_secs(20), request.body.frame()).await;
+        assert!(silence.is_err(), "{silence:?}");
+    }
+    say(StatusCode::CONTINUE);
+    let end = tokio::time::timeout(Duration::from_secs(3), request.body.frame()).await.expect("an end");
+    assert!(matches!(end, Some(Err(BodyError::TooSlow))), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_app_that_sends_before_the_banks_word_keeps_a_pace() {
+    let uploads = uploads();
+    let (mut request, feed) = slow(Size::Unknown);
+    request.fields.push("Expect", "100-continue");
+    uploads.admit(&mut request, &BankMetrics::default()).await.expect("a place");
+    let _waiting = uploads.crowd.join();
+    feed.send("x").unwrap();
+    assert!(matches!(request.body.frame().await, Some(Ok(Frame::Data(_)))));
+    let end = tokio::time::timeout(Duration::from_secs(3), request.body.frame()).await.expect("an end");
+    assert!(matches!(end, Some(Err(BodyError::TooSlow))), "{end:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,10 +5,9 @@ use std::task::{Context, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::message::http1::framing::may_have_content;
-use crate::message::{Fields, Interim, Request};
+use crate::message::{Fields, Interims, Request};
 use crate::upstream::Failure;
 
 use super::head::Head;
@@ -19,7 +18,7 @@ pub(super) struct Stream {
     is_head_request: bool,
     /// Where its head begins among all bytes that are sent; `None` when it was taken out of them.
     pub(super) at: Option<u64>,
-    pub(super) interim: Option<UnboundedSender<Interim>>,
+    pub(super) interim: Option<Interims>,
     pub(super) interims: usize,
     /// The answer's head, until it is taken.
     pub(super) head: Option<Head>,

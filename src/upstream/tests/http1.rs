@@ -165,7 +165,7 @@ async fn interim_answers_are_passed_on_in_order() {
     let (feed, body) = fed(Size::Exact(3));
     let (interim, mut got) = unbounded_channel();
     let mut request = post(body);
-    request.interim = Some(interim);
+    request.interim = Some(interim.into());
     let answer = async {
         assert_eq!(got.recv().await.unwrap().status, StatusCode::CONTINUE);
         feed.data("abc");

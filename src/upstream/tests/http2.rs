@@ -159,7 +159,7 @@ async fn interim_answers_are_passed_on() {
     });
     let (interim, mut got) = unbounded_channel();
     let mut request = get("/");
-    request.interim = Some(interim);
+    request.interim = Some(interim.into());
     assert_eq!(whole(&client, request).await.1, "ok");
     for status in [100, 103] {
         let interim = got.recv().await.unwrap();

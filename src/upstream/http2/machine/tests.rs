@@ -196,7 +196,7 @@ fn interim_answers_and_trailers_are_told_from_the_answer() {
     let mut machine = Machine::new();
     let (interim, mut got) = unbounded_channel();
     let mut request = request(Method::GET, Body::absent());
-    request.interim = Some(interim);
+    request.interim = Some(interim.into());
     machine.begin(&request, true).unwrap().unwrap();
     let says = Says::settings(&[])
         .lines(1, false, &[(":status", "103"), ("link", "a")])
