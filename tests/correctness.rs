@@ -283,6 +283,37 @@ async fn an_answer_comes_while_the_app_still_sends() {
     assert!(answer.starts_with("HTTP/1.1 413 Content Too Large\r\n"), "{answer}");
 }
 
+/// Neither side has room for all that is under way: whoever stopped reading to write first would wait for ever.
+#[tokio::test]
+async fn a_large_upload_is_echoed_while_it_comes() {
+    const LENGTH: usize = 16 << 20;
+    let trust = Trust::new();
+    let bank = Bank::start(&trust, &Setup::default(), |mut bank| async move {
+        let head = bank.head().await.expect("a request");
+        bank.say(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n")).await;
+        bank.say(bank.unread()[head.len() + 4..].to_vec()).await;
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = bank.read(&mut buffer).await {
+            bank.say(&buffer[..count]).await;
+        }
+    });
+    let front = Front::start(&trust, &[Entry::new("examplebank", &bank)]);
+    let app = TcpStream::connect(front.address("examplebank")).await.expect("somebody listens");
+    let (mut answers, mut requests) = app.into_split();
+    tokio::spawn(async move {
+        let head = format!("POST /x HTTP/1.1\r\nHost: localhost\r\nContent-Length: {LENGTH}\r\n\r\n");
+        requests.write_all(head.as_bytes()).await.expect("it is taken");
+        requests.write_all(&vec![b'x'; LENGTH]).await.expect("it is taken");
+        requests
+    });
+    let (mut got, mut buffer) = (0, vec![0; 64 * 1024]);
+    while got < LENGTH {
+        let count = unless_it_hangs("the echo", answers.read(&mut buffer)).await.expect("an answer");
+        assert_ne!(count, 0, "{got} came");
+        got += count;
+    }
+}
+
 #[tokio::test]
 async fn what_names_another_method_is_not_sent_once_more_as_if_it_only_read() {
     let trust = Trust::new();
