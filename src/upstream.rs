@@ -33,7 +33,7 @@ pub use tls::TlsClient;
 pub use wire::Life;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::message::{Request, Response};
 
@@ -79,6 +79,20 @@ pub struct Client {
     pool: Arc<Pool>,
 }
 
+/// What came of waiting for a connection: one, or why there is none, which the exchange tells.
+#[derive(Debug)]
+pub struct Ready {
+    lease: Result<Lease, Box<Failure>>,
+    since: Instant,
+}
+
+impl Ready {
+    /// When the wait began.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+}
+
 impl Client {
     /// A client without connections yet. Dropped with its clones, it closes those that are idle; answers under way end on theirs.
     pub fn new(endpoint: Endpoint, tls: Arc<TlsClient>, settings: ClientSettings) -> Self {
@@ -87,7 +101,30 @@ impl Client {
 
     /// As [`Client::exchange`], for a request that is of no use afterwards.
     pub async fn send(&self, mut request: Request, response: Duration) -> Result<Response, SendError> {
-        self.exchange(&mut request, response, |_| ()).await
+        self.exchange(self.ready().await, &mut request, response, |_| ()).await
+    }
+
+    /// A connection that need not be waited for, if there is one.
+    pub fn at_hand(&self) -> Option<Ready> {
+        self.pool.at_hand().map(|lease| Ready { lease: Ok(lease), since: Instant::now() })
+    }
+
+    /// Waits for a connection: all that a request has to wait for before its head leaves.
+    pub async fn ready(&self) -> Ready {
+        let since = Instant::now();
+        Ready { lease: self.pool.lease().await.map_err(Box::new), since }
+    }
+
+    /// Takes back what no request is sent on after all.
+    pub fn give_back(&self, ready: Ready) {
+        if let Ok(Lease::Http1(connection)) = ready.lease {
+            self.pool.put_back(connection);
+        }
+    }
+
+    /// Whether this is a clone of `other`, with the same connections.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pool, &other.pool)
     }
 
     /// Sends the request once and takes its body: its fields go out as they are, but for those that frame the body (`Content-Length`,
@@ -100,16 +137,17 @@ impl Client {
     /// when there is a connection, before anything is written, and when nothing of the request has left on it after all.
     pub async fn exchange(
         &self,
+        ready: Ready,
         request: &mut Request,
         response: Duration,
         departs: impl Fn(bool),
     ) -> Result<Response, SendError> {
         let patience = Patience { response, idle: self.pool.settings().idle };
-        let mut dead = 0;
+        let (mut lease, mut dead) = (ready.lease, 0);
         loop {
-            let lease = self.pool.lease().await.map_err(Failure::before_sending)?;
+            let connection = lease.map_err(|failure| failure.before_sending())?;
             departs(true);
-            let outcome = match lease {
+            let outcome = match connection {
                 Lease::Http1(connection) => http1::exchange(connection, request, patience).await,
                 Lease::Http2(lease) => http2::exchange(lease, request, patience).await,
             };
@@ -118,6 +156,7 @@ impl Client {
                 Err(Broken { is_whole: true, .. }) if dead < MOST_DEAD => {
                     departs(false);
                     dead += 1;
+                    lease = self.pool.lease().await.map_err(Box::new);
                 }
                 Err(broken) => return Err(broken.into()),
             }

@@ -135,7 +135,8 @@ impl BankCall for Edge {
     ) -> BoxFuture<'a, Result<CallAnswer, CallError>> {
         Box::pin(async move {
             let (began, client) = (Instant::now(), self.client(url));
-            let sending = timeout(self.longest(limit), client.exchange(&mut request, limit, departs)).await;
+            let sending = async { client.exchange(client.ready().await, &mut request, limit, departs).await };
+            let sending = timeout(self.longest(limit), sending).await;
             let response = sending.map_err(|late| CallError { sent: true, status: None, source: late.into() })?;
             let response = response.map_err(CallError::from)?;
             let status = response.status;

@@ -1,14 +1,14 @@
 //! A request's sending, and what may go once more: after a connection that died, and after a 401.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
 
 use crate::message::{Body, Response};
 use crate::oauth::TokenError;
-use crate::upstream::Progress;
+use crate::upstream::{Progress, Ready};
 use crate::words::{GrantName, Token, with_causes};
 
 use super::event::Event;
@@ -55,7 +55,7 @@ impl Parts {
         drop(answer);
         event.retried += 1;
         past.was_answered = true;
-        let answer = by.send(outgoing, body, &mut better, verdict, &mut past, newest, event).await?;
+        let answer = by.send(None, outgoing, body, &mut better, verdict, &mut past, newest, event).await?;
         if answer.status.is_success() {
             better.mark_accepted();
         }
@@ -82,10 +82,12 @@ impl Parts {
         tokio::spawn(async move { tokens.after_unauthorized(&grant, &sent, lacks_scope).await });
     }
 
-    /// Sends a request; once more where its connection died and that is safe, with another token if this one has ended.
+    /// Sends a request, on the connection that is `ready`; once more where its connection died and that is safe, with
+    /// another token if this one has ended.
     #[expect(clippy::too_many_arguments, reason = "a request, what is known of it, and where to look for more")]
     pub(super) async fn send(
         &self,
+        mut ready: Option<Ready>,
         outgoing: &mut Outgoing,
         mut body: Body,
         token: &mut Arc<Token>,
@@ -107,8 +109,12 @@ impl Parts {
                     departure.take_back();
                 }
             };
-            let sent_at = Instant::now();
-            let error = match by.client.exchange(outgoing.with(body, token), timeout, departs).await {
+            let ready = match ready.take() {
+                Some(ready) => ready,
+                None => by.client.ready().await,
+            };
+            let sent_at = ready.since();
+            let error = match by.client.exchange(ready, outgoing.with(body, token), timeout, departs).await {
                 Ok(answer) => {
                     by.shared.metrics.bank_answered(sent_at);
                     return Ok(answer);

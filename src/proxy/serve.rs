@@ -68,7 +68,7 @@ impl Proxy {
     }
 
     /// Serves the bank as it is from here on. What was sent already ends on the former client, which goes with its
-    /// last request; what waits for a token or a place is sent with this one.
+    /// last request; what waits for a token, a place or a connection is sent with this one.
     pub fn replace(&self, shared: Shared, client: Client) {
         self.0.store(Arc::new(Parts::new(shared, client)));
     }
@@ -117,15 +117,27 @@ impl Parts {
             return Ok((hops::answer(), None));
         }
         let place = parts.shared.in_flight.enter(&mut request, &parts.shared.metrics).await?;
-        let mut token = loop {
+        let mut kept = None;
+        let (mut token, ready) = loop {
             let token = parts.shared.tokens.get(&verdict.grant).await?;
+            let ready = match kept.or_else(|| parts.client.at_hand()) {
+                Some(ready) => ready,
+                None => parts.client.ready().await,
+            };
             let newest = newest.load();
             if Arc::ptr_eq(&parts, &newest) {
-                break token;
+                break (token, ready);
             }
             // The rules have changed while it waited. What judges it is what sends it.
+            let judged = newest.judge(&request, caller, event);
+            kept = if judged.is_ok() && newest.client.is_same(&parts.client) {
+                Some(ready)
+            } else {
+                parts.client.give_back(ready);
+                None
+            };
+            verdict = judged?;
             parts = Arc::clone(&newest);
-            verdict = parts.judge(&request, caller, event)?;
         };
         let host = request.fields.get("Host").map(<[u8]>::to_vec);
         let keep = parts.shared.bank.limits.replay_body;
@@ -135,7 +147,8 @@ impl Parts {
         event.span.continue_in(outgoing.fields_mut());
 
         let mut past = Past::default();
-        let answer = parts.send(&mut outgoing, body, &mut token, &verdict, &mut past, newest, event).await?;
+        let answer =
+            parts.send(Some(ready), &mut outgoing, body, &mut token, &verdict, &mut past, newest, event).await?;
         let mut answer =
             parts.once_more_if_unauthorized(answer, &mut outgoing, &token, &verdict, past, newest, event).await?;
         incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());

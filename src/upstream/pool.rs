@@ -70,7 +70,7 @@ impl Pool {
     }
 
     /// A connection that is fit for a request, if there is one.
-    fn at_hand(&self) -> Option<Lease> {
+    pub(super) fn at_hand(&self) -> Option<Lease> {
         self.state().at_hand()
     }
 
@@ -86,7 +86,7 @@ impl Pool {
     }
 
     /// Takes an HTTP/1.1 connection that was lent and not used.
-    fn put_back(self: &Arc<Self>, connection: Box<http1::Connection>) {
+    pub(super) fn put_back(self: &Arc<Self>, connection: Box<http1::Connection>) {
         self.lend_if_fit(&mut self.state(), connection);
     }
 

@@ -1,5 +1,6 @@
 //! Requests under way and connections to the bank are bounded: who gets a place, who waits, and who is shed.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -9,9 +10,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::support::front::{Entry, Front};
-use crate::support::http::{Answer, get, send, send_http2};
+use crate::support::http::{Answer, get, metric, send, send_http2};
 use crate::support::scripted::{Bank, Setup, Trust};
-use crate::support::wait::{until, until_queued};
+use crate::support::wait::{until, until_found, until_queued};
 
 /// A sidecar before a bank that holds its answers' last byte until it is told.
 struct Holding {
@@ -26,10 +27,13 @@ struct Holding {
 impl Holding {
     /// With these limits.
     fn with(limits: &str) -> Self {
+        Self::of(&Trust::new(), limits)
+    }
+
+    fn of(trust: &Trust, limits: &str) -> Self {
         let (go, begun) = (Arc::<Notify>::default(), Arc::<Mutex<Vec<String>>>::default());
         let (told, noted) = (Arc::clone(&go), Arc::clone(&begun));
-        let trust = Trust::new();
-        let bank = Bank::start(&trust, &Setup::default(), move |mut bank| {
+        let bank = Bank::start(trust, &Setup::default(), move |mut bank| {
             let (told, noted) = (Arc::clone(&told), Arc::clone(&noted));
             async move {
                 while let Some(request) = bank.request().await {
@@ -42,7 +46,7 @@ impl Holding {
                 }
             }
         });
-        let front = Front::start_observed(&trust, &[Entry::new("examplebank", &bank).with(limits)]);
+        let front = Front::start_observed(trust, &[Entry::new("examplebank", &bank).with(limits)]);
         Self { front, bank, go, begun }
     }
 
@@ -141,4 +145,53 @@ async fn connections_to_the_bank_are_bounded_and_who_waits_for_one_too_long_is_s
         held.await.expect("an answer").with(200);
     }
     assert_eq!(holding.bank.record.raw().len(), 2, "there were two connections");
+}
+
+/// A request waits for the only connection, and another configuration is loaded meanwhile.
+async fn reload_while_they_wait(holding: &Holding, waiting: u64, change: impl Fn(String) -> String) {
+    let admin = holding.front.sidecar.address("admin");
+    let until_metric = async |name: &str, value| {
+        until_found(name, async || (metric(admin, name).await == Some(value)).then_some(())).await;
+    };
+    until_metric("bankside_requests_in_flight{bank=\"examplebank\"}", 1 + waiting).await;
+    let config = holding.front.dir.path().join("bankside.toml");
+    let text = fs::read_to_string(&config).expect("it is there");
+    fs::write(config, change(text)).expect("it can be written");
+    until_metric("bankside_reloads_total{outcome=\"ok\"}", 1).await;
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_connection_while_its_route_is_denied_does_not_leave() {
+    let holding = Holding::with("[@.limits]\nconnections = 1\nqueue = \"60s\"");
+    let held = holding.ask("/held");
+    holding.until_begun(1).await;
+    let (denied, allowed) = (holding.ask("/denied"), holding.ask("/allowed"));
+    let routes =
+        "[[banks.examplebank.routes]]\npath = \"/denied\"\ndeny = true\n[[banks.examplebank.routes]]\npath = \"/**\"\n";
+    reload_while_they_wait(&holding, 2, |text| text + routes).await;
+    holding.end_answers();
+    held.await.expect("no panic").with(200);
+    // Which of the two has the connection first is open.
+    holding.until_begun(2).await;
+    holding.end_answers();
+    allowed.await.expect("no panic").with(200);
+    denied.await.expect("no panic").problem("route-refused", 403);
+    assert_eq!(holding.begun(), ["/held", "/allowed"]);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_a_connection_while_the_bank_moves_goes_where_it_is_then() {
+    let trust = Trust::new();
+    let moved = Bank::obliging(&trust, &Setup::default());
+    let holding = Holding::of(&trust, "[@.limits]\nconnections = 1\nqueue = \"60s\"");
+    let held = holding.ask("/held");
+    holding.until_begun(1).await;
+    let waiting = holding.ask("/waiting");
+    let [from, to] = [holding.bank.address, moved.address].map(|address| address.to_string());
+    reload_while_they_wait(&holding, 1, |text| text.replace(&from, &to)).await;
+    holding.end_answers();
+    held.await.expect("no panic").with(200);
+    waiting.await.expect("no panic").with(200);
+    assert_eq!(holding.begun(), ["/held"]);
+    assert_eq!(moved.record.requests().0.len(), 1);
 }
