@@ -6,6 +6,7 @@
 #[doc(hidden)]
 pub mod door;
 mod event;
+mod hop_fields;
 mod hops;
 mod incoming;
 mod limits;

@@ -3,7 +3,7 @@
 use crate::config::BaseUrl;
 use crate::message::Response;
 
-use super::outgoing::strip_hop_by_hop;
+use super::hop_fields::strip_hop_by_hop;
 
 /// Rewrites an answer. `host` is the `Host` that the app sent, if it sent one.
 pub(super) fn rewrite(answer: &mut Response, base: &BaseUrl, host: Option<&[u8]>) {

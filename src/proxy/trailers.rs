@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::message::{Body, BodyError, BodyStream, Frame, Size};
 
-use super::outgoing::is_ours;
+use super::hop_fields::is_ours;
 use super::overrides;
 
 /// Takes out the sidecar's own fields, those that the bank's rules set or remove, and those that could make another request
