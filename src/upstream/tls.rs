@@ -1,14 +1,14 @@
 //! The TLS configuration towards one bank, built as a whole and never changed.
 
+mod crypto;
+
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore};
 
 use crate::certificate::{Facts, Role, finding};
 use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
@@ -16,8 +16,10 @@ use crate::config::{self, Alpn, Bank, Problem, TlsVersion};
 use super::identity::Identity;
 use super::probe::witness::{Resolver, Verifier, Witness};
 use super::roots;
-use super::tls_stream;
 use super::wire::Life;
+
+pub(super) use crypto::provider;
+use crypto::{client_provider, versions};
 
 /// TLS towards one bank: who we are, whom we trust, which versions and protocols.
 ///
@@ -127,11 +129,11 @@ impl TlsClient {
     /// The same, without an identity, and with keys that may protect so many records.
     #[cfg(test)]
     pub(super) fn with_limit(self, records: u64) -> Self {
-        let mut provider = CryptoProvider::clone(&provider());
+        let mut provider = rustls::crypto::CryptoProvider::clone(&provider());
         for suite in &mut provider.cipher_suites {
             *suite = super::tls_bank::with_limit(*suite, records);
         }
-        let mut config = ClientConfig::builder_with_provider(Arc::new(tls_stream::in_place(provider)))
+        let mut config = ClientConfig::builder_with_provider(Arc::new(super::tls_stream::in_place(provider)))
             .with_protocol_versions(versions(self.min_version))
             .expect("its suites serve its versions")
             .with_root_certificates(Arc::clone(&self.roots))
@@ -203,43 +205,6 @@ fn client_config(
     Ok(config)
 }
 
-/// The one provider of cryptography, named explicitly: the process' default is anybody's to set.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    let make = || CryptoProvider { cipher_suites: SUITES.to_vec(), ..aws_lc_rs::default_provider() };
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(make())))
-}
-
-/// The same, as our connections use it.
-fn client_provider() -> Arc<CryptoProvider> {
-    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    Arc::clone(PROVIDER.get_or_init(|| Arc::new(tls_stream::in_place(CryptoProvider::clone(&provider())))))
-}
-
-/// What is offered, AES-128 first (RFC 9325, section 4.2.1): its handshakes and its records take less of the processor. A
-/// bank that prefers AES-256 has it.
-static SUITES: [SupportedCipherSuite; 9] = [
-    cipher_suite::TLS13_AES_128_GCM_SHA256,
-    cipher_suite::TLS13_AES_256_GCM_SHA384,
-    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
-    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-    cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-];
-
-static TLS_1_2_AND_NEWER: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
-static TLS_1_3: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
-
-fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
-    match min {
-        TlsVersion::Tls12 => TLS_1_2_AND_NEWER,
-        TlsVersion::Tls13 => TLS_1_3,
-    }
-}
-
 fn alpn_name(protocol: Alpn) -> &'static [u8] {
     match protocol {
         Alpn::H2 => b"h2",
@@ -289,17 +254,6 @@ mod tests {
             change(&mut tls);
             assert!(!first.is_like(&client(&tls, &one)), "change {number}");
         }
-    }
-
-    #[test]
-    fn every_suite_is_offered_and_aes_128_first() {
-        let tls = TlsClient::new(&trusting(&Authority::new("Bank Root")), None, &mut Vec::new()).expect("a client");
-        let suites = |of: &[SupportedCipherSuite]| of.iter().map(SupportedCipherSuite::suite).collect::<Vec<_>>();
-        let offered = suites(&tls.config.crypto_provider().cipher_suites);
-        assert_eq!(offered[0], rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
-        let mut all = suites(&aws_lc_rs::default_provider().cipher_suites);
-        all.retain(|suite| !offered.contains(suite));
-        assert_eq!(all, []);
     }
 
     #[test]
