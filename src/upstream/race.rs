@@ -194,6 +194,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn where_patience_is_short_a_silent_address_costs_no_more_than_that() {
+        let (start, race) = (Instant::now(), Race::new(Duration::from_millis(100)));
+        let attempt = async |address| {
+            if address == v4(20) { Ok::<_, ()>(address) } else { std::future::pending().await }
+        };
+        let winner = race.run((1..=20).map(v4).collect(), attempt, |()| true).await;
+        assert_eq!((winner, start.elapsed()), (Some(v4(20)), Duration::from_millis(1900)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_handshake_that_does_not_end_costs_some_patience_and_no_more() {
         let told = race(&[(v4(1), (5, true), NEVER), (v4(2), (5, true), (30, true))]).await;
         assert_eq!(told, (Some(v4(2)), 1040, vec![v4(1), v4(2)], vec![v4(1), v4(2)]));
