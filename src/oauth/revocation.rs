@@ -44,26 +44,30 @@ impl Tokens {
         let has_ended = grant.facts.expires_at.is_some_and(|end| end <= self.parts.clock.now());
         if let Some(access) = grant.access.as_ref().filter(|_| !(has_ended && grant.refresh.is_some())) {
             // Without a refresh token, a grant ends with its access token.
-            if self.delete_by(endpoint, url, access).await? || has_ended {
-                return Ok(version);
-            }
-            if grant.refresh.is_none() {
-                return Err(not_taken());
+            match self.delete_by(endpoint, url, access).await? {
+                Some(status) if !has_ended && grant.refresh.is_none() => return Err(not_taken(status)),
+                Some(_) if !has_ended => {}
+                _ => return Ok(version),
             }
         }
         let Some((access, version)) = self.renewed_access(grant).await? else { return Ok(version) };
-        if self.delete_by(endpoint, url, &access).await? { Ok(version) } else { Err(not_taken()) }
+        self.delete_by(endpoint, url, &access).await?.map_or(Ok(version), |status| Err(not_taken(status)))
     }
 
-    /// Whether the bank takes the access token. What it does not find with it needs no revoking.
-    async fn delete_by(&self, endpoint: &TokenEndpoint, url: &HttpsUrl, access: &Secret) -> Result<bool, GrantError> {
+    /// The status with which the bank does not take the access token, if so. A wrong address says "not found" of every
+    /// token, as does one that a bank's next release has no more: the consent may live on.
+    async fn delete_by(
+        &self,
+        endpoint: &TokenEndpoint,
+        url: &HttpsUrl,
+        access: &Secret,
+    ) -> Result<Option<StatusCode>, GrantError> {
         let mut request = bare(Method::DELETE, url);
         request.fields.push("Authorization", bearer(access).expose());
         add_headers(&mut request.fields, &endpoint.token_headers, &self.parts.random);
         match self.send_revocation(url, request).await? {
-            StatusCode::UNAUTHORIZED => Ok(false),
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(true),
-            status => accepted(status).map(|()| true),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND | StatusCode::GONE) => Ok(Some(status)),
+            status => accepted(status).map(|()| None),
         }
     }
 
@@ -113,9 +117,14 @@ fn accepted(status: StatusCode) -> Result<(), GrantError> {
 }
 
 /// The consent may live on, and there is nothing to end it with.
-fn not_taken() -> GrantError {
-    let what = "it takes no token that is known here, so only the account's owner or the bank can end the consent";
-    GrantError::NotRevoked(format!("{}: {what}", StatusCode::UNAUTHORIZED))
+fn not_taken(status: StatusCode) -> GrantError {
+    let what = match status {
+        StatusCode::UNAUTHORIZED => {
+            "it takes no token that is known here, so only the account's owner or the bank can end the consent"
+        }
+        _ => "it finds nothing there by a token that is known here; check `oauth.revocation` and `oauth.revoke_url`",
+    };
+    GrantError::NotRevoked(format!("{status}: {what}"))
 }
 
 fn bearer(token: &Secret) -> Secret {
