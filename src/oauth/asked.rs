@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tracing::warn;
 
-use crate::config::{Bank, GrantType};
+use crate::config::{Bank, GrantType, HeaderTemplate};
 use crate::store::{Facts, Grant, NewTokens};
 use crate::words::GrantName;
 
@@ -77,8 +77,8 @@ fn asked(facts: &Facts) -> Option<&str> {
 }
 
 /// The mark of what this bank's tokens are asked for: by whom, where, for what, and for which host. A grant that a person
-/// gave has none: no change of the configuration may cost a consent. Secrets, and field lines that may hold some, are not
-/// part of it: it is not sealed.
+/// gave has none: no change of the configuration may cost a consent. The client's secret is not part of it, since another one
+/// is the same client's; of field lines, which may hold secrets, hashes are: it is not sealed.
 fn asks(bank: &Bank, grant: &GrantName) -> Option<String> {
     let GrantType::ClientCredentials(credentials) = &bank.grant_type else { return None };
     let (endpoint, base, url) = (&credentials.token, &bank.base_url, &credentials.token.url);
@@ -89,8 +89,11 @@ fn asks(bank: &Bank, grant: &GrantName) -> Option<String> {
     parts.push(scopes.len().to_string());
     parts.extend(scopes);
     parts.extend(endpoint.token_params.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+    let mut parts: Vec<Value> = parts.into_iter().map(Value::from).collect();
+    let line = |(name, HeaderTemplate(value)): &(String, HeaderTemplate)| vec![name.clone(), hash(value.expose())];
+    parts.extend(endpoint.token_headers.iter().map(line).map(Value::from));
     // As JSON no two lists of them read the same.
-    Some(hash(&Value::from(parts).to_string()))
+    Some(hash(Value::from(parts).to_string()))
 }
 
 #[cfg(test)]
@@ -119,7 +122,7 @@ mod tests {
         moved.base_url.port = 8443;
         let mut elsewhere = given(|_| ());
         elsewhere.base_url.host = "bank2.example".into();
-        let all = [
+        let all = vec![
             given(|_| ()),
             moved,
             elsewhere,
@@ -129,6 +132,9 @@ mod tests {
             given(|token| token.client_id = None),
             given(|token| drop(token.token_params.insert("audience".into(), "a".into()))),
             given(|token| drop(token.token_params.insert("audience".into(), "b".into()))),
+            given(|token| token.token_headers.push(("X-Tenant".into(), HeaderTemplate("a".into())))),
+            given(|token| token.token_headers.push(("X-Tenant".into(), HeaderTemplate("b".into())))),
+            given(|token| token.token_headers.push(("X-Other".into(), HeaderTemplate("a".into())))),
             asking(&["ais"], endpoint()),
             asking(&["ais pis"], endpoint()),
             asking(&[], endpoint()),

@@ -51,8 +51,8 @@ impl Callback {
 }
 
 /// The name under which an attempt is kept: the state itself is only in the browser.
-pub(super) fn hash(state: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, state.as_bytes());
+pub(super) fn hash(state: impl AsRef<[u8]>) -> String {
+    let hash = digest::digest(&digest::SHA256, state.as_ref());
     hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
         // Writing to a String does not fail.
         let _ = write!(text, "{byte:02x}");

@@ -7,8 +7,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::support::{Bench, Reply, bank, by_code, by_credentials, default, sent};
-use crate::config::{Bank, GrantType};
+use crate::config::{Bank, GrantType, HeaderTemplate};
 use crate::oauth::{TokenError, Tokens};
+use crate::store::Store;
 
 /// The bank by client credentials at this host.
 fn at(host: &str) -> Arc<Bank> {
@@ -66,6 +67,23 @@ async fn a_token_of_a_former_release_is_used_until_the_configuration_is_seen_to_
     assert_eq!(token(&started).await, "access-1");
     let next = started.succeed(at("bank2.example"), bench.tokens.parts.clone());
     assert_eq!(token(&next).await, "access-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_was_asked_for_with_other_field_lines_is_not_used_and_none_of_them_is_stored() {
+    let with = |tenant: &'static str| {
+        let GrantType::ClientCredentials(mut credentials) = by_credentials() else { panic!() };
+        credentials.token.token_headers.push(("X-Tenant".into(), HeaderTemplate(tenant.into())));
+        Arc::new(bank(GrantType::ClientCredentials(credentials)))
+    };
+    let bench = bench();
+    let former = process(&bench, with("one-secret"));
+    assert_eq!(token(&former).await, "access-1");
+    assert_eq!(token(&process(&bench, with("one-secret"))).await, "access-1");
+    let next = former.succeed(with("another-secret"), bench.tokens.parts.clone());
+    assert_eq!(token(&next).await, "access-2");
+    let facts = bench.store.facts(&bench.tokens.key(&default())).await.unwrap().unwrap();
+    assert!(!facts.certificate.unwrap().contains("secret"));
 }
 
 #[tokio::test(start_paused = true)]
