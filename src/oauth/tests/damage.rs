@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::support::{Bench, Reply, bank, by_credentials, default, sent};
-use crate::oauth::{GrantError, TokenError};
+use crate::oauth::{GrantError, GrantState, TokenError};
 
 const DAMAGE: &str = "UPDATE grants SET access = zeroblob(60), refresh = zeroblob(60)";
 const SAVE: &str = "CREATE TABLE saved AS SELECT * FROM grants";
@@ -22,6 +22,20 @@ async fn a_grant_that_does_not_open_is_removed_without_the_bank() {
     bench.tokens.remove(&default(), true).await.unwrap();
     assert!(matches!(bench.tokens.show(&default()).await, Err(GrantError::Missing)));
     assert!(matches!(bench.tokens.remove(&default(), true).await, Err(GrantError::Missing)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_does_not_open_is_counted_by_how_it_stands_and_costs_no_count_of_the_others() {
+    for damage in [DAMAGE, "UPDATE grants SET scopes = '['"] {
+        let mut bank = bank(by_credentials());
+        bank.grants.insert("pay".parse().unwrap(), vec!["pisp".into()]);
+        let bench = Bench::with(bank);
+        bench.script.always(|| Reply::Tokens(300));
+        bench.tokens.get(&default()).await.unwrap();
+        bench.execute(damage);
+        let (counts, _) = bench.tokens.count().await.unwrap();
+        assert_eq!((counts[&GrantState::Active], counts[&GrantState::Expired]), (1, 1), "{damage}: {counts:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
