@@ -49,6 +49,7 @@ impl Tokens {
         let client_id = client_id.ok_or(RegistrationError::Lacking("client id"))?;
         let lacks_secret = client_secret.is_none() && self.needs_secret();
         self.keep_client(&client_id, client_secret, tell).await?;
+        self.tell_of_others(&client_id, &known, tell).await;
         if configured {
             tell(
                 "warning: `client_id` is configured and wins: take it, and `client_secret`, out of the configuration to use this registration",
@@ -69,6 +70,19 @@ impl Tokens {
             });
         }
         Ok(client_id)
+    }
+
+    /// Tells of clients that others have registered since these were known: of two who register at once, both work.
+    async fn tell_of_others(&self, client_id: &str, known: &[RegisteredClient], tell: Tell<'_>) {
+        // Ours is kept: a store that fails now costs the warning only.
+        let stored = self.parts.store.clients(&self.bank.name).await.unwrap_or_default();
+        let is_known = |id: &str| id == client_id || known.iter().any(|client| client.client_id == id);
+        for other in stored.iter().map(|client| &client.client_id).filter(|id| !is_known(id)) {
+            tell(&format!(
+                "warning: the app was registered as {other} meanwhile, too; --list says which is in use, and --delete \
+                 {other} ends that one"
+            ));
+        }
     }
 
     /// The registrations that the store knows, and those that the bank lists to the holder of our certificate.

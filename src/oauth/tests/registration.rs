@@ -13,8 +13,8 @@ use crate::store::Store;
 
 const FIELDS: [(&str, &str); 1] = [("Content-Type", "application/json")];
 
-/// A bank that renews secrets, and knows the app as `the-app`.
-async fn bench() -> Bench {
+/// A bank that registers apps, and renews secrets.
+fn registering() -> Bench {
     let mut code = by_code();
     (code.token.client_id, code.token.client_secret) = (None, None);
     let mut bank = bank(GrantType::AuthorizationCode(Box::new(code)));
@@ -29,7 +29,12 @@ async fn bench() -> Bench {
         list: None,
         delete: None,
     });
-    let bench = Bench::with(bank);
+    Bench::with(bank)
+}
+
+/// Such a bank that knows the app as `the-app`.
+async fn bench() -> Bench {
+    let bench = registering();
     let registered = r#"{"client_id":"the-app","client_secret":"s0"}"#;
     bench.script.then(Reply::Say(201, &FIELDS, registered));
     assert_eq!(bench.tokens.register("app", &|_| ()).await.unwrap(), "the-app");
@@ -40,6 +45,13 @@ async fn stored_secret(bench: &Bench) -> String {
     let clients = bench.store.clients(&bench.bank.name).await.unwrap();
     assert_eq!(clients.len(), 1);
     text(clients[0].client_secret.as_ref().unwrap())
+}
+
+/// Registers the app; the client id, and what was told.
+async fn register(tokens: Arc<Tokens>) -> (String, Vec<String>) {
+    let told = Mutex::new(Vec::new());
+    let client_id = tokens.register("app", &|word| told.lock().unwrap().push(word.to_owned())).await.unwrap();
+    (client_id, told.into_inner().unwrap())
 }
 
 /// Renews the secret; what was told.
@@ -77,4 +89,26 @@ async fn a_secret_that_is_asked_for_alone_is_asked_for_once() {
         assert!(secret.contains(&stored_secret(&bench).await));
     }
     assert_eq!(bench.script.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_first_registrations_at_once_both_are_kept_and_the_later_one_is_told_of_the_other() {
+    let bench = registering();
+    let (other, _store) = bench.another();
+    let late = Reply::Say(201, &FIELDS, r#"{"client_id":"late","client_secret":"s1"}"#);
+    bench.script.then(Reply::After(Duration::from_secs(4), Box::new(late))).then(Reply::Say(
+        201,
+        &FIELDS,
+        r#"{"client_id":"early","client_secret":"s2"}"#,
+    ));
+    let first = tokio::spawn(register(Arc::clone(&bench.tokens)));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(register(other).await, ("early".into(), Vec::new()));
+    let (client_id, told) = first.await.unwrap();
+    assert!(
+        client_id == "late" && told.len() == 1 && told[0].contains("registered as early meanwhile, too"),
+        "{told:?}"
+    );
+    let clients = bench.store.clients(&bench.bank.name).await.unwrap();
+    assert_eq!(clients.iter().map(|client| client.client_id.as_str()).collect::<Vec<_>>(), ["early", "late"]);
 }
