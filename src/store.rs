@@ -95,8 +95,8 @@ pub trait Store: Send + Sync {
     fn postpone(&self, key: &GrantKey, version: u64, holder: &str, wait: Duration, unanswered: bool) -> Answer<'_, ()>;
 
     /// The bank said that the grant is over. The version stays, so that the answer to an earlier renewal, if it is
-    /// still on its way to another process, can revive the grant.
-    fn end(&self, key: &GrantKey, version: u64) -> Answer<'_, Settled>;
+    /// still on its way to another process, can revive the grant. Another consent (`consent_at`) stays as it is.
+    fn end(&self, key: &GrantKey, version: u64, consent_at: Option<Timestamp>) -> Answer<'_, Settled>;
 
     /// Puts a grant that a person gave in the place of whatever was there; its consent starts now.
     fn put(&self, key: &GrantKey, tokens: NewTokens) -> Answer<'_, Grant>;

@@ -185,7 +185,7 @@ impl Tokens {
                 let tokens = self.new_tokens(given, started, refreshable);
                 self.keep(slot, &grant.facts, tokens).await
             }
-            Err(Failure::Over) => self.end(slot, version).await,
+            Err(Failure::Over) => self.end(slot, &grant.facts).await,
             Err(Failure::Later { unanswered, retry_after, cause }) => {
                 let took = self.parts.clock.now().since(started);
                 let chance = self.parts.random.fraction();
@@ -245,9 +245,9 @@ impl Tokens {
         self.publish(slot, settled, RenewalOutcome::Renewed)
     }
 
-    /// The bank said that the grant is over: so it is, unless the row is newer than what we asked with.
-    async fn end(&self, slot: &Slot, version: u64) -> Result<(), TokenError> {
-        let settled = self.parts.store.end(&slot.key, version).await;
+    /// The bank said that the grant is over: so it is, unless the row is newer than what we asked with, or another consent.
+    async fn end(&self, slot: &Slot, renewed: &Facts) -> Result<(), TokenError> {
+        let settled = self.parts.store.end(&slot.key, renewed.version, renewed.consent_at).await;
         // The bank would say it again each time that it is asked.
         let settled = settled.map_err(|error| self.store_failed(slot, &error).after(USELESS_WAIT))?;
         self.publish(slot, settled, RenewalOutcome::Over)

@@ -142,9 +142,9 @@ impl Store for Postgres {
         )
     }
 
-    fn end(&self, key: &GrantKey, version: u64) -> Answer<'_, Settled> {
+    fn end(&self, key: &GrantKey, version: u64, consent_at: Option<Timestamp>) -> Answer<'_, Settled> {
         let key = key.clone();
-        self.run(move |mut desk| async move { renewal::end(&mut desk, &key, version).await })
+        self.run(move |mut desk| async move { renewal::end(&mut desk, &key, version, consent_at).await })
     }
 
     fn put(&self, key: &GrantKey, tokens: NewTokens) -> Answer<'_, Grant> {

@@ -147,9 +147,9 @@ impl Store for Sqlite {
         self.write(move |work| renewal::postpone(work, &key, version, &holder, wait, unanswered))
     }
 
-    fn end(&self, key: &GrantKey, version: u64) -> Answer<'_, Settled> {
+    fn end(&self, key: &GrantKey, version: u64, consent_at: Option<Timestamp>) -> Answer<'_, Settled> {
         let key = key.clone();
-        self.write(move |work| renewal::end(work, &key, version))
+        self.write(move |work| renewal::end(work, &key, version, consent_at))
     }
 
     fn put(&self, key: &GrantKey, tokens: NewTokens) -> Answer<'_, Grant> {

@@ -58,7 +58,7 @@ pub async fn an_answer_counts_although_its_lease_was_lost(ground: &impl Ground) 
     ground.advance(Duration::from_mins(1)).await;
     take_over(ground, &store, "second").await;
     // The second one asks with a spent token, and hears that it is over before the first one has stored its answer.
-    assert!(matches!(store.end(&key("default"), 1).await.unwrap(), Settled::Stored(_)));
+    assert!(matches!(store.end(&key("default"), 1, Some(START)).await.unwrap(), Settled::Stored(_)));
     let settled = store.complete(&key("default"), 1, Some(START), tokens("new", None)).await.unwrap();
     let Settled::Stored(grant) = settled else { panic!("{settled:?}") };
     assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Active));
@@ -73,7 +73,7 @@ pub async fn what_is_newer_is_never_overwritten_by_an_older_renewal(ground: &imp
     store.put(&key("default"), tokens("by a person", Some("r2"))).await.unwrap();
     for settled in [
         store.complete(&key("default"), 1, Some(START), tokens("late", Some("late"))).await.unwrap(),
-        store.end(&key("default"), 1).await.unwrap(),
+        store.end(&key("default"), 1, Some(START)).await.unwrap(),
     ] {
         let Settled::Newer(grant) = settled else { panic!("{settled:?}") };
         assert_eq!((grant.facts.version, grant.facts.standing), (2, Standing::Active));
@@ -233,6 +233,9 @@ pub async fn another_consent_of_a_database_that_was_set_back_stays(ground: &impl
         let settled = store.complete(&key("default"), version, former, tokens("late", Some("late"))).await.unwrap();
         let Settled::Newer(grant) = settled else { panic!("{settled:?}") };
         assert!(grant.facts.version == 1 && grant.access.unwrap().matches(b"another's"));
+        let settled = store.end(&key("default"), version, former).await.unwrap();
+        let Settled::Newer(grant) = settled else { panic!("{settled:?}") };
+        assert_eq!((grant.facts.version, grant.facts.standing), (1, Standing::Active));
     }
     store.remove(&key("default"), 1).await.unwrap();
     let settled = store.complete(&key("default"), 9, Some(START), tokens("late", Some("late"))).await.unwrap();

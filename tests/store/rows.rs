@@ -164,7 +164,7 @@ pub async fn grants_are_counted_by_how_they_stand(ground: &impl Ground) {
         store.put(&key(name), lasting(seconds)).await.unwrap();
     }
     store.put(&key("over"), lasting(100)).await.unwrap();
-    store.end(&key("over"), 1).await.unwrap();
+    store.end(&key("over"), 1, Some(START)).await.unwrap();
     store.remove(&key("gone"), 1).await.unwrap();
     store.claim(&key("sent"), 1, &claimant("one")).await.unwrap();
     store.postpone(&key("sent"), 1, "one", Duration::from_secs(1), true).await.unwrap();

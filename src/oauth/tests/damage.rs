@@ -110,6 +110,24 @@ async fn a_consent_that_was_given_after_the_database_was_set_back_is_not_overwri
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_consent_that_was_given_after_the_database_was_set_back_is_not_ended_with_a_former_one() {
+    let bench = Bench::new();
+    bench.import(300).await;
+    bench.execute("CREATE TABLE saved AS SELECT * FROM grants WHERE FALSE");
+    let over = Reply::Say(400, &[], r#"{"error":"invalid_grant"}"#);
+    bench.script.then(Reply::After(Duration::from_secs(2), Box::new(over)));
+    let tokens = Arc::clone(&bench.tokens);
+    let renewal = tokio::spawn(async move { tokens.renew(&default()).await });
+    sleep(Duration::from_secs(1)).await;
+    bench.execute(SET_BACK);
+    let response = br#"{"access_token":"another's","refresh_token":"r","expires_in":300}"#;
+    bench.another().0.import(&default(), response).await.unwrap();
+    let _ = renewal.await.unwrap();
+    assert_eq!((bench.state().await.as_str(), bench.refresh_token().await.as_str()), ("active", "r"));
+    assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "another's");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_by_another_process_is_seen_although_the_database_was_set_back() {
     for renewals in 1..=3 {
         let bench = Bench::new();

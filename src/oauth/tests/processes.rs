@@ -70,7 +70,8 @@ async fn an_answer_that_comes_after_a_rivals_refusal_revives_the_grant() {
     let caller = tokio::spawn(async move { tokens.get(&default()).await });
     sleep(Duration::from_secs(1)).await;
     // A rival took this process for dead, asked with the spent token, and was refused.
-    bench.store.end(&bench.tokens.key(&default()), 1).await.unwrap();
+    let consent = bench.tokens.consented_at(&default()).await.unwrap();
+    bench.store.end(&bench.tokens.key(&default()), 1, consent).await.unwrap();
     assert_eq!(sent(&caller.await.unwrap().unwrap()), "access-1");
     assert_eq!((bench.state().await.as_str(), bench.refresh_token().await.as_str()), ("active", "refresh-1"));
 }

@@ -162,32 +162,46 @@ pub(super) async fn complete(
         let tokens = stored.renewed(&desk.sealer, &answer)?;
         let change = Change { from: stored.facts.version, to: version + 1, tokens: &tokens, given: false };
         if grants::write(desk, key, change).await? {
-            return settled(desk, key, version + 1).await;
+            return settled(desk, key, version + 1, consent_at).await;
         }
     }
     Err(StoreError::Crowded)
 }
 
-pub(super) async fn end(desk: &mut Desk, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
+pub(super) async fn end(
+    desk: &mut Desk,
+    key: &GrantKey,
+    version: u64,
+    consent_at: Option<Timestamp>,
+) -> Result<Settled, StoreError> {
     let sql = format!(
         "{NEXT} UPDATE bankside.grants SET standing = 'over', change = next.change, renew_at = NULL, lease_holder = NULL, \
          lease_until = 0, sent_at = NULL, failures = 0, retry_at = 0 FROM next \
-         WHERE bank = $1 AND name = $2 AND version = $3 AND standing <> 'removed' {TELL}"
+         WHERE bank = $1 AND name = $2 AND version = $3 AND consent_at IS NOT DISTINCT FROM $4 \
+         AND standing <> 'removed' {TELL}"
     );
     let parameters = [
         (&key.bank.as_str() as _, Type::TEXT),
         (&key.grant.as_str() as _, Type::TEXT),
         (&integer(version) as _, Type::INT8),
+        (&consent_at.map(Timestamp::millis) as _, Type::INT8),
     ];
     desk.connection.did(&sql, &parameters).await?;
-    settled(desk, key, version).await
+    settled(desk, key, version, consent_at).await
 }
 
-/// What the row says after a renewal was settled as `version`.
-async fn settled(desk: &mut Desk, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
+/// What the row says after a renewal was settled as `version` of that consent.
+async fn settled(
+    desk: &mut Desk,
+    key: &GrantKey,
+    version: u64,
+    consent_at: Option<Timestamp>,
+) -> Result<Settled, StoreError> {
     Ok(match grants::load(desk, key).await? {
         None => Settled::Missing,
-        Some(grant) if grant.facts.version == version => Settled::Stored(Box::new(grant)),
+        Some(grant) if (grant.facts.version, grant.facts.consent_at) == (version, consent_at) => {
+            Settled::Stored(Box::new(grant))
+        }
         Some(grant) => Settled::Newer(Box::new(grant)),
     })
 }

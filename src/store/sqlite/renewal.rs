@@ -95,8 +95,13 @@ pub(super) fn complete(
     })
 }
 
-pub(super) fn end(work: &Work<'_>, key: &GrantKey, version: u64) -> Result<Settled, StoreError> {
-    let is_other = |stored: &Stored| stored.facts.version != version;
+pub(super) fn end(
+    work: &Work<'_>,
+    key: &GrantKey,
+    version: u64,
+    consent_at: Option<Timestamp>,
+) -> Result<Settled, StoreError> {
+    let is_other = |stored: &Stored| (stored.facts.version, stored.facts.consent_at) != (version, consent_at);
     settle(work, key, is_other, |_| {
         work.transaction.execute(
             &format!(

@@ -98,7 +98,7 @@ async fn consents_are_found_by_their_age_the_earliest_first() {
     let before = |hours| START.plus(Duration::from_hours(hours));
     assert_eq!(names(store.consents(&bank, before(2), 9).await.unwrap()), ["third", "second"]);
     assert_eq!(names(store.consents(&bank, before(9), 1).await.unwrap()), ["third"]);
-    store.end(&key("third"), 1).await.unwrap();
+    store.end(&key("third"), 1, Some(START)).await.unwrap();
     store.remove(&key("second"), 1).await.unwrap();
     assert_eq!(
         names(store.consents(&bank, before(9), 9).await.unwrap()),
