@@ -81,7 +81,8 @@ pub trait Store: Send + Sync {
     /// Tokens without a refresh token keep the old one.
     ///
     /// A lower version than `version` is that of a database that was set back, and not newer, unless it is of another
-    /// consent than the one that was renewed (`consent_at`).
+    /// consent than the one that was renewed (`consent_at`). What is newer makes way where it is of the same consent and
+    /// its refresh token opens for nobody: then this one is the last.
     fn complete(
         &self,
         key: &GrantKey,

@@ -178,6 +178,8 @@ rules! {
         what_is_newer_is_never_overwritten_by_an_older_renewal,
         an_answer_is_not_lost_to_a_database_that_was_set_back_below_what_was_renewed,
         another_consent_of_a_database_that_was_set_back_stays,
+        what_is_newer_and_opens_for_nobody_makes_way_for_an_answer_of_its_consent,
+        what_is_newer_and_opens_for_others_or_has_its_refresh_token_stays,
         what_does_not_open_is_given_up_only_where_no_person_is_needed_or_has_consented,
         after_a_failure_nobody_leads_before_the_wait_is_over_but_who_must,
         a_wait_or_lease_from_a_clock_that_was_wrong_does_not_lock_a_grant,

@@ -263,6 +263,11 @@ impl Tokens {
                 self.adopt(slot, &grant);
                 (grant, RenewalOutcome::Superseded)
             }
+            Settled::Unopened => {
+                let reason = "what has taken its place in the store does not open here";
+                self.warn(slot, RenewalOutcome::Superseded, reason, STORE_WAIT);
+                return Err(TokenError::Store { retry_after: STORE_WAIT });
+            }
             Settled::Missing => {
                 slot.forget();
                 return Err(TokenError::NeedsAuthorization);

@@ -155,6 +155,8 @@ pub enum Settled {
     Stored(Box<Grant>),
     /// Somebody has stored a newer version before, or another consent; this is it.
     Newer(Box<Grant>),
+    /// The same, and it does not open here.
+    Unopened,
     /// The grant was removed meanwhile.
     Missing,
 }

@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::words::{BankName, GrantName, Secret, Timestamp};
 
 use super::seal::{Bound, Sealer};
-use super::{Claimant, Facts, Grant, GrantKey, NewTokens, Standing, StoreError};
+use super::{Claimant, Facts, Grant, GrantKey, NewTokens, Settled, Standing, StoreError};
 
 /// No lease is that long: one that ends later was written by a clock that was wrong, and does not count.
 pub(super) const FARTHEST: Duration = Duration::from_hours(1);
@@ -84,6 +84,21 @@ impl Stored {
     /// database was set back, and what the bank gave since is not in it.
     pub(super) fn is_newer_than(&self, version: u64, consent_at: Option<Timestamp>) -> bool {
         self.facts.version > version || self.facts.consent_at != consent_at
+    }
+
+    /// Whether this makes way for an answer that it is newer than.
+    pub(super) fn makes_way(&self, sealer: &Sealer, consent_at: Option<Timestamp>, answer: &NewTokens) -> bool {
+        let refresh = self.open(sealer, "refresh", self.refresh.as_deref());
+        let is_lost = matches!(refresh, Err(StoreError::Damaged { .. }));
+        is_lost && self.facts.consent_at == consent_at && answer.refresh.is_some()
+    }
+
+    /// What is told where this stands in the place of an answer: to offer that again would open nothing.
+    pub(super) fn instead(self, sealer: &Sealer) -> Result<Settled, StoreError> {
+        match self.unseal(sealer) {
+            Err(error) if error.is_of_one_row() => Ok(Settled::Unopened),
+            stands => Ok(Settled::Newer(Box::new(stands?))),
+        }
     }
 
     fn open(&self, sealer: &Sealer, purpose: &'static str, value: Option<&[u8]>) -> Result<Option<Secret>, StoreError> {

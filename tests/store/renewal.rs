@@ -242,6 +242,34 @@ pub async fn another_consent_of_a_database_that_was_set_back_stays(ground: &impl
     assert!(matches!(settled, Settled::Missing), "what was removed stays so: {settled:?}");
 }
 
+pub async fn what_is_newer_and_opens_for_nobody_makes_way_for_an_answer_of_its_consent(ground: &impl Ground) {
+    let store = ground.open().await;
+    store.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    store.complete(&key("default"), 1, Some(START), tokens("newer", Some("r2"))).await.unwrap();
+    // What is sealed is bound to its version.
+    ground.update("version = 3").await;
+    let former = Some(START.plus(HOLD));
+    let settled = store.complete(&key("default"), 1, former, tokens("former", Some("r0"))).await.unwrap();
+    assert!(matches!(settled, Settled::Unopened), "a former consent takes no place: {settled:?}");
+    let settled = store.complete(&key("default"), 1, Some(START), tokens("late", Some("late"))).await.unwrap();
+    let Settled::Stored(grant) = settled else { panic!("{settled:?}") };
+    assert_eq!((grant.facts.version, grant.facts.consent_at), (4, Some(START)));
+    assert!(grant.refresh.unwrap().matches(b"late"));
+}
+
+pub async fn what_is_newer_and_opens_for_others_or_has_its_refresh_token_stays(ground: &impl Ground) {
+    let old = ground.open().await;
+    let both = ground.open_with(&[8, 7]).await.unwrap();
+    old.put(&key("default"), tokens("a", Some("r"))).await.unwrap();
+    both.complete(&key("default"), 1, Some(START), tokens("newer", Some("r2"))).await.unwrap();
+    let settled = old.complete(&key("default"), 1, Some(START), tokens("late", Some("late"))).await.unwrap();
+    assert!(matches!(settled, Settled::Unopened), "{settled:?}");
+    assert!(both.load(&key("default")).await.unwrap().unwrap().refresh.unwrap().matches(b"r2"));
+    ground.update("access = refresh").await;
+    let settled = both.complete(&key("default"), 1, Some(START), tokens("late", Some("late"))).await.unwrap();
+    assert!(matches!(settled, Settled::Unopened), "{settled:?}");
+}
+
 pub async fn what_does_not_open_is_given_up_only_where_no_person_is_needed_or_has_consented(ground: &impl Ground) {
     let (store, maker) = (ground.open().await, Claimant { create: true, ..claimant("one") });
     store.claim(&key("default"), 0, &maker).await.unwrap();

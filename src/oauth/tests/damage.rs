@@ -128,6 +128,20 @@ async fn a_consent_that_was_given_after_the_database_was_set_back_is_not_ended_w
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_is_not_offered_without_end_where_a_newer_consent_does_not_open() {
+    let bench = Bench::new();
+    bench.import(300).await;
+    bench.script.then(Reply::After(Duration::from_secs(2), Box::new(Reply::Tokens(300))));
+    let tokens = Arc::clone(&bench.tokens);
+    let renewal = tokio::spawn(async move { tokens.renew(&default()).await });
+    sleep(Duration::from_secs(1)).await;
+    bench.another().0.import(&default(), br#"{"access_token":"new","refresh_token":"r"}"#).await.unwrap();
+    bench.execute(DAMAGE);
+    assert!(matches!(renewal.await.unwrap(), Err(GrantError::Token(TokenError::Store { .. }))));
+    assert!(bench.tokens.slots.get(&default()).unwrap().flight().is_none(), "it is offered no more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_by_another_process_is_seen_although_the_database_was_set_back() {
     for renewals in 1..=3 {
         let bench = Bench::new();

@@ -156,13 +156,14 @@ pub(super) async fn complete(
         let Some((stored, _)) = rows::find(desk, key).await?.filter(|(stored, _)| !stored.removed) else {
             return Ok(Settled::Missing);
         };
-        if stored.is_newer_than(version, consent_at) {
-            return Ok(Settled::Newer(Box::new(stored.unseal(&desk.sealer)?)));
+        let is_newer = stored.is_newer_than(version, consent_at);
+        if is_newer && !stored.makes_way(&desk.sealer, consent_at, &answer) {
+            return stored.instead(&desk.sealer);
         }
         let tokens = stored.renewed(&desk.sealer, &answer)?;
-        let change = Change { from: stored.facts.version, to: version + 1, tokens: &tokens, given: false };
-        if grants::write(desk, key, change).await? {
-            return settled(desk, key, version + 1, consent_at).await;
+        let (from, to) = (stored.facts.version, version.max(stored.facts.version) + 1);
+        if grants::write(desk, key, Change { from, to, tokens: &tokens, given: false }).await? {
+            return settled(desk, key, to, consent_at).await;
         }
     }
     Err(StoreError::Crowded)
@@ -197,13 +198,13 @@ async fn settled(
     version: u64,
     consent_at: Option<Timestamp>,
 ) -> Result<Settled, StoreError> {
-    Ok(match grants::load(desk, key).await? {
-        None => Settled::Missing,
-        Some(grant) if (grant.facts.version, grant.facts.consent_at) == (version, consent_at) => {
-            Settled::Stored(Box::new(grant))
-        }
-        Some(grant) => Settled::Newer(Box::new(grant)),
-    })
+    let Some((stored, _)) = rows::find(desk, key).await?.filter(|(stored, _)| !stored.removed) else {
+        return Ok(Settled::Missing);
+    };
+    if (stored.facts.version, stored.facts.consent_at) != (version, consent_at) {
+        return stored.instead(&desk.sealer);
+    }
+    Ok(Settled::Stored(Box::new(stored.unseal(&desk.sealer)?)))
 }
 
 pub(super) async fn postpone(

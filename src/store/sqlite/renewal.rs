@@ -88,10 +88,13 @@ pub(super) fn complete(
     consent_at: Option<Timestamp>,
     tokens: &NewTokens,
 ) -> Result<Settled, StoreError> {
-    let is_newer = |stored: &Stored| stored.is_newer_than(version, consent_at);
+    let is_newer = |stored: &Stored| {
+        stored.is_newer_than(version, consent_at) && !stored.makes_way(work.sealer, consent_at, tokens)
+    };
     settle(work, key, is_newer, |stored| {
         let tokens = stored.renewed(work.sealer, tokens)?;
-        grants::write(work, key, version + 1, &tokens, stored.facts.consent_at, stored.facts.used_at)
+        let next = version.max(stored.facts.version) + 1;
+        grants::write(work, key, next, &tokens, stored.facts.consent_at, stored.facts.used_at)
     })
 }
 
@@ -125,7 +128,7 @@ fn settle(
         return Ok(Settled::Missing);
     };
     if is_other(&stored) {
-        return Ok(Settled::Newer(Box::new(stored.unseal(work.sealer)?)));
+        return stored.instead(work.sealer);
     }
     apply(&stored)?;
     let grant = grants::load(work, key)?.ok_or(StoreError::Damaged { what: "grant" })?;
