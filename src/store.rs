@@ -162,8 +162,9 @@ pub trait Store: Send + Sync {
     /// The bank's login attempt with this hash of its `state`, if it can still be used. It stays for who takes it.
     fn attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>>;
 
-    /// Takes the bank's login attempt with this hash of its `state`: of all who ask, one gets it.
-    fn take_attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>>;
+    /// Takes the bank's login attempt with this hash of its `state`: of all who ask, one gets it. Who did not hear the answer
+    /// may ask again, by the same number (`taker`), which each draws for itself.
+    fn take_attempt(&self, bank: &BankName, state_hash: &str, taker: u64) -> Answer<'_, Option<Attempt>>;
 }
 
 /// Opens the store that the configuration names. What it does beside its calls runs on the runtime that this is called on.

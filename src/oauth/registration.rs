@@ -258,7 +258,7 @@ impl Tokens {
         };
         let name = probe.state_hash.clone();
         self.parts.store.put_attempt(probe, PROBE_LIFE).await?;
-        self.parts.store.take_attempt(&self.bank.name, &name).await.map(drop)
+        self.parts.store.take_attempt(&self.bank.name, &name, 0).await.map(drop)
     }
 
     /// Keeps a client, however long the store takes.

@@ -71,6 +71,12 @@ pub(super) fn open_attempt(
     })
 }
 
+/// What stands in the place of the time of an attempt's making once it is taken, so that its taker finds it again. Its end
+/// has come then for all others, also of former releases.
+pub(super) fn taken_by(taker: u64) -> i64 {
+    !i64::try_from(taker & (u64::MAX >> 1)).unwrap_or(i64::MAX)
+}
+
 fn bound<'a>(purpose: &'static str, bank: &'a BankName, name: &'a str) -> Bound<'a> {
     Bound { purpose, bank: bank.as_str(), name, version: 0 }
 }

@@ -233,9 +233,9 @@ impl Store for Postgres {
         self.run(move |mut desk| async move { kept::attempt(&mut desk, &bank, &state_hash).await })
     }
 
-    fn take_attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>> {
+    fn take_attempt(&self, bank: &BankName, state_hash: &str, taker: u64) -> Answer<'_, Option<Attempt>> {
         let (bank, state_hash) = (bank.clone(), state_hash.to_owned());
-        self.run(move |mut desk| async move { kept::take_attempt(&mut desk, &bank, &state_hash).await })
+        self.run(move |mut desk| async move { kept::take_attempt(&mut desk, &bank, &state_hash, taker).await })
     }
 }
 

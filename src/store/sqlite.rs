@@ -241,9 +241,9 @@ impl Store for Sqlite {
         self.read(move |work| kept::attempt(work, &bank, &state_hash))
     }
 
-    fn take_attempt(&self, bank: &BankName, state_hash: &str) -> Answer<'_, Option<Attempt>> {
+    fn take_attempt(&self, bank: &BankName, state_hash: &str, taker: u64) -> Answer<'_, Option<Attempt>> {
         let (bank, state_hash) = (bank.clone(), state_hash.to_owned());
-        self.write(move |work| kept::take_attempt(work, &bank, &state_hash))
+        self.write(move |work| kept::take_attempt(work, &bank, &state_hash, taker))
     }
 }
 

@@ -12,20 +12,26 @@ pub async fn a_login_attempt_is_taken_by_exactly_one_and_only_while_it_lasts(gro
         assert_eq!(store.attempt(&bank, "aa").await.unwrap().expect("it stays").grant, attempt("aa").grant);
     }
     assert!(store.attempt(&"otherbank".parse().unwrap(), "aa").await.unwrap().is_none());
-    assert!(store.take_attempt(&"otherbank".parse().unwrap(), "aa").await.unwrap().is_none());
+    assert!(store.take_attempt(&"otherbank".parse().unwrap(), "aa", 0).await.unwrap().is_none());
     let mut takers = tokio::task::JoinSet::new();
-    for _ in 0..8 {
+    for taker in 0..8 {
         let (store, bank) = (ground.open().await, bank.clone());
-        takers.spawn(async move { store.take_attempt(&bank, "aa").await.unwrap() });
+        takers.spawn(async move { Some((taker, store.take_attempt(&bank, "aa", taker).await.unwrap()?)) });
     }
     let taken: Vec<_> = takers.join_all().await.into_iter().flatten().collect();
     assert_eq!(taken.len(), 1);
-    assert!(taken[0].verifier.as_ref().unwrap().matches(b"the-verifier"));
-    assert!(taken[0].session.as_ref().unwrap().matches(b"the-session"));
+    assert!(taken[0].1.verifier.as_ref().unwrap().matches(b"the-verifier"));
+    assert!(taken[0].1.session.as_ref().unwrap().matches(b"the-session"));
+    assert!(store.attempt(&bank, "aa").await.unwrap().is_none());
+    assert!(store.bank_of_attempt("aa").await.unwrap().is_none());
+    for taker in 0..8 {
+        let again = store.take_attempt(&bank, "aa", taker).await.unwrap();
+        assert_eq!(again.is_some(), taker == taken[0].0, "its answer may have been lost");
+    }
     ground.advance(Duration::from_mins(10)).await;
     assert!(store.attempt(&bank, "aa").await.unwrap().is_none());
     assert!(store.attempt(&bank, "bb").await.unwrap().is_none());
-    assert!(store.take_attempt(&bank, "bb").await.unwrap().is_none());
+    assert!(store.take_attempt(&bank, "bb", 1).await.unwrap().is_none());
     assert!(store.bank_of_attempt("bb").await.unwrap().is_none());
 }
 
@@ -116,7 +122,7 @@ pub async fn what_is_sealed_anew_opens_without_the_old_key_and_an_old_process_no
     let grant = new.load(&key("c")).await.unwrap().unwrap();
     assert!(grant.access.unwrap().matches(b"the-access") && grant.refresh.unwrap().matches(b"the-refresh"));
     assert!(new.clients(&key("a").bank).await.unwrap()[0].client_secret.as_ref().unwrap().matches(b"secret"));
-    assert!(new.take_attempt(&key("a").bank, "aa").await.unwrap().is_some());
+    assert!(new.take_attempt(&key("a").bank, "aa", 1).await.unwrap().is_some());
     // A process that still runs with the old key seals under it: who opens the store without that key is told.
     old.put(&key("f"), tokens("late", None)).await.unwrap();
     assert!(matches!(ground.open_with(&[8]).await.err(), Some(StoreError::WrongKey { .. })));

@@ -18,7 +18,7 @@ use crate::words::{GrantName, Secret, Timestamp, with_causes};
 
 use super::LoginError;
 
-/// How often a code is sent whose request did not leave.
+/// How often a code is sent whose request did not leave, and an attempt taken whose answer did not come.
 const TRIES: u32 = 4;
 /// Between such tries.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ impl Tokens {
             Ok(authorization) => Ok((authorization, self.ready(code, &attempt).await.inspect_err(failed)?)),
             Err(error) => Err(LoginError::Denied { error }),
         };
-        store.take_attempt(bank, &state_hash).await?.ok_or(LoginError::UnknownState)?;
+        self.take(&state_hash).await?;
         let result = match outcome {
             Ok((authorization, ready)) => self.exchange(code, &attempt, &authorization, ready).await,
             Err(error) => Err(error),
@@ -61,6 +61,20 @@ impl Tokens {
         self.parts.metrics.login(true);
         info!(%bank, %grant, outcome = "authorized", "token");
         Ok(attempt.grant)
+    }
+
+    /// Takes the attempt. The store may have given it without a word of it, and it is good for nobody else then.
+    async fn take(&self, state_hash: &str) -> Result<(), LoginError> {
+        let (taker, mut tried) = (u64::from_le_bytes(self.parts.random.bytes()), 1);
+        loop {
+            match self.parts.store.take_attempt(&self.bank.name, state_hash, taker).await {
+                Err(error) if !error.is_of_one_row() && tried < TRIES => {
+                    tried += 1;
+                    sleep(AGAIN).await;
+                }
+                answer => return answer?.map(drop).ok_or(LoginError::UnknownState),
+            }
+        }
     }
 
     /// Looks up all that the exchange needs of the store: where this fails, nothing is spent.

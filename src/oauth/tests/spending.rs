@@ -38,6 +38,23 @@ async fn a_store_that_fails_before_the_code_is_sent_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_fails_for_a_moment_while_the_attempt_is_taken_costs_no_login() {
+    let bench = bench(|_| ());
+    let callback = callback(&begin(&bench).await);
+    for change in ["DELETE", "UPDATE"] {
+        let fails = "BEGIN SELECT RAISE(ABORT, 'away'); END";
+        bench.execute(&format!("CREATE TRIGGER away_{change} BEFORE {change} ON kept {fails}"));
+    }
+    bench.script.then(Reply::Tokens(300));
+    let mut finish = std::pin::pin!(bench.tokens.finish_login(&callback));
+    assert!(timeout(Duration::from_millis(700), &mut finish).await.is_err(), "it is tried again");
+    bench.execute("DROP TRIGGER away_DELETE; DROP TRIGGER away_UPDATE");
+    finish.await.unwrap();
+    assert_eq!((bench.refresh_token().await.as_str(), bench.script.calls()), ("refresh-1", 1));
+    assert!(matches!(bench.tokens.finish_login(&callback).await, Err(LoginError::UnknownState)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_tokens_take_the_place_of_what_does_not_open_however_late_the_store_takes_them() {
     let bench = bench(|_| ());
     bench.import(300).await;

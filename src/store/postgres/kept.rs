@@ -7,6 +7,7 @@ use tokio_postgres::types::Type;
 use crate::store::{Attempt, RegisteredClient, StoreError, kept};
 use crate::words::{BankName, Timestamp};
 
+use super::pool::Parameter;
 use super::rows::{get, moment};
 use super::{Desk, keys};
 
@@ -109,26 +110,31 @@ pub(super) async fn bank_of_attempt(desk: &mut Desk, state_hash: &str) -> Result
 pub(super) async fn attempt(desk: &mut Desk, bank: &BankName, state_hash: &str) -> Result<Option<Attempt>, StoreError> {
     let sql = "SELECT value FROM bankside.kept WHERE kind = 'attempt' AND bank = $1 AND name = $2 \
          AND ends_at > (SELECT bankside.now())";
-    one_attempt(desk, sql, bank, state_hash).await
+    let parameters = [(&bank.as_str() as _, Type::TEXT), (&state_hash as _, Type::TEXT)];
+    one_attempt(desk, sql, &parameters, bank, state_hash).await
 }
 
 pub(super) async fn take_attempt(
     desk: &mut Desk,
     bank: &BankName,
     state_hash: &str,
+    taker: u64,
 ) -> Result<Option<Attempt>, StoreError> {
-    let sql = "DELETE FROM bankside.kept WHERE kind = 'attempt' AND bank = $1 AND name = $2 \
-         AND ends_at > (SELECT bankside.now()) RETURNING value";
-    one_attempt(desk, sql, bank, state_hash).await
+    let sql = "UPDATE bankside.kept SET made_at = $3, ends_at = 0 WHERE kind = 'attempt' AND bank = $1 AND name = $2 \
+         AND (ends_at > (SELECT bankside.now()) OR made_at = $3) RETURNING value";
+    let parameters =
+        [(&bank.as_str() as _, Type::TEXT), (&state_hash as _, Type::TEXT), (&kept::taken_by(taker) as _, Type::INT8)];
+    one_attempt(desk, sql, &parameters, bank, state_hash).await
 }
 
 async fn one_attempt(
     desk: &mut Desk,
     sql: &str,
+    parameters: &[Parameter<'_>],
     bank: &BankName,
     state_hash: &str,
 ) -> Result<Option<Attempt>, StoreError> {
-    let rows = desk.connection.query(sql, &[(&bank.as_str(), Type::TEXT), (&state_hash, Type::TEXT)]).await?;
+    let rows = desk.connection.query(sql, parameters).await?;
     let open = |row| kept::open_attempt(&desk.sealer, bank, state_hash, get(row, "value")?);
     rows.first().map(open).transpose()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Params, params};
 
 use crate::store::{Attempt, RegisteredClient, StoreError, kept};
 use crate::words::{BankName, Timestamp};
@@ -69,16 +69,29 @@ pub(super) fn bank_of_attempt(work: &Work<'_>, state_hash: &str) -> Result<Optio
 
 pub(super) fn attempt(work: &Work<'_>, bank: &BankName, state_hash: &str) -> Result<Option<Attempt>, StoreError> {
     let select = "SELECT value FROM kept WHERE kind = 'attempt' AND bank = ?1 AND name = ?2 AND ends_at > ?3";
-    one_attempt(work, select, bank, state_hash)
-}
-
-pub(super) fn take_attempt(work: &Work<'_>, bank: &BankName, state_hash: &str) -> Result<Option<Attempt>, StoreError> {
-    let delete = "DELETE FROM kept WHERE kind = 'attempt' AND bank = ?1 AND name = ?2 AND ends_at > ?3 RETURNING value";
-    one_attempt(work, delete, bank, state_hash)
-}
-
-fn one_attempt(work: &Work<'_>, sql: &str, bank: &BankName, state_hash: &str) -> Result<Option<Attempt>, StoreError> {
     let parameters = params![bank.as_str(), state_hash, work.now.millis()];
+    one_attempt(work, select, parameters, bank, state_hash)
+}
+
+pub(super) fn take_attempt(
+    work: &Work<'_>,
+    bank: &BankName,
+    state_hash: &str,
+    taker: u64,
+) -> Result<Option<Attempt>, StoreError> {
+    let update = "UPDATE kept SET made_at = ?4, ends_at = 0 WHERE kind = 'attempt' AND bank = ?1 AND name = ?2 \
+                  AND (ends_at > ?3 OR made_at = ?4) RETURNING value";
+    let parameters = params![bank.as_str(), state_hash, work.now.millis(), kept::taken_by(taker)];
+    one_attempt(work, update, parameters, bank, state_hash)
+}
+
+fn one_attempt(
+    work: &Work<'_>,
+    sql: &str,
+    parameters: impl Params,
+    bank: &BankName,
+    state_hash: &str,
+) -> Result<Option<Attempt>, StoreError> {
     let value: Option<Vec<u8>> = work.transaction.query_row(sql, parameters, |row| row.get(0)).optional()?;
     value.map(|value| kept::open_attempt(work.sealer, bank, state_hash, &value)).transpose()
 }

@@ -42,7 +42,7 @@ async fn everything_is_sealed_anew_in_steps_and_then_opens_under_the_new_key_alo
     let store = file.open_with(given(&[2])).unwrap();
     assert!(store.load(&key("d")).await.unwrap().unwrap().refresh.unwrap().matches(b"refresh"));
     assert!(store.clients(&key("a").bank).await.unwrap()[0].client_secret.as_ref().unwrap().matches(b"s"));
-    assert!(store.take_attempt(&key("a").bank, "state").await.unwrap().is_some());
+    assert!(store.take_attempt(&key("a").bank, "state", 1).await.unwrap().is_some());
     assert!(matches!(file.open_with(given(&[1])), Err(StoreError::WrongKey { .. })));
 }
 
