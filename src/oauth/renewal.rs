@@ -4,14 +4,15 @@
 //! uses it; and a grant is over only when the bank said so to the newest refresh token that there is.
 
 mod lease;
+mod settle;
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::config::{GrantType, TokenEndpoint};
-use crate::store::{Claim, Claimant, Facts, Grant, NewTokens, Settled, Standing, StoreError};
+use crate::store::{Claim, Claimant, Grant, NewTokens, Standing, StoreError};
 use crate::telemetry::RenewalOutcome;
 use crate::words::{Timestamp, with_causes};
 
@@ -19,7 +20,6 @@ use super::answer::Given;
 use super::backoff;
 use super::client;
 use super::failure::{Cause, Failure, judge};
-use super::keep::keep;
 use super::request::Exchange;
 use super::slot::Slot;
 use super::tokens::{Aim, Errand};
@@ -226,61 +226,6 @@ impl Tokens {
             expires_at,
             renew_at: renew_at.filter(|_| refreshable),
             certificate: self.parts.certificate.clone(),
-        }
-    }
-
-    /// Keeps the bank's answer, however long the store takes to recover: it exists nowhere else.
-    async fn keep(&self, slot: &Slot, renewed: &Facts, mut tokens: NewTokens) -> Result<(), TokenError> {
-        if let GrantType::ClientCredentials(_) = self.bank.grant_type {
-            tokens.scopes = tokens.scopes.or_else(|| Some(self.bank.scopes(&slot.key.grant).to_vec()));
-        }
-        let tokens = self.marked(&slot.key.grant, tokens);
-        let (version, consent_at) = (renewed.version, renewed.consent_at);
-        let put = || self.parts.store.complete(&slot.key, version, consent_at, tokens.clone());
-        let settled = keep(put, |error| {
-            self.store_failed(slot, error);
-            slot.set_unstored();
-        });
-        let settled = settled.await.map_err(|_| TokenError::Store { retry_after: STORE_WAIT })?;
-        self.publish(slot, settled, RenewalOutcome::Renewed)
-    }
-
-    /// The bank said that the grant is over: so it is, unless the row is newer than what we asked with, or another consent.
-    async fn end(&self, slot: &Slot, renewed: &Facts) -> Result<(), TokenError> {
-        let settled = self.parts.store.end(&slot.key, renewed.version, renewed.consent_at).await;
-        // The bank would say it again each time that it is asked.
-        let settled = settled.map_err(|error| self.store_failed(slot, &error).after(USELESS_WAIT))?;
-        self.publish(slot, settled, RenewalOutcome::Over)
-    }
-
-    fn publish(&self, slot: &Slot, settled: Settled, outcome: RenewalOutcome) -> Result<(), TokenError> {
-        let (grant, outcome) = match settled {
-            Settled::Stored(grant) => {
-                slot.adopt_stored(&grant);
-                (grant, outcome)
-            }
-            Settled::Newer(grant) => {
-                self.adopt(slot, &grant);
-                (grant, RenewalOutcome::Superseded)
-            }
-            Settled::Unopened => {
-                let reason = "what has taken its place in the store does not open here";
-                self.warn(slot, RenewalOutcome::Superseded, reason, STORE_WAIT);
-                return Err(TokenError::Store { retry_after: STORE_WAIT });
-            }
-            Settled::Missing => {
-                slot.forget();
-                return Err(TokenError::NeedsAuthorization);
-            }
-        };
-        self.parts.metrics.renewal(outcome);
-        let (bank, name) = (&slot.key.bank, &slot.key.grant);
-        let expires_at = grant.facts.expires_at.map(|end| end.to_string());
-        info!(%bank, grant = %name, outcome = outcome.name(), version = grant.facts.version, expires_at, "token");
-        match grant.facts.standing {
-            Standing::Over => Err(TokenError::NeedsAuthorization),
-            _ if slot.token(self.parts.clock.now()).is_some() => Ok(()),
-            _ => Err(TokenError::unavailable(USELESS_WAIT)),
         }
     }
 
