@@ -57,6 +57,7 @@ type Observer = Arc<dyn Fn(Phase, &str) + Send + Sync>;
 
 /// Why the sidecar does not start. Nothing of it goes on running then.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// The store cannot be opened.
     #[error("the store cannot be opened")]

@@ -56,7 +56,7 @@ pub use problem::{Place, Problem, Problems, Severity};
 pub use profile::profile_names;
 pub use route::{PathPattern, Route, RouteAction};
 pub use settings::{Config, Log, LogFormat, Store, StoreKey, StoreUrl};
-pub use values::{BaseUrl, HttpsUrl, Invalid, Listen};
+pub use values::{BaseUrl, HttpsUrl, Invalid, Listen, authority};
 pub use written::{Written, in_its_line, place_of_listen};
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ use std::time::Duration;
 
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// A `fixed` or `client_credentials` grant that is not configured.
     #[error("the grant is not configured")]

@@ -186,6 +186,7 @@ pub async fn open(settings: &config::Store, clock: Clock, random: &Random) -> Re
 
 /// Why the store did not do it. Nothing in it is a secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// A file could not be made, read or written.
     #[error("{what} {} failed", path.display())]

@@ -76,7 +76,7 @@ async fn view(admin: &AdminBank, state: &AdminState) -> BankView {
         name: bank.name.clone(),
         title: bank.title.clone(),
         listens: admin.listens.clone(),
-        base_url: base_url(bank),
+        base_url: bank.base_url.to_string(),
         grant_type: grant_type(bank),
         ends_here: ends_here(bank, &state.listen),
         missing: health::missing(admin, state).await,
@@ -121,13 +121,6 @@ fn not_there_yet(bank: &Bank, grant: GrantName) -> GrantReport {
         last_failure: None,
         grant,
     }
-}
-
-fn base_url(bank: &Bank) -> String {
-    let base = &bank.base_url;
-    let host = if base.host.contains(':') { format!("[{}]", base.host) } else { base.host.clone() };
-    let port = if base.port == 443 { String::new() } else { format!(":{}", base.port) };
-    format!("https://{host}{port}{}", base.path)
 }
 
 fn grant_type(bank: &Bank) -> &'static str {

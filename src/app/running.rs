@@ -17,6 +17,7 @@ pub(super) type Addresses = Arc<ArcSwap<Vec<(String, Listen)>>>;
 
 /// What the sidecar is about to do, as a service manager wants to know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// It serves: after the start, and after each reload, whatever came of that.
     Ready,

@@ -2,6 +2,7 @@
 
 /// Each is a different mistake of a person, so each says a different thing.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CertificateError {
     /// The bytes are no X.509 certificate.
     #[error("it is not an X.509 certificate ({0})")]

@@ -95,6 +95,12 @@ impl Bank {
         self.roles.iter().filter(move |needed| is_asked_for(&needed.scope))
     }
 
+    /// How long a consent lasts, where a person gives it and the configuration says so.
+    pub fn consent_life(&self) -> Option<Duration> {
+        self.grant_type.authorization_code()?;
+        self.consent_days.map(|days| Duration::from_hours(24) * days)
+    }
+
     /// The scopes that a grant asks for.
     pub fn scopes(&self, grant: &GrantName) -> &[String] {
         let common: &[String] = match &self.grant_type {

@@ -29,6 +29,23 @@ impl GrantType {
             Self::Fixed(_) => None,
         }
     }
+
+    /// The authorization code grant, where a person's consent gives the bank's grants.
+    pub fn authorization_code(&self) -> Option<&AuthorizationCode> {
+        match self {
+            Self::AuthorizationCode(code) => Some(code),
+            Self::ClientCredentials(_) | Self::Fixed(_) => None,
+        }
+    }
+
+    /// The name in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::AuthorizationCode(_) => "authorization_code",
+            Self::ClientCredentials(_) => "client_credentials",
+            Self::Fixed(_) => "fixed",
+        }
+    }
 }
 
 /// The authorization code grant (RFC 6749, section 4.1).

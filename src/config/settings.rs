@@ -10,6 +10,7 @@ use super::{Bank, Listen, Place, Postgres, Problem};
 
 /// A valid configuration, with the content of every file that it names.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Config {
     /// The file that it was read from.
     pub file: PathBuf,

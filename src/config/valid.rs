@@ -15,7 +15,7 @@ use super::postgres::postgres;
 use super::raw::{RawConfig, RawStore, RawStoreKey, RawStoreUrl};
 use super::reader::{Field, Located, Reader};
 use super::valid_bank::bank;
-use super::valid_identity::{Supply, identity};
+use super::valid_identity::identity;
 use super::{Bank, Listen, Log, Place, Store, StoreKey, StoreUrl};
 use crate::words::Secret;
 
@@ -47,11 +47,7 @@ pub(super) fn settings(
         warn_of_folder(listen, &admin.place, reader);
     }
     let store = store(raw.store, base, reader);
-    let global = match raw.identity {
-        Field::Absent => Supply::Absent,
-        Field::Bad => Supply::Bad,
-        Field::Given(table) => identity(table, reader),
-    };
+    let global = identity(raw.identity, reader);
 
     let no_banks = matches!(&raw.banks, Field::Given(banks) if banks.value.0.is_empty());
     if no_banks || raw.banks.is_absent() {

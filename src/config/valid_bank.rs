@@ -94,12 +94,7 @@ fn bank_identity(
     bank: &Place,
     reader: &mut Reader<'_>,
 ) -> Option<Option<Identity>> {
-    let own = match own {
-        Field::Absent => Supply::Absent,
-        Field::Bad => Supply::Bad,
-        Field::Given(table) => identity(table, reader),
-    };
-    match (own, global) {
+    match (identity(own, reader), global) {
         (Supply::Given(identity), _) => Some(Some(identity)),
         (Supply::Absent, Supply::Given(identity)) => Some(Some(identity.clone())),
         (Supply::Absent, Supply::Absent) if !is_needed => Some(None),

@@ -18,9 +18,13 @@ pub(super) enum Supply<T> {
 
 const REMEDY: &str = "name `certificate` and `private_key`, or `pkcs12`";
 
-/// An identity.
-pub(super) fn identity(table: Located<RawIdentity>, reader: &mut Reader<'_>) -> Supply<Identity> {
-    let Located { place, value: raw } = table;
+/// An identity, if there is one.
+pub(super) fn identity(table: Field<RawIdentity>, reader: &mut Reader<'_>) -> Supply<Identity> {
+    let Located { place, value: raw } = match table {
+        Field::Absent => return Supply::Absent,
+        Field::Bad => return Supply::Bad,
+        Field::Given(table) => table,
+    };
     // Without a next one that is bad, this one can still be looked into; the configuration is refused all the same.
     let next = match raw.next {
         Field::Absent | Field::Bad => None,

@@ -114,9 +114,14 @@ pub struct HttpsUrl {
 impl HttpsUrl {
     /// Host and port as in the `Host` field: without the port that https has anyway.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 443 { host } else { format!("{host}:{}", self.port) }
+        authority(&self.host, self.port)
     }
+}
+
+/// Host and port as they stand in `Host` (RFC 9110, section 7.2): IPv6 in brackets, the port left out where it is 443.
+pub fn authority(host: &str, port: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == 443 { host } else { format!("{host}:{port}") }
 }
 
 /// As it is written where nothing is written that need not be.
@@ -135,6 +140,19 @@ pub struct BaseUrl {
     pub port: u16,
     /// The path without a slash at its end; empty for the root.
     pub path: String,
+}
+
+impl BaseUrl {
+    /// As [`HttpsUrl::authority`].
+    pub fn authority(&self) -> String {
+        authority(&self.host, self.port)
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}{}", self.authority(), self.path)
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ const SOCKET_MODE: u32 = 0o600;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ListenError {
     /// The system says no: in use, not permitted, no such address or directory.
     #[error("cannot listen on {address}")]

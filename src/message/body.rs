@@ -28,6 +28,7 @@ pub enum Size {
 
 /// Why a body ended before its end.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BodyError {
     /// The connection closed before the body was complete (RFC 9112, section 8).
     #[error("the connection closed before the body was complete")]

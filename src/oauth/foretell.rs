@@ -8,7 +8,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::config::GrantType;
 use crate::store::StoreError;
 use crate::words::{GrantName, Timestamp};
 
@@ -21,7 +20,7 @@ const LOOK: Duration = Duration::from_hours(1);
 /// How many consents one look tells of; the others' turn comes when these are renewed.
 const MOST: usize = 100;
 /// A day.
-pub(super) const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A consent that ends soon, or should have ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +37,8 @@ impl Tokens {
     /// At most `most` consents that end within 14 days, the one that ends first at the beginning. None where the
     /// configuration does not say how long consents last.
     pub async fn ending_consents(&self, most: usize) -> Result<Vec<EndingConsent>, StoreError> {
-        let (GrantType::AuthorizationCode(_), Some(days)) = (&self.bank.grant_type, self.bank.consent_days) else {
-            return Ok(Vec::new());
-        };
-        let (now, life) = (self.parts.clock.now(), DAY * days);
+        let Some(life) = self.bank.consent_life() else { return Ok(Vec::new()) };
+        let now = self.parts.clock.now();
         let margin = i64::try_from(life.as_millis()).unwrap_or(i64::MAX);
         let before = Timestamp::from_millis(now.plus(AHEAD).millis().saturating_sub(margin));
         let consents = self.parts.store.consents(&self.bank.name, before, most).await?;

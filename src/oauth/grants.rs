@@ -11,7 +11,6 @@ use crate::config::GrantType;
 use crate::store::{Facts, Grant, Standing, StoreError};
 use crate::words::{GrantName, Secret, Timestamp};
 
-use super::foretell::DAY;
 use super::renewal::LOOK_AGAIN;
 use super::tokens::{Aim, Errand};
 use super::{GrantReport, GrantState, LastFailure, TokenError, Tokens, answer};
@@ -30,6 +29,7 @@ pub struct Revealed {
 
 /// Why a command about a grant did not work. No secret is in it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum GrantError {
     /// There is no such grant.
     #[error("there is no such grant")]
@@ -76,7 +76,7 @@ impl Tokens {
             add(GrantState::Active, tokens.len() as u64);
             return Ok((counts, None));
         }
-        let by_person = matches!(self.bank.grant_type, GrantType::AuthorizationCode(_));
+        let by_person = self.bank.grant_type.authorization_code().is_some();
         let tallies = self.parts.store.tally(&self.bank.name).await?;
         for tally in &tallies {
             add(GrantState::of_all(tally), tally.count);
@@ -93,8 +93,7 @@ impl Tokens {
             }
         }
         let first = tallies.iter().filter_map(|tally| tally.first_consent).min();
-        let days = self.bank.consent_days.filter(|_| by_person);
-        Ok((counts, first.zip(days).map(|(start, days)| start.plus(DAY * days))))
+        Ok((counts, first.zip(self.bank.consent_life()).map(|(start, life)| start.plus(life))))
     }
 
     /// What is known of one grant.
@@ -257,14 +256,13 @@ impl Tokens {
     }
 
     fn report(&self, facts: Facts) -> GrantReport {
-        let by_person = matches!(self.bank.grant_type, GrantType::AuthorizationCode(_));
-        let days = self.bank.consent_days.filter(|_| by_person);
+        let by_person = self.bank.grant_type.authorization_code().is_some();
         GrantReport {
             state: GrantState::of(&facts, self.parts.clock.now()),
             refreshable: facts.refreshable || !by_person,
             issued_at: (facts.standing != Standing::Empty).then_some(facts.issued_at),
             expires_at: facts.expires_at,
-            consent_until: facts.consent_at.zip(days).map(|(start, days)| start.plus(DAY * days)),
+            consent_until: facts.consent_at.zip(self.bank.consent_life()).map(|(start, life)| start.plus(life)),
             last_failure: self.last_failure(&facts.key.grant),
             scopes: facts.scopes,
             bank: facts.key.bank,

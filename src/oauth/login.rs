@@ -36,6 +36,7 @@ pub struct Authorization {
 
 /// Why a login did not work. No secret is in it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoginError {
     /// The bank's grants are not given by persons.
     #[error("grants of this bank need no login: its `grant_type` is not authorization_code")]

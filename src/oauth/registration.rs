@@ -9,6 +9,7 @@ mod secret;
 use std::time::Duration;
 
 use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::config::{HttpsUrl, Registration};
 use crate::message::Request;
@@ -188,10 +189,11 @@ async fn keep_told<'a, T>(
     kept.await.map_err(RegistrationError::NotKept)
 }
 
+/// All but the unreserved characters (RFC 3986, section 2.3): ids are often UUIDs, and stay readable.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// The URL with its `{client_id}` filled in; the id may hold anything.
 fn with_id(url: &HttpsUrl, client_id: &str) -> HttpsUrl {
-    let id = percent_encoding::utf8_percent_encode(client_id, percent_encoding::NON_ALPHANUMERIC).to_string();
-    // What RFC 3986 never escapes stays readable: ids are often UUIDs.
-    let id = id.replace("%2D", "-").replace("%2E", ".").replace("%5F", "_").replace("%7E", "~");
+    let id = utf8_percent_encode(client_id, RESERVED).to_string();
     HttpsUrl { path_and_query: url.path_and_query.replace("{client_id}", &id), ..url.clone() }
 }

@@ -24,6 +24,7 @@ pub struct RegistrationReport {
 
 /// Why a registration did not work. No secret is in it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RegistrationError {
     /// The configuration has no `[registration]` for this bank.
     #[error("the configuration has no `registration` for this bank")]

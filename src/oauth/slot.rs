@@ -47,9 +47,7 @@ struct Known {
     /// Until when there is no use in trying, and why.
     blocked: Option<(Timestamp, TokenError)>,
     /// The attempt that is under way.
-    flight: Option<Landing>,
-    /// An answer is at hand and the store does not take it.
-    unstored: bool,
+    flight: Option<Flight>,
     /// The certificate that the newest version was issued under, as far as that is known.
     certificate: Option<String>,
     /// What failed so far may work under the configuration of now: the next attempt waits for nothing.
@@ -58,6 +56,20 @@ struct Known {
     forced: VecDeque<Timestamp>,
     /// When a 401 last made us look into the store.
     looked_at: Option<Timestamp>,
+}
+
+/// An attempt to get a token.
+struct Flight {
+    landing: Landing,
+    /// An answer is at hand and the store does not take it.
+    unstored: bool,
+}
+
+impl Flight {
+    /// Whether the pilot still flies: one that was dropped with its runtime has left no result.
+    fn is_under_way(&self) -> bool {
+        self.landing.borrow().is_none() && self.landing.has_changed().is_ok()
+    }
 }
 
 /// How a caller comes along.
@@ -180,7 +192,7 @@ impl Slot {
     /// The configuration has changed: what could not work before is tried again at once, once.
     pub(super) fn try_anew(&self) {
         let mut known = self.known();
-        let is_under_way = known.flight.as_ref().is_some_and(is_under_way);
+        let is_under_way = known.flight.as_ref().is_some_and(Flight::is_under_way);
         known.is_urgent = known.blocked.take().is_some() || is_under_way;
     }
 
@@ -203,15 +215,16 @@ impl Slot {
 
     /// The attempt that is under way, if there is one.
     pub(super) fn flight(&self) -> Option<Landing> {
-        self.known().flight.clone().filter(is_under_way)
+        let known = self.known();
+        known.flight.as_ref().filter(|flight| flight.is_under_way()).map(|flight| flight.landing.clone())
     }
 
     /// Joins the attempt that is under way, or begins one.
     pub(super) fn board(&self, now: Timestamp, despite_wait: bool) -> Boarding {
         let mut known = self.known();
-        if let Some(landing) = known.flight.clone().filter(is_under_way) {
+        if let Some(flight) = known.flight.as_ref().filter(|flight| flight.is_under_way()) {
             let unstored = TokenError::Store { retry_after: Duration::from_secs(1) };
-            return if known.unstored { Boarding::Blocked(unstored) } else { Boarding::Join(landing) };
+            return if flight.unstored { Boarding::Blocked(unstored) } else { Boarding::Join(flight.landing.clone()) };
         }
         let blocked = known.blocked.as_ref().map(|(until, error)| (until.since(now), error));
         // Nothing waits longer: the clock was set back since.
@@ -220,14 +233,14 @@ impl Slot {
             return Boarding::Blocked(error.clone().after(wait));
         }
         let (pilot, landing) = watch::channel(None);
-        (known.flight, known.unstored) = (Some(landing.clone()), false);
+        known.flight = Some(Flight { landing: landing.clone(), unstored: false });
         Boarding::Lead(pilot, landing)
     }
 
     /// Ends an attempt and tells all who wait for it.
     pub(super) fn land(&self, pilot: &Pilot, result: Result<(), TokenError>, now: Timestamp) {
         let mut known = self.known();
-        (known.flight, known.unstored) = (None, false);
+        known.flight = None;
         let former = known.blocked.take();
         let error = result.as_ref().err().filter(|_| !known.is_urgent);
         known.blocked = error.map(|error| {
@@ -240,7 +253,9 @@ impl Slot {
 
     /// An answer is at hand and the store does not take it: nobody need wait for that.
     pub(super) fn set_unstored(&self) {
-        self.known().unstored = true;
+        if let Some(flight) = &mut self.known().flight {
+            flight.unstored = true;
+        }
     }
 
     /// Whether a 401 may cause a renewal, of which there are so many at most.
@@ -273,9 +288,4 @@ impl Slot {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether the pilot still flies: one that was dropped with its runtime has left no result.
-fn is_under_way(landing: &Landing) -> bool {
-    landing.borrow().is_none() && landing.has_changed().is_ok()
 }

@@ -29,6 +29,7 @@ pub struct Trial {
 
 /// What the bank does not take. No secret is in it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrialError {
     /// It gave no token, or does not know the client.
     #[error("{}", .0.reason)]

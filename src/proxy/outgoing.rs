@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::Method;
 
-use crate::config::{Bank, BaseUrl, HeaderRules};
+use crate::config::{Bank, HeaderRules};
 use crate::inbound::Departure;
 use crate::message::{Body, Fields, Request};
 use crate::words::{Random, Token};
@@ -43,7 +43,7 @@ impl Outgoing {
 impl Rewrite {
     pub(super) fn new(bank: &Bank, random: Random) -> Self {
         Self {
-            authority: authority(&bank.base_url),
+            authority: bank.base_url.authority(),
             base_path: bank.base_url.path.clone().into_bytes(),
             rules: bank.headers.clone(),
             ruled: ruled(&bank.headers),
@@ -133,21 +133,15 @@ fn ruled(rules: &HeaderRules) -> Arc<[String]> {
     rules.set.iter().map(|(name, _)| name).chain(&rules.remove).cloned().collect()
 }
 
-/// Host and port as they stand in `Host`, the port left out where it is 443 (RFC 9110, section 7.2).
-fn authority(base: &BaseUrl) -> String {
-    let host = if base.host.contains(':') { format!("[{}]", base.host) } else { base.host.clone() };
-    if base.port == 443 { host } else { format!("{host}:{}", base.port) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::HeaderTemplate;
+    use crate::config::{BaseUrl, HeaderTemplate};
     use crate::words::{Secret, Timestamp};
 
     fn rewrite(base_path: &str, rules: HeaderRules) -> Rewrite {
         let base = BaseUrl { host: "api.bank.example".into(), port: 443, path: base_path.into() };
-        let (authority, ruled_names) = (authority(&base), ruled(&rules));
+        let (authority, ruled_names) = (base.authority(), ruled(&rules));
         Rewrite { authority, base_path: base.path.into_bytes(), rules, ruled: ruled_names, random: Random::seeded(1) }
     }
 
@@ -252,8 +246,8 @@ mod tests {
     #[test]
     fn the_port_stands_in_host_only_where_it_is_not_443() {
         let base = |host: &str, port| BaseUrl { host: host.into(), port, path: String::new() };
-        assert_eq!(authority(&base("a.example", 443)), "a.example");
-        assert_eq!(authority(&base("a.example", 8443)), "a.example:8443");
-        assert_eq!(authority(&base("::1", 8443)), "[::1]:8443");
+        assert_eq!(base("a.example", 443).authority(), "a.example");
+        assert_eq!(base("a.example", 8443).authority(), "a.example:8443");
+        assert_eq!(base("::1", 8443).authority(), "[::1]:8443");
     }
 }

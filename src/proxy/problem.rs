@@ -42,15 +42,6 @@ pub(super) enum ProxyError {
     Send(#[from] SendError),
 }
 
-/// What the app is told.
-struct Told {
-    kind: Kind,
-    /// The error type of RFC 9209, section 2.3.
-    proxy_error: &'static str,
-    remedy: String,
-    retry_after: Option<Duration>,
-}
-
 impl ProxyError {
     pub(super) fn kind(&self) -> Kind {
         match self {
@@ -76,33 +67,33 @@ impl ProxyError {
 
     /// The answer that tells the app.
     pub(super) fn answer(&self, bank: &Bank, grant: Option<&GrantName>) -> Response {
-        let told = self.told(bank, grant);
+        let kind = self.kind();
         let status = match self {
             Self::Malformed(malformed) => malformed.status,
             Self::Access(AccessRefusal::Trace) => StatusCode::METHOD_NOT_ALLOWED,
-            _ => told.kind.status(),
+            _ => kind.status(),
         };
         let body = json!({
-            "type": format!("urn:bankside:{}", told.kind.name()),
-            "title": told.kind.title(),
+            "type": format!("urn:bankside:{}", kind.name()),
+            "title": kind.title(),
             "status": status.as_u16(),
             "detail": self.detail(),
             "bank": bank.name.as_str(),
             "grant": grant.map(GrantName::as_str),
-            "remedy": format!("{} (docs/TROUBLESHOOTING.md#{})", told.remedy, told.kind.name()),
+            "remedy": format!("{} (docs/TROUBLESHOOTING.md#{})", self.remedy(bank, grant), kind.name()),
         });
         let mut response = Response::new(status, Body::full(body.to_string()));
         response.fields.push("Content-Type", "application/problem+json");
-        response.fields.push("Proxy-Status", format!("bankside; error={}", told.proxy_error));
+        response.fields.push("Proxy-Status", format!("bankside; error={}", self.proxy_error()));
         response.fields.push("Cache-Control", "no-store");
-        if told.kind == Kind::BadRequest {
+        if kind == Kind::BadRequest {
             // Who sends what HTTP forbids, or what can be read in two ways, may mean something else by the next bytes, too.
             response.fields.push("Connection", "close");
         }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             response.fields.push("Allow", hops::METHODS);
         }
-        if let Some(delay) = told.retry_after {
+        if let Some(delay) = self.retry_after() {
             response.fields.push("Retry-After", whole_seconds(delay).to_string());
         }
         response
@@ -113,16 +104,7 @@ impl ProxyError {
         with_causes(self)
     }
 
-    fn told(&self, bank: &Bank, grant: Option<&GrantName>) -> Told {
-        let kind = self.kind();
-        Told {
-            kind,
-            proxy_error: self.proxy_error(),
-            remedy: self.remedy(bank, grant),
-            retry_after: self.retry_after(),
-        }
-    }
-
+    /// The error type of RFC 9209, section 2.3.
     fn proxy_error(&self) -> &'static str {
         match self {
             Self::Malformed(_)

@@ -52,6 +52,7 @@ impl Drop for LogGuard {
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LogError {
     /// `log.level` is not a level or a list of directives.
     #[error("log.level is not understood")]

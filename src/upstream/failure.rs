@@ -29,6 +29,7 @@ pub enum Progress {
 
 /// What kept an answer from coming.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Failure {
     /// The name could not be resolved.
     #[error("the bank's name could not be resolved")]

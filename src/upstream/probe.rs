@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use crate::certificate::{Facts, name};
-use crate::config::Alpn;
+use crate::config::{Alpn, authority};
 use crate::message::{Body, Request};
 use crate::words::Timestamp;
 
@@ -115,9 +115,7 @@ async fn ask(client: &Client, endpoint: &Endpoint, path: &str, response: Duratio
 
 fn request(method: Method, endpoint: &Endpoint, path: &str) -> Request {
     let mut request = Request::new(method, path.to_owned(), Body::absent());
-    let host = if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
-    let host = if endpoint.port == 443 { host } else { format!("{host}:{}", endpoint.port) };
-    request.fields.push("Host", host);
+    request.fields.push("Host", authority(&endpoint.host, endpoint.port));
     request.fields.push("Accept", "*/*");
     request
 }

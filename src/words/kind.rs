@@ -4,6 +4,7 @@ use http::StatusCode;
 
 /// What went wrong, as an app is told: the `KIND` in `"type": "urn:bankside:KIND"` (RFC 9457).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// What HTTP forbids; CONNECT; a foreign absolute target.
     BadRequest,

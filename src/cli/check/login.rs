@@ -94,12 +94,11 @@ struct Page {
 async fn open_page(bank: &Bank, url: &str) -> Result<Page, String> {
     let url: HttpsUrl = url.parse().map_err(|_| "its address is not one of https".to_owned())?;
     let endpoint = Endpoint { host: url.host.clone(), port: url.port };
-    let host = if url.port == 443 { url.host.clone() } else { format!("{}:{}", url.host, url.port) };
     // A browser has roots of its own, and no certificate to show.
     let tls = Tls { client_certificate: false, system_roots: true, server_name: None, ..bank.tls.clone() };
     let tls = TlsClient::new(&tls, None, &mut Vec::new()).map_err(|_| "its TLS cannot be set up".to_owned())?;
     let mut request = Request::new(http::Method::GET, url.path_and_query.clone(), Body::absent());
-    request.fields.push("Host", host);
+    request.fields.push("Host", url.authority());
     request.fields.push("Accept", "text/html");
     request.fields.push("User-Agent", concat!("bankside/", env!("CARGO_PKG_VERSION")));
     let client = Client::new(endpoint, Arc::new(tls), settings(bank));
