@@ -79,7 +79,7 @@ pub struct Client {
     pool: Arc<Pool>,
 }
 
-/// What came of waiting for a connection: one, or why there is none, which the exchange tells.
+/// What came of waiting for a connection: one, which closes if it is not used, or why there is none, which the exchange tells.
 #[derive(Debug)]
 pub struct Ready {
     lease: Result<Lease, Box<Failure>>,
@@ -113,13 +113,6 @@ impl Client {
     pub async fn ready(&self) -> Ready {
         let since = Instant::now();
         Ready { lease: self.pool.lease().await.map_err(Box::new), since }
-    }
-
-    /// Takes back what no request is sent on after all.
-    pub fn give_back(&self, ready: Ready) {
-        if let Ok(Lease::Http1(connection)) = ready.lease {
-            self.pool.put_back(connection);
-        }
     }
 
     /// Whether this is a clone of `other`, with the same connections.

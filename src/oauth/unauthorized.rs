@@ -85,7 +85,7 @@ impl Tokens {
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         sent: &Token,
-        unscoped: bool,
+        insufficient_scope: bool,
         deadline: Instant,
     ) -> Result<(), TokenError> {
         let now = self.parts.clock.now();
@@ -96,7 +96,7 @@ impl Tokens {
         let is_bound = slot.is_of_another_certificate(sent.version(), self.parts.certificate.as_deref());
         let older_than = sent.version();
         let at_most = if is_bound { BOUND_AT_MOST } else { FORCED_AT_MOST };
-        let aim = if !unscoped && (was_good || is_bound) && slot.may_force(now, at_most) {
+        let aim = if !insufficient_scope && (was_good || is_bound) && slot.may_force(now, at_most) {
             Aim::Replace
         } else if slot.may_look(now, LOOK_EVERY) {
             Aim::Look

@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use crate::message::{Body, Response};
 use crate::oauth::TokenError;
-use crate::upstream::{Progress, Ready};
-use crate::words::{GrantName, Token, with_causes};
+use crate::upstream::{Progress, Ready, SendError};
+use crate::words::{BankName, GrantName, Token, with_causes};
 
 use super::event::Event;
 use super::outgoing::Outgoing;
@@ -17,18 +17,25 @@ use super::problem::ProxyError;
 use super::resend::{self, Attempt, Past, Resend};
 use super::serve::{Parts, Verdict};
 
+/// A request that may pass, on its way, and what is known of it by now.
+pub(super) struct Way<'a> {
+    pub(super) outgoing: Outgoing,
+    pub(super) verdict: Verdict,
+    /// The connection that was waited for, until the request goes on it.
+    pub(super) ready: Option<Ready>,
+    pub(super) past: Past,
+    /// What is configured now: it may change while the request is under way.
+    pub(super) newest: &'a ArcSwap<Parts>,
+    pub(super) event: &'a mut Event,
+}
+
 impl Parts {
     /// A 401 for a token that is not the best one, or that can be renewed: the request goes once more, never a third time.
-    #[expect(clippy::too_many_arguments, reason = "all of them are what is known of the first time")]
     pub(super) async fn once_more_if_unauthorized(
         &self,
         answer: Response,
-        outgoing: &mut Outgoing,
         sent: &Arc<Token>,
-        verdict: &Verdict,
-        mut past: Past,
-        newest: &ArcSwap<Self>,
-        event: &mut Event,
+        way: &mut Way<'_>,
     ) -> Result<Response, ProxyError> {
         if answer.status != StatusCode::UNAUTHORIZED {
             if answer.status.is_success() {
@@ -37,25 +44,26 @@ impl Parts {
             return Ok(answer);
         }
         // A token that the bank has bound to a former certificate is replaced under the newest one.
-        let next = self.newest_alike(newest);
+        let next = self.newest_alike(way.newest);
         let by = next.as_deref().unwrap_or(self);
-        let lacks_scope = says_insufficient_scope(&answer);
-        // What may have arrived before has been sent twice by now.
-        let Some(body) = outgoing.again().filter(|_| !past.may_have_arrived) else {
-            by.renew_for_others(&verdict.grant, sent, lacks_scope);
+        let insufficient_scope = says_insufficient_scope(&answer);
+        // If an earlier sending may have arrived, this was the second already.
+        let Some(body) = way.outgoing.again().filter(|_| !way.past.may_have_arrived) else {
+            by.renew_for_others(&way.verdict.grant, sent, insufficient_scope);
             return Ok(answer);
         };
-        // The bank has refused it, so nothing of it counts: an app that has closed by now is given up here.
-        event.status = Some(answer.status);
-        outgoing.departure.take_back();
+        // The bank has refused it, so it had no effect: if the app has closed by now, it is given up here.
+        way.event.status = Some(answer.status);
+        way.outgoing.departure.take_back();
         tokio::task::yield_now().await;
-        let Some(mut better) = by.shared.tokens.after_unauthorized(&verdict.grant, sent, lacks_scope).await? else {
+        let better = by.shared.tokens.after_unauthorized(&way.verdict.grant, sent, insufficient_scope).await?;
+        let Some(mut better) = better else {
             return Ok(answer);
         };
         drop(answer);
-        event.retried += 1;
-        past.was_answered = true;
-        let answer = by.send(None, outgoing, body, &mut better, verdict, &mut past, newest, event).await?;
+        way.event.retried += 1;
+        way.past.was_answered = true;
+        let answer = by.send(body, &mut better, way).await?;
         if answer.status.is_success() {
             better.mark_accepted();
         }
@@ -77,31 +85,24 @@ impl Parts {
     }
 
     /// Begins the renewal that a 401 calls for, although the request that met it cannot go once more.
-    fn renew_for_others(&self, grant: &GrantName, sent: &Arc<Token>, lacks_scope: bool) {
+    fn renew_for_others(&self, grant: &GrantName, sent: &Arc<Token>, insufficient_scope: bool) {
         let (tokens, grant, sent) = (Arc::clone(&self.shared.tokens), grant.clone(), Arc::clone(sent));
-        tokio::spawn(async move { tokens.after_unauthorized(&grant, &sent, lacks_scope).await });
+        tokio::spawn(async move { tokens.after_unauthorized(&grant, &sent, insufficient_scope).await });
     }
 
-    /// Sends a request, on the connection that is `ready`; once more where its connection died and that is safe, with
-    /// another token if this one has ended.
-    #[expect(clippy::too_many_arguments, reason = "a request, what is known of it, and where to look for more")]
+    /// Sends a request; once more where its connection died and that is safe, with another token if this one has ended.
     pub(super) async fn send(
         &self,
-        mut ready: Option<Ready>,
-        outgoing: &mut Outgoing,
         mut body: Body,
         token: &mut Arc<Token>,
-        verdict: &Verdict,
-        past: &mut Past,
-        newest: &ArcSwap<Self>,
-        event: &mut Event,
+        way: &mut Way<'_>,
     ) -> Result<Response, ProxyError> {
-        let timeout = verdict.timeout.unwrap_or(self.shared.bank.timeouts.response);
-        let departure = outgoing.departure.clone();
+        let timeout = way.verdict.timeout.unwrap_or(self.shared.bank.timeouts.response);
+        let departure = way.outgoing.departure.clone();
         let (mut sent, mut next) = (1, None::<Arc<Self>>);
         loop {
             let by = next.as_deref().unwrap_or(self);
-            let may_have_arrived = past.may_have_arrived;
+            let may_have_arrived = way.past.may_have_arrived;
             let departs = |departs: bool| {
                 if departs {
                     departure.begin();
@@ -109,50 +110,57 @@ impl Parts {
                     departure.take_back();
                 }
             };
-            let ready = match ready.take() {
+            let ready = match way.ready.take() {
                 Some(ready) => ready,
                 None => by.client.ready().await,
             };
             let sent_at = ready.since();
-            let error = match by.client.exchange(ready, outgoing.with(body, token), timeout, departs).await {
+            let error = match by.client.exchange(ready, way.outgoing.with(body, token), timeout, departs).await {
                 Ok(answer) => {
                     by.shared.metrics.bank_answered(sent_at);
                     return Ok(answer);
                 }
                 Err(error) => error,
             };
-            let again = outgoing.again();
-            let attempt = Attempt {
-                method: outgoing.method(),
-                body_kept: again.is_some(),
-                route_replay: verdict.replay,
-                sent,
-                may_have_arrived_before: past.may_have_arrived || past.was_answered,
+            let Some(again) = way.once_more(sent, &error, &self.shared.bank.name) else {
+                return Err(way.past.told_with(error).into());
             };
-            let decision = resend::decide(attempt, &error);
-            tracing::debug!(bank = %self.shared.bank.name, %error, ?decision, "a request's connection failed");
-            match (decision, again) {
-                (Resend::Once(_), Some(kept)) => body = kept,
-                _ => return Err(past.told_with(error).into()),
-            }
-            if error.progress == Progress::NothingSent && !past.may_have_arrived {
-                outgoing.departure.take_back();
+            body = again;
+            if error.progress == Progress::NothingSent && !may_have_arrived {
+                departure.take_back();
             }
             // Its token may have ended while the connection was silent, and a 401 could not be made good any more.
             if by.shared.tokens.has_ended(token) {
-                match by.renewed(&verdict.grant, newest).await {
+                match by.renewed(&way.verdict.grant, way.newest).await {
                     Ok((parts, better)) => (next, *token) = (Some(parts), better),
                     Err(why) => {
                         let reason = with_causes(&why);
                         tracing::debug!(bank = %self.shared.bank.name, reason, "a token ended before its request went once more");
-                        return Err(past.told_for_want_of_a_token(error, why));
+                        return Err(way.past.told_for_want_of_a_token(error, why));
                     }
                 }
             }
             sent += 1;
-            event.retried += 1;
-            past.may_have_arrived |= error.progress == Progress::MayHaveArrived;
+            way.event.retried += 1;
+            way.past.may_have_arrived |= error.progress == Progress::MayHaveArrived;
         }
+    }
+}
+
+impl Way<'_> {
+    /// The body to send once more after this failure, if that is safe.
+    fn once_more(&self, sent: u32, error: &SendError, bank: &BankName) -> Option<Body> {
+        let again = self.outgoing.again();
+        let attempt = Attempt {
+            method: self.outgoing.method(),
+            body_kept: again.is_some(),
+            route_replay: self.verdict.replay,
+            sent,
+            may_have_arrived_before: self.past.may_have_arrived || self.past.was_answered,
+        };
+        let decision = resend::decide(attempt, error);
+        tracing::debug!(%bank, %error, ?decision, "a request's connection failed");
+        again.filter(|_| matches!(decision, Resend::Once(_)))
     }
 }
 

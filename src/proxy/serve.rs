@@ -21,6 +21,7 @@ use super::outgoing::Rewrite;
 use super::problem::ProxyError;
 use super::resend::Past;
 use super::routes::{Passage, Routes};
+use super::sending::Way;
 use super::{hops, incoming, path};
 
 /// One bank as one worker serves it: a [`Service`] for the door. Clones serve alike, also after [`Proxy::replace`].
@@ -117,26 +118,21 @@ impl Parts {
             return Ok((hops::answer(), None));
         }
         let place = parts.shared.in_flight.enter(&mut request, &parts.shared.metrics).await?;
-        let mut kept = None;
+        let mut waited = None;
         let (mut token, ready) = loop {
             let token = parts.shared.tokens.get(&verdict.grant).await?;
-            let ready = match kept.or_else(|| parts.client.at_hand()) {
-                Some(ready) => ready,
-                None => parts.client.ready().await,
+            let Some(ready) = waited.take().or_else(|| parts.client.at_hand()) else {
+                // By the time there is a connection, the token may have ended.
+                waited = Some(parts.client.ready().await);
+                continue;
             };
             let newest = newest.load();
             if Arc::ptr_eq(&parts, &newest) {
                 break (token, ready);
             }
             // The rules have changed while it waited. What judges it is what sends it.
-            let judged = newest.judge(&request, caller, event);
-            kept = if judged.is_ok() && newest.client.is_same(&parts.client) {
-                Some(ready)
-            } else {
-                parts.client.give_back(ready);
-                None
-            };
-            verdict = judged?;
+            verdict = newest.judge(&request, caller, event)?;
+            waited = newest.client.is_same(&parts.client).then_some(ready);
             parts = Arc::clone(&newest);
         };
         let host = request.fields.get("Host").map(<[u8]>::to_vec);
@@ -146,11 +142,9 @@ impl Parts {
         event.identify(outgoing.fields(), &parts.shared.random);
         event.span.continue_in(outgoing.fields_mut());
 
-        let mut past = Past::default();
-        let answer =
-            parts.send(Some(ready), &mut outgoing, body, &mut token, &verdict, &mut past, newest, event).await?;
-        let mut answer =
-            parts.once_more_if_unauthorized(answer, &mut outgoing, &token, &verdict, past, newest, event).await?;
+        let mut way = Way { outgoing, verdict, ready: Some(ready), past: Past::default(), newest, event };
+        let answer = parts.send(body, &mut token, &mut way).await?;
+        let mut answer = parts.once_more_if_unauthorized(answer, &token, &mut way).await?;
         incoming::rewrite(&mut answer, &parts.shared.bank.base_url, host.as_deref());
         Ok((answer, Some(place)))
     }

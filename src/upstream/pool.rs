@@ -86,7 +86,7 @@ impl Pool {
     }
 
     /// Takes an HTTP/1.1 connection that was lent and not used.
-    pub(super) fn put_back(self: &Arc<Self>, connection: Box<http1::Connection>) {
+    fn put_back(self: &Arc<Self>, connection: Box<http1::Connection>) {
         self.lend_if_fit(&mut self.state(), connection);
     }
 
