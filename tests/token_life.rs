@@ -265,6 +265,32 @@ async fn what_is_sent_once_more_because_its_connection_died_goes_with_the_token_
 }
 
 #[tokio::test]
+async fn a_token_that_ends_while_its_request_waits_for_a_connection_is_not_sent() {
+    let world = World::start().await;
+    world.in_table("banks.icard.tls", "alpn = [\"http/1.1\"]");
+    world.in_table("banks.icard", "limits = { connections = 1, queue = \"30s\" }");
+    let control = world.sandbox.icard().control();
+    let life = Duration::from_secs(3);
+    control.change_rules(|rules| rules.access_lifetime = life);
+    world.login("icard", "default").await;
+    control.change_rules(|rules| rules.access_lifetime = Duration::from_hours(1));
+    let long = 2 * life;
+    control.plan(Plan::next(
+        1,
+        Target::API,
+        Fault::DelayAnswer(u64::try_from(long.as_millis()).expect("a few seconds")),
+    ));
+    let before = control.counters().requests(Endpoint::Api);
+    let sidecar = world.run();
+    let address = sidecar.address("icard");
+    let first = tokio::spawn(async move { get(address, "/v1/accounts").await });
+    until("the bank has the first", || control.counters().requests(Endpoint::Api) == before + 1).await;
+    get(address, "/v1/accounts").await.with(200);
+    first.await.expect("an answer");
+    assert_eq!(control.counters().requests(Endpoint::Api) - before, 2, "none was answered with 401");
+}
+
+#[tokio::test]
 async fn a_revoked_grant_needs_authorization_and_a_login_brings_it_back_while_the_sidecar_runs() {
     let world = World::start().await;
     let control = world.sandbox.icard().control();
