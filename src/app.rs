@@ -75,28 +75,32 @@ pub enum StartError {
 
 /// There is no such bank.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration has no bank named {asked}; it has: {}", .known.iter().map(BankName::as_str).collect::<Vec<_>>().join(", "))]
+#[error("the configuration has no bank named {asked}; it has: {}", names(.known))]
 pub struct UnknownBank {
     asked: String,
     known: Vec<BankName>,
 }
 
+fn names(banks: &[BankName]) -> String {
+    banks.iter().map(BankName::as_str).collect::<Vec<_>>().join(", ")
+}
+
 impl App {
     /// Reads the banks' identities and roots, with the system's clock and randomness.
     pub fn new(config: Config) -> Result<Self, Problems> {
-        Self::with(config, Clock::system(), Random::system())
+        Self::with_clock(config, Clock::system(), Random::system())
     }
 
-    /// As [`new`](Self::new), from what was read of `file`: where something is wrong with that, what is wrong with its
-    /// identities is told, too.
-    pub fn of(reading: Reading, file: &Path) -> Result<Self, Problems> {
+    /// As [`new`](Self::new), from a reading of `file`. If the configuration has problems, those of its identities are
+    /// reported with them.
+    pub fn from_reading(reading: Reading, file: &Path) -> Result<Self, Problems> {
         let clock = Clock::system();
         let seen = signature_of(&reading.files);
         Ok(Self::assemble(Checked::of(reading, clock.now(), file)?, seen, clock, Random::system()))
     }
 
     /// As [`new`](Self::new), with a clock and randomness of the caller's.
-    pub fn with(config: Config, clock: Clock, random: Random) -> Result<Self, Problems> {
+    pub fn with_clock(config: Config, clock: Clock, random: Random) -> Result<Self, Problems> {
         let seen = signature_of(&config.files);
         Ok(Self::assemble(Checked::new(config, clock.now())?, seen, clock, random))
     }
@@ -135,12 +139,12 @@ impl App {
     /// What somebody should know although it works. What `check` takes for an error, such as a certificate that is
     /// over, is an error here too: the sidecar runs all the same, since the bank decides.
     pub fn findings(&self) -> &[Problem] {
-        &self.checked.warnings
+        &self.checked.findings
     }
 
-    /// Whether [`findings`](Self::findings) has an error.
+    /// Whether none of the [`findings`](Self::findings) is an error.
     pub fn is_sound(&self) -> bool {
-        self.checked.warnings.iter().all(|problem| problem.severity == Severity::Warning)
+        self.checked.findings.iter().all(|problem| problem.severity == Severity::Warning)
     }
 
     /// The banks with what connects to them.

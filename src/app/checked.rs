@@ -15,12 +15,12 @@ pub(super) struct Checked {
     /// In the order of the configuration's banks.
     pub(super) tls: Vec<Arc<TlsClient>>,
     /// What somebody should know although it works.
-    pub(super) warnings: Vec<Problem>,
+    pub(super) findings: Vec<Problem>,
 }
 
 impl Checked {
-    /// What a reading came to. Where something is wrong with the configuration, what is wrong with its identities is told,
-    /// too; what keeps nothing from running, as warnings.
+    /// Makes a reading ready to serve. If the configuration has problems, those of its identities come with them; what would
+    /// keep nothing from running, as warnings.
     pub(super) fn of(reading: Reading, now: Timestamp, file: &Path) -> Result<Self, Problems> {
         reading.outcome.and_then(|config| Self::new(config, now)).map_err(|Problems(mut problems)| {
             problems.extend(reading.connections.iter().flat_map(|connection| problems_with(connection, now)));
@@ -48,7 +48,7 @@ impl Checked {
             problems.extend(as_warnings(warnings));
             return Err(Problems::each_once(problems));
         }
-        Ok(Self { config: Arc::new(config), tls, warnings: Problems::each_once(warnings).0 })
+        Ok(Self { config: Arc::new(config), tls, findings: Problems::each_once(warnings).0 })
     }
 
     /// The banks with what connects to them.
@@ -134,7 +134,7 @@ fn check_next(
     errors(then).into_iter().chain(client.assertion_problem(bank)).collect()
 }
 
-/// The name that is set for the present key, where the next one would go by it.
+/// A warning where `oauth.kid`, which is set for the present key, would name the next one too.
 fn key_id_that_stays(bank: &Bank, next: &NextIdentity, present: &TlsClient, then: &TlsClient) -> Option<Problem> {
     let ClientAuth::PrivateKeyJwt(assertion) = &bank.grant_type.token_endpoint()?.client_auth else { return None };
     let key_id = assertion.key_id.as_deref()?;

@@ -20,8 +20,8 @@ use super::reload::Reloader;
 use super::running::{Addresses, Phase};
 use super::{App, StartError};
 
-/// How long renewals that are under way at the end are waited for, beyond what a call may take: the store may not take the
-/// bank's answer for a while, but whoever manages the process kills it after half a minute or so.
+/// How long, beyond the time that a call may take, renewals under way are waited for at the end: the store may be slow to take
+/// the bank's answer, but whoever manages the process kills it after half a minute or so.
 const LAST_RENEWALS: Duration = Duration::from_secs(17);
 
 /// What the control thread runs.

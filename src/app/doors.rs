@@ -90,7 +90,7 @@ impl Doors {
         Self { open: Vec::new(), spread, tasks, drain }
     }
 
-    /// Binds what the configuration names and is not open.
+    /// Binds each configured address that is not open yet.
     pub(super) fn plan(&self, config: &Config, inherited: &mut Inherited) -> Result<Plan, Unbound> {
         self.open.iter().try_for_each(|open| open.keep_rule(config))?;
         let wanted = wanted(config);
@@ -192,8 +192,8 @@ impl Bound {
 }
 
 impl Open {
-    /// Whether the bank goes on to tell users apart, if it does now, wherever it listens then. Those who are connected must
-    /// not become callers whom nobody looks at.
+    /// Refuses to take the rule about users from a bank whose socket is open to all: those who are connected would become
+    /// callers whom nobody checks.
     fn keep_rule(&self, config: &Config) -> Result<(), Unbound> {
         let leads_to = self.door.load();
         let bank = config.banks.iter().find(|bank| bank.name == leads_to.bank);

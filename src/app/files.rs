@@ -4,7 +4,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// Connections of apps, of all banks together. Beyond, they wait in the kernel.
 const MOST_CONNECTIONS: usize = 16_384;
-/// But so many in any case.
+/// And never fewer than this.
 const FEWEST_CONNECTIONS: usize = 16;
 
 /// Takes as many files as the process may have: the usual limit of 1,024 is for programs that use `select`. Where that

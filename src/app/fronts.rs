@@ -20,7 +20,7 @@ use super::doors::Door;
 use super::office::{BankDesk, client_settings, drain_bound};
 use super::worker::{Front, Generation, Order, Worker};
 
-/// What a former generation is given to end what it has under way, at least. A long download is not cut for a new
+/// The least time that a former generation gets to finish what it has under way. A long download is not cut for a new
 /// certificate; a connection that never ends must not show the old one for ever.
 const LAST_ANSWERS: Duration = Duration::from_mins(5);
 
@@ -98,7 +98,7 @@ impl Fronts {
         }
     }
 
-    /// What is counted goes on being counted where its bound is the same: requests under way do not come twice.
+    /// A limit that has not changed is carried over with its count, so that requests under way are not counted anew.
     fn front(&self, desk: &BankDesk) -> Front {
         let bank = &desk.bank;
         let metrics = self.metrics.bank(&bank.name);

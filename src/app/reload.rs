@@ -222,8 +222,8 @@ impl Reloader {
 
     /// What is worth knowing that was not told before, and what waits for a restart.
     fn tell_news(&self, next: &Checked) {
-        for warning in next.warnings.iter().filter(|warning| !self.current.warnings.contains(warning)) {
-            tracing::warn!(%warning, "configuration");
+        for finding in next.findings.iter().filter(|finding| !self.current.findings.contains(finding)) {
+            tracing::warn!(warning = %finding, "configuration");
         }
         for what in self.started.needs_restart(&next.config) {
             tracing::warn!(what, "this change needs a restart; until then it stays as it was at the start");

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 /// Between two looks at the files where nobody tells of changes.
 const LOOK: Duration = Duration::from_secs(1);
-/// After a change, nothing may happen for so long: a certificate and its key are two files.
+/// After a change, the files must rest this long: a certificate and its key are two files.
 const REST: Duration = Duration::from_millis(200);
 /// But a file that changes all the time is not waited for longer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -149,7 +149,7 @@ mod kernel {
     use inotify::{Inotify, WatchMask};
     use tokio::net::unix::pipe::Receiver;
 
-    /// Folders of which the kernel tells changes; none where it does not. What it tells is not read, but that it does.
+    /// Folders of which the kernel tells changes; none where it does not. What it tells is not read: that it tells is enough.
     #[derive(Default)]
     pub(super) struct Folders(Option<Receiver>);
 

@@ -29,7 +29,7 @@ pub(super) struct Front {
 
 /// What a worker is told.
 pub(super) enum Order {
-    /// Serve these banks so from here on. Others go on as they were: connections may still be led to them.
+    /// From here on, serve these banks like this. Others go on as they were: connections may still be led to them.
     Serve(Generation),
     /// Nothing leads any more to banks that the last generation does not have.
     ForgetOthers,
@@ -116,7 +116,11 @@ impl Bench {
     fn take(&mut self, order: Order) {
         match order {
             Order::Serve(generation) => self.serve_banks(generation),
-            Order::ForgetOthers => self.others.drain(..).for_each(|name| drop(self.fronts.remove(&name))),
+            Order::ForgetOthers => {
+                for name in self.others.drain(..) {
+                    self.fronts.remove(&name);
+                }
+            }
         }
     }
 
@@ -160,8 +164,8 @@ impl Served {
         Self { metrics, proxy: Proxy::new(front.shared, client.clone()), way, client, settings: Arc::new(front.serve) }
     }
 
-    /// The settings of connections are for those that come; the bank behind is the same for all. Connections to the bank
-    /// are kept where the way to it is.
+    /// New settings are for new connections of apps; the bank behind changes for all of them. Connections to the bank are
+    /// kept where the way to it is unchanged.
     fn replaced(self, front: Front) -> Self {
         let way = Way::of(&front);
         let client = if way.is_same(&self.way) { self.client } else { way.client() };

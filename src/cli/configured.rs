@@ -39,7 +39,7 @@ impl Configured {
     /// The configuration with its identities, read and checked. What is wrong is told on standard error.
     pub(super) fn checked(&self) -> Result<App, Failed> {
         let path = self.existing()?;
-        App::of(Config::read(&path, &ProcessEnvironment), &path).map_err(|problems| told(&problems.0))
+        App::from_reading(Config::read(&path, &ProcessEnvironment), &path).map_err(|problems| told(&problems.0))
     }
 
     /// As [`checked`](Self::checked); what is worth knowing is told, too.

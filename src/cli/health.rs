@@ -1,4 +1,4 @@
-//! `bankside health`: asks a running sidecar's operator's listener, for images and probes that have no other client.
+//! `bankside health`: asks the operator's listener of a running sidecar, for images and probes that have no other client.
 
 use std::env;
 use std::io::{self, Read, Write};

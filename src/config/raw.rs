@@ -120,9 +120,9 @@ impl std::str::FromStr for LogLevel {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
         let is_target = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
-        let is_directive = |directive: &str| {
-            let (target, level) = directive.split_once('=').unwrap_or(("all", directive));
-            !target.is_empty() && target.chars().all(is_target) && LEVELS.contains(&level)
+        let is_directive = |directive: &str| match directive.split_once('=') {
+            Some((target, level)) => !target.is_empty() && target.chars().all(is_target) && LEVELS.contains(&level),
+            None => LEVELS.contains(&directive),
         };
         if text.split(',').all(is_directive) {
             return Ok(Self(text.to_owned()));

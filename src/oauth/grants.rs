@@ -209,11 +209,10 @@ impl Tokens {
     }
 
     fn changeable(&self, grant: &GrantName) -> Result<(), GrantError> {
-        match () {
-            () if self.is_fixed() => Err(GrantError::Fixed),
-            () if self.is_known(grant) => Ok(()),
-            () => Err(GrantError::Missing),
+        if self.is_fixed() {
+            return Err(GrantError::Fixed);
         }
+        if self.is_known(grant) { Ok(()) } else { Err(GrantError::Missing) }
     }
 
     /// The grants that are there without anybody's doing.

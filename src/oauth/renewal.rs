@@ -26,18 +26,19 @@ use super::tokens::{Aim, Errand};
 use super::{TokenError, Tokens};
 use lease::Lease;
 
-/// How long a lease lasts that is not extended: a leader that died is replaced after it, and a time of grace. A beat may
-/// fail that hung in the store, and the next one still comes in time.
+/// How long a lease lasts unless it is extended: after that, and a time of grace, a leader that died is replaced. One beat may
+/// hang in the store and fail, and the next still comes in time.
 pub(super) const HOLD: Duration = Duration::from_secs(8);
 /// How often it is looked whether another leader is done.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// After so long another process' attempt is left to it.
+/// How long another process' attempt is waited for.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest that somebody who waits for a token is kept waiting for the turn to ask the bank.
 const LONGEST_TURN: Duration = Duration::from_secs(5);
 /// After a store's failure.
 const STORE_WAIT: Duration = Duration::from_secs(1);
-/// Two renewals ahead of one grant are at least so long apart; a token that does not last so long is renewed on use.
+/// Two renewals of a grant ahead of its token's end are at least this far apart; a token that lasts no longer is renewed on
+/// use.
 const BETWEEN: Duration = Duration::from_secs(1);
 /// After an answer without a token that can be used.
 const USELESS_WAIT: Duration = Duration::from_secs(5);
@@ -107,8 +108,8 @@ impl Tokens {
         Ok(found)
     }
 
-    /// The version that a renewal starts from, if one is possible. Of a grant that is over it is only where a person says so,
-    /// or the configuration has changed: the bank may have meant the client.
+    /// The version that a renewal starts from, if one is possible. For a grant that is over it is only if a person asks, or
+    /// the configuration has changed: the bank may have refused the client, not the grant.
     fn renewable(&self, slot: &Slot, grant: Option<&Grant>, aim: Aim) -> Result<u64, TokenError> {
         match (&self.bank.grant_type, grant) {
             (GrantType::ClientCredentials(_), grant) => Ok(grant.map_or(0, |grant| grant.facts.version)),

@@ -66,7 +66,7 @@ impl Tokens {
         });
     }
 
-    /// Takes in what others change, as soon as it is told and else now and then, for ever.
+    /// Takes in what others change, for ever: when it is told, and now and then unasked.
     async fn watch(&self) {
         let (mut watch, mut news) = (Watch::default(), self.parts.store.news());
         loop {
@@ -94,7 +94,7 @@ impl Tokens {
         let changed = if all { self.slots.all().iter().map(|slot| slot.key.clone()).collect() } else { changed };
         for key in &changed {
             match self.take_in(key).await {
-                // What hides nothing but itself must not hide the others.
+                // One row that does not open must not hide the others.
                 Err(error) if error.is_of_one_row() => watch.warn_of_row(key, &error),
                 taken => {
                     taken?;

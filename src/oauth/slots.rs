@@ -8,7 +8,7 @@ use crate::words::GrantName;
 
 use super::slot::Slot;
 
-/// How many there are; beyond, those unused longest go.
+/// The most slots in memory; beyond that, those unused longest are dropped.
 const MOST: usize = 20_000;
 
 /// Slots by the names of their grants.

@@ -161,7 +161,7 @@ impl Tokens {
 
     /// The fast way: a lookup and an atomic load.
     fn at_hand(&self, grant: &GrantName) -> Option<Arc<Token>> {
-        // Who knew the grant before a reload may have brought its slot back.
+        // A caller from before a reload may have brought back a slot that the reload removed.
         if !self.is_known(grant) {
             return None;
         }

@@ -89,8 +89,7 @@ impl Tokens {
         deadline: Instant,
     ) -> Result<(), TokenError> {
         let now = self.parts.clock.now();
-        // One from the future was issued before the clock was set back, if it is not that of another replica: how old it
-        // is nobody knows.
+        // A token from the future was issued before the clock was set back, or by another replica: nobody knows its age.
         let is_settled = now.since(sent.issued_at()).max(sent.issued_at().since(now)) > SETTLED;
         let was_good = sent.was_accepted() || is_settled;
         let is_bound = slot.is_of_another_certificate(sent.version(), self.parts.certificate.as_deref());

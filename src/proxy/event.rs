@@ -16,7 +16,7 @@ use crate::words::{BankName, GrantName, Kind, Random};
 
 use super::path;
 
-/// So many bytes of a method, a path or an id are told: a request cannot fill the log.
+/// At most this many bytes of a method, a path or an id are logged: a request cannot fill the log.
 const MOST: usize = 256;
 /// The field that names a request, for apps and banks alike.
 const REQUEST_ID: &str = "X-Request-ID";

@@ -9,7 +9,7 @@ pub(super) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 const FIELD: &str = "Max-Forwards";
 
-/// Whether an OPTIONS request is for us, as the last that it may reach; if it may go on, it has one way less before it.
+/// Whether an OPTIONS request ends here (`Max-Forwards: 0`). One that goes on is counted down.
 pub(super) fn ends_here(request: &mut Request) -> bool {
     if request.method != Method::OPTIONS {
         return false;

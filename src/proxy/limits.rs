@@ -39,7 +39,7 @@ impl InFlight {
         Self { places, queue: limits.queue, uploads: Uploads::new(limits, crowd.clone()), crowd }
     }
 
-    /// Takes a place, when the request's body is one that may be sent. It is free again when the permit is dropped: at
+    /// Takes a place, once the request's body may be sent. It is free again when the permit is dropped: at
     /// the end of the answer's body.
     pub(super) async fn enter(
         &self,

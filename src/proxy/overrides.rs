@@ -1,5 +1,5 @@
-//! Fields and parameters by which a request says that it is another one than its first line says: some frameworks obey
-//! them, and a rule that looked at the first line would have looked at the wrong one.
+//! Fields and parameters by which a request names another method or path than its request line: some frameworks obey them,
+//! and a rule would have judged the wrong request.
 
 use crate::message::Fields;
 

@@ -11,9 +11,9 @@ use crate::message::{Body, BodyError, BodyStream, Continued, Frame, Size};
 
 use super::uploads::Crowd;
 
-/// While the app is waited for so long,
+/// A stretch of waiting for the app,
 const WINDOW: Duration = Duration::from_secs(2);
-/// so many bytes are to come: 1 KiB a second. Less is slow.
+/// and the bytes that must come in it: 1 KiB a second. Less is slow.
 const LEAST: u64 = 2 * 1024;
 
 /// A body on its way from the app to the bank, with the place that it holds to its end.

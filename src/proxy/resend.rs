@@ -35,8 +35,8 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// The last sending's failure as the app is to be told it: what the bank has had of the request it has had, even if
-    /// nothing left of the last one.
+    /// The last sending's failure as the app is to be told it: what may have reached the bank earlier still counts, even if
+    /// nothing of the last sending left.
     pub(super) fn told_with(self, error: SendError) -> SendError {
         if self.may_have_arrived || self.was_answered {
             return SendError { progress: Progress::MayHaveArrived, ..error };
@@ -44,8 +44,8 @@ impl Past {
         error
     }
 
-    /// What the app is told where a failed sending would be followed by another one, had that a token. What the bank may
-    /// have had counts for more.
+    /// What the app is told when the request would go once more, but there is no token for it. That the bank may have had it
+    /// matters more.
     pub(super) fn told_for_want_of_a_token(self, error: SendError, why: TokenError) -> ProxyError {
         let told = self.told_with(error);
         if told.progress == Progress::MayHaveArrived { told.into() } else { why.into() }

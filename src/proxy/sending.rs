@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 
 use crate::message::{Body, Response};
-use crate::oauth::TokenError;
+use crate::oauth::{Cause, TokenError};
 use crate::upstream::{Progress, Ready, SendError};
 use crate::words::{BankName, GrantName, Token, with_causes};
 
@@ -77,9 +77,11 @@ impl Parts {
 
     /// Another token, and whoever sends with it: the bank may take former credentials and certificates no more.
     async fn renewed(&self, grant: &GrantName, newest: &ArcSwap<Self>) -> Result<(Arc<Self>, Arc<Token>), TokenError> {
-        let next = self
-            .newest_alike(newest)
-            .ok_or(TokenError::Unavailable { retry_after: Duration::from_secs(1), cause: None })?;
+        let next = self.newest_alike(newest).ok_or_else(|| {
+            let reason = "the configuration has changed while the request was under way".to_owned();
+            let cause = Some(Cause { reason, remedy: "Send the request again" });
+            TokenError::Unavailable { retry_after: Duration::from_secs(1), cause }
+        })?;
         let token = next.shared.tokens.get(grant).await?;
         Ok((next, token))
     }

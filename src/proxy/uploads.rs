@@ -22,9 +22,9 @@ use super::limits::Overloaded;
 use super::pace::Paced;
 use super::problem::ProxyError;
 
-/// So much of a body is waited for in memory,
+/// At most this much of one body is read ahead,
 const GATHERED: usize = 64 * 1024;
-/// and so much of a bank's bodies together.
+/// and at most this much of all bodies for a bank together.
 const MOST_GATHERED: usize = 64 << 20;
 
 /// A bank's places for requests whose body is still to come, shared by all workers.
@@ -48,7 +48,7 @@ pub(super) struct Crowd {
 pub(super) struct Waiting(Arc<AtomicUsize>);
 
 impl Crowd {
-    /// Nobody yet, but who waits for one of these connections.
+    /// Nobody yet, apart from whoever waits for one of these connections.
     pub(super) fn new(connections: Arc<ConnectionLimit>) -> Self {
         Self { waiting: Arc::default(), connections }
     }

@@ -72,7 +72,7 @@ pub(super) async fn connect_knowing(
     }
 }
 
-/// `None`: what failed is told.
+/// `None` if no address succeeded; what failed has been told.
 async fn connect_at_leisure(
     known: &Known,
     endpoint: &Endpoint,

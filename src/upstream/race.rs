@@ -45,7 +45,7 @@ impl Race {
         handshake.await
     }
 
-    /// Attempts `addresses` until one succeeds. `fail` hears of each failure, and whether to go on is what it says.
+    /// Attempts `addresses` until one succeeds. `fail` hears of each failure, and says whether to go on.
     pub(super) async fn run<T, E, F>(
         &self,
         addresses: Vec<SocketAddr>,
@@ -80,7 +80,7 @@ impl Race {
         }
     }
 
-    /// Ends when the next attempt should start: neither is the last one new, nor is a handshake in time.
+    /// Ends when the next attempt should start: the last one has had its head start, and no handshake is still in time.
     async fn head_start(&self) {
         sleep(self.head_start).await;
         drop(self.turn.acquire().await);

@@ -62,10 +62,10 @@ impl Outgoing {
 
     /// Adds content, as a chunk or as it is.
     pub(super) fn data(&mut self, data: Bytes, chunked: bool) {
-        if chunked && !data.is_empty() {
+        let is_chunk = chunked && !data.is_empty();
+        if is_chunk {
             begin_chunk(&mut self.text, data.len());
         }
-        let is_chunk = chunked && !data.is_empty();
         if data.len() <= MOST_COPIED {
             self.text.extend_from_slice(&data);
         } else {

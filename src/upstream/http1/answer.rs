@@ -244,7 +244,7 @@ impl Answer {
     fn finish(&mut self) {
         if let Some((mut connection, upload)) = self.under_way.take() {
             if self.large.is_some() && connection.read.is_empty() {
-                // It is the end of a large frame's memory, and would keep all of it.
+                // It is the tail of a large frame's memory, and would keep all of that alive.
                 connection.read = BytesMut::new();
             }
             end(connection, upload, self.persists);

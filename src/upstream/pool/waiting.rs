@@ -23,8 +23,8 @@ enum Joined {
     Queue(Place, Option<(Dial, bool)>),
 }
 
-/// A place in the queue. What its owner was told and did not hear any more, because the app has hung up, is for those
-/// who wait still: else nobody might make the connection that they wait for.
+/// A place in the queue. News that its owner missed, because the app hung up, goes to those who still wait: else nobody might
+/// make their connection.
 struct Place {
     told: oneshot::Receiver<News>,
     pool: Arc<Pool>,
