@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use crate::words::{BankName, GrantName, Secret};
+use zeroize::Zeroizing;
+
+use crate::words::{BankName, GrantName, Random, Secret};
 
 use super::identity::FileContent;
 use super::{BaseUrl, GrantType, Identity, Listen, Place, Registration, Route, RouteAction};
@@ -148,6 +150,14 @@ impl HeaderRules {
 pub struct HeaderTemplate(pub Secret);
 
 impl HeaderTemplate {
+    /// The value for one message: with a new UUID wherever it asks for one, the same in all places.
+    pub fn filled(&self, random: &Random) -> Zeroizing<Vec<u8>> {
+        match self.0.expose_str().filter(|text| text.contains("{uuid}")) {
+            Some(text) => text.replace("{uuid}", &random.uuid()).into_bytes().into(),
+            None => self.0.expose().to_vec().into(),
+        }
+    }
+
     fn line((name, value): &(String, Self)) -> (&str, &[u8]) {
         (name, value.0.expose())
     }

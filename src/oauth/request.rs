@@ -105,11 +105,8 @@ pub(super) fn bare(method: Method, url: &HttpsUrl) -> Request {
 
 /// Adds configured field lines, with each `{uuid}` filled in.
 pub(super) fn add_headers(fields: &mut Fields, templates: &[(String, HeaderTemplate)], random: &Random) {
-    for (name, HeaderTemplate(value)) in templates {
-        match value.expose_str().filter(|text| text.contains("{uuid}")) {
-            Some(text) => fields.push(name, Zeroizing::new(text.replace("{uuid}", &random.uuid())).as_bytes()),
-            None => fields.push(name, value.expose()),
-        }
+    for (name, template) in templates {
+        fields.push(name, template.filled(random));
     }
 }
 

@@ -65,11 +65,11 @@ impl Rewrite {
         let named = named_by_connection(fields);
         fields.retain(|name, _| !is_of_the_hop(name, &named) && !is_ours(name) && !self.is_ruled_out(name));
         for (name, value) in &self.rules.set {
-            fields.set(name, self.fill(value.0.expose()));
+            fields.set(name, value.filled(&self.random));
         }
         for (name, value) in &self.rules.default {
             if !fields.contains(name) {
-                fields.push(name, self.fill(value.0.expose()));
+                fields.push(name, value.filled(&self.random));
             }
         }
         fields.set("Host", &self.authority);
@@ -93,15 +93,6 @@ impl Rewrite {
         !self.ruled.is_empty()
             && (self.rules.remove.iter().any(|removed| is_same_name(name, removed))
                 || self.rules.set.iter().any(|(set, _)| is_same_name(name, set) && !is(name, set)))
-    }
-
-    /// Fills in `{uuid}`.
-    fn fill(&self, template: &[u8]) -> Vec<u8> {
-        const UUID: &[u8] = b"{uuid}";
-        match template.windows(UUID.len()).position(|part| part == UUID) {
-            None => template.to_vec(),
-            Some(at) => [&template[..at], self.random.uuid().as_bytes(), &template[at + UUID.len()..]].concat(),
-        }
     }
 }
 
