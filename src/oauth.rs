@@ -80,6 +80,9 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// What to do where the store fails, without a full stop.
+    pub const STORE_REMEDY: &str = "Look at the store's database and disk; the log says what failed";
+
     /// For a reason that is not known here, or passes by itself.
     fn unavailable(retry_after: Duration) -> Self {
         Self::Unavailable { retry_after, cause: None }

@@ -3,6 +3,7 @@
 pub mod causes;
 pub mod clock;
 pub mod deadline;
+pub mod hex;
 pub mod kind;
 pub mod name;
 pub mod printable;
@@ -13,6 +14,7 @@ pub mod token;
 pub use causes::with_causes;
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use deadline::Deadline;
+pub use hex::Hex;
 pub use kind::Kind;
 pub use name::{BankName, GrantName, InvalidName};
 pub use printable::printable;

@@ -153,9 +153,5 @@ impl From<GrantError> for Problem {
 }
 
 fn store(error: &dyn Error) -> Problem {
-    Problem::new(
-        Kind::StoreUnavailable,
-        with_causes(error),
-        "Look at the store's database and disk; the log says what failed",
-    )
+    Problem::new(Kind::StoreUnavailable, with_causes(error), TokenError::STORE_REMEDY)
 }

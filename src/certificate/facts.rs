@@ -8,7 +8,7 @@ use x509_cert::certificate::TbsCertificate;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 use x509_cert::time::Time;
 
-use crate::words::Timestamp;
+use crate::words::{Hex, Timestamp};
 
 pub use super::algorithm::KeyType;
 use super::qualified::{QC_STATEMENTS, Statements};
@@ -129,7 +129,7 @@ impl Facts {
 
     /// The fingerprint in lower-case hexadecimal digits.
     pub fn fingerprint_hex(&self) -> String {
-        name::hex(&self.fingerprint)
+        Hex(&self.fingerprint).to_string()
     }
 
     /// The bits of the public key without its algorithm: an RSA key is one key whether it is marked for PSS or not.
@@ -166,7 +166,7 @@ fn statements(tbs: &TbsCertificate, malformed: &mut Vec<&'static str>) -> Statem
 }
 
 fn serial(bytes: &[u8]) -> String {
-    let digits = name::hex(bytes);
+    let digits = Hex(bytes).to_string();
     let significant = digits.trim_start_matches('0');
     if significant.is_empty() { "0".to_owned() } else { significant.to_owned() }
 }

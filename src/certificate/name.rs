@@ -6,7 +6,7 @@ use der::asn1::{Any, BmpString, Ia5StringRef, ObjectIdentifier, PrintableStringR
 use der::{Decode, Tag, Tagged};
 use x509_cert::name::Name;
 
-use crate::words::printable;
+use crate::words::{Hex, printable};
 
 /// `commonName` (RFC 4519, section 2.3).
 pub const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
@@ -60,7 +60,7 @@ fn attribute(attribute: &x509_cert::attr::AttributeTypeAndValue) -> String {
     let key = SHORT_NAMES.iter().find(|(dotted, _)| *dotted == oid).map_or(oid.as_str(), |(_, short)| short);
     match text(&attribute.value) {
         Some(text) => format!("{key}={}", escaped(&text)),
-        None => format!("{key}=#{}", hex(attribute.value.value())),
+        None => format!("{key}=#{}", Hex(attribute.value.value())),
     }
 }
 
@@ -94,12 +94,4 @@ fn escaped(text: &str) -> String {
         }
     }
     out
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }

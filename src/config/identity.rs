@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::words::{Secret, Timestamp};
+use crate::words::{Hex, Secret, Timestamp};
 
 use super::{Invalid, Place};
 
@@ -115,10 +115,7 @@ impl fmt::Display for Pkcs11Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Label(label) => f.write_str(label),
-            Self::Id(id) => {
-                f.write_str("id:")?;
-                id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
+            Self::Id(id) => write!(f, "id:{}", Hex(id)),
         }
     }
 }

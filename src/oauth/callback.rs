@@ -1,10 +1,8 @@
 //! What the browser comes back with (RFC 6749, sections 4.1.2 and 4.1.2.1; RFC 9207).
 
-use std::fmt::Write;
-
 use aws_lc_rs::digest;
 
-use crate::words::Secret;
+use crate::words::{Hex, Secret};
 
 use super::answer::is_code;
 
@@ -52,12 +50,7 @@ impl Callback {
 
 /// The name under which an attempt is kept: the state itself is only in the browser.
 pub(super) fn hash(state: impl AsRef<[u8]>) -> String {
-    let hash = digest::digest(&digest::SHA256, state.as_ref());
-    hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Hex(digest::digest(&digest::SHA256, state.as_ref()).as_ref()).to_string()
 }
 
 #[cfg(test)]

@@ -246,9 +246,7 @@ impl Tokens {
         let (retry_at, error) = self.slots.get(grant)?.last_failure()?;
         let (reason, remedy) = match &error {
             TokenError::Unavailable { cause: Some(cause), .. } => (cause.reason.clone(), cause.remedy),
-            TokenError::Store { .. } => {
-                (error.to_string(), "Look at the store's database and disk; the log says what failed")
-            }
+            TokenError::Store { .. } => (error.to_string(), TokenError::STORE_REMEDY),
             _ => return None,
         };
         Some(LastFailure { reason, remedy, retry_at })

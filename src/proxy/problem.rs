@@ -171,9 +171,7 @@ impl ProxyError {
             Self::Token(TokenError::Unavailable { .. }) => {
                 "Try again later; if it stays so, the log says how the bank's token endpoint answers".into()
             }
-            Self::Token(TokenError::Store { .. }) => {
-                "Look at the store's database and disk; the log says what failed".into()
-            }
+            Self::Token(TokenError::Store { .. }) => TokenError::STORE_REMEDY.into(),
             Self::Send(error) => send_remedy(error),
         }
     }
