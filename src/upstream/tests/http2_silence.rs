@@ -67,7 +67,8 @@ async fn while_a_bank_is_silent_requests_go_elsewhere_and_those_under_way_keep_t
     let error = sending.await.unwrap_err();
     assert!(matches!(error.failure, Failure::ResponseTimeout(RESPONSE)), "{error:?}");
     assert_eq!(error.progress, Progress::MayHaveArrived);
-    assert!((60..63).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    // Its time began a moment before the bank had it.
+    assert!((59..63).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
     // With its last request the silent connection closes, and nothing is left that hangs.
     script.await.unwrap();
     assert!(start.elapsed().as_secs() < 63, "{:?}", start.elapsed());
