@@ -54,6 +54,8 @@ pub(super) async fn serve_stream<V: Service>(
         Err(broken) => Err(broken),
     };
     if let Err(Broken::Reset(reason)) = sent {
+        // A reset takes back what the connection has not written yet, a head that says what the bank has done included.
+        tokio::task::yield_now().await;
         respond.send_reset(reason);
     }
 }

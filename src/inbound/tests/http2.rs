@@ -284,20 +284,31 @@ async fn a_lost_connection_drops_the_services_futures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_fails_midway_is_reset() {
-    for (size, parts) in [
-        (Size::Unknown, vec![data("hello"), Err(BodyError::Incomplete)]),
-        (Size::Exact(9), vec![data("hello")]),
-        (Size::Exact(3), vec![data("hello")]),
+async fn an_answer_that_fails_midway_is_reset_once_what_came_of_it_is_sent() {
+    for (size, parts, comes) in [
+        (Size::Unknown, vec![data("hello"), Err(BodyError::Incomplete)], "hello"),
+        (Size::Exact(9), vec![data("hello")], "hello"),
+        (Size::Exact(9), vec![Err(BodyError::Incomplete)], ""),
+        (Size::Exact(3), vec![data("hello")], ""),
     ] {
         let parts = std::sync::Mutex::new(Some(parts));
         let service = Answering::new(move |_| {
             let body = frames(size, parts.lock().unwrap().take().unwrap());
-            async move { Response::new(StatusCode::OK, body) }
+            async move { Response::new(StatusCode::CREATED, body) }
         });
         let mut app = app2(service).await;
         let (response, _) = app.client.send_request(get(), true).unwrap();
-        assert_eq!(read(response).await.unwrap_err().reason(), Some(Reason::INTERNAL_ERROR));
+        let response = response.await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED, "what the bank has done is told");
+        let (mut body, mut content) = (response.into_body(), Vec::new());
+        let error = loop {
+            match body.data().await.expect("it does not end well") {
+                Ok(data) => content.extend_from_slice(&data),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR));
+        assert_eq!(text(&content), comes);
     }
 }
 
