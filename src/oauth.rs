@@ -19,6 +19,7 @@ mod foretell;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod grants;
+mod json;
 mod jws;
 mod keep;
 mod login;

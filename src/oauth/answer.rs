@@ -9,12 +9,11 @@ use http::StatusCode;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-use zeroize::Zeroizing;
 
 use crate::message::Fields;
 use crate::words::{Secret, Timestamp};
 
-use super::CallAnswer;
+use super::{CallAnswer, json};
 
 /// Longer lives than this are taken for this: it is beyond any consent.
 const LONGEST_LIFE: f64 = 100.0 * 365.0 * 86_400.0;
@@ -83,18 +82,17 @@ fn wait_for(status: StatusCode, fields: &Fields, now: Timestamp) -> Option<Durat
 
 /// What is wrong, as RFC 6749 (section 5.2) has it said. Some servers say it with a status of success.
 fn error_code(content: &[u8]) -> Option<String> {
-    let object = object(content)?;
+    let object: Map<String, Value> = json::first(content)?;
     object.get("error")?.as_str().filter(|code| is_code(code)).map(str::to_owned)
 }
 
 /// Reads the content of a token response.
 pub(super) fn given(content: &[u8]) -> Result<Given, &'static str> {
-    let mut object = object(content).ok_or("it is not a JSON object")?;
+    let mut object: Map<String, Value> = json::first(content).ok_or("it is not a JSON object")?;
     // What cannot stand in a field line must never get there. The refresh token may be good all the same.
     let access =
         take_text(&mut object, "access_token").filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
-    let is_text = std::str::from_utf8(content).is_ok();
-    let refresh = take_text(&mut object, "refresh_token").filter(|token| is_text || !token.contains('\u{fffd}'));
+    let refresh = take_text(&mut object, "refresh_token").filter(|token| json::is_whole(token, content));
     if access.is_none() && refresh.is_none() {
         return Err("it has no access_token that can be sent");
     }
@@ -106,17 +104,9 @@ pub(super) fn given(content: &[u8]) -> Result<Given, &'static str> {
     })
 }
 
-/// The first JSON value of the content, if it is an object. What cannot be read as UTF-8 stands in some other field than a
-/// token's, and what follows the object is nobody's: neither may cost a refresh token that the bank has rotated.
-fn object(content: &[u8]) -> Option<Map<String, Value>> {
-    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
-    let text = Zeroizing::new(String::from_utf8_lossy(content).into_owned());
-    serde_json::Deserializer::from_str(&text).into_iter().next()?.ok()
-}
-
 /// Whether the content is, or begins with, a whole JSON object.
 pub(super) fn is_object(content: &[u8]) -> bool {
-    object(content).is_some()
+    json::first::<Map<String, Value>>(content).is_some()
 }
 
 fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {

@@ -18,7 +18,7 @@ use crate::words::{BankName, GrantName, Secret, with_causes};
 use super::callback::{Callback, hash};
 use super::client::{self, Client, Lack};
 use super::request::{Form, post};
-use super::{BankCall, Tokens};
+use super::{BankCall, Tokens, json};
 
 /// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
 const ATTEMPT_LIFE: Duration = Duration::from_mins(30);
@@ -194,14 +194,12 @@ pub(super) async fn session(
     if !answer.status.is_success() {
         return Err(LoginError::Session(answer.status.to_string()));
     }
-    let object: Map<String, Value> = serde_json::from_slice(&answer.body)
-        .map_err(|_| LoginError::Session("its answer is not a JSON object".into()))?;
-    let value = step.field.iter().find_map(|name| match object.get(name)? {
-        Value::String(text) if !text.is_empty() => Some(Secret::from(text.clone())),
-        Value::Number(number) => Some(Secret::from(number.to_string())),
-        _ => None,
-    });
-    value.ok_or_else(|| LoginError::Session(format!("its answer has no field {}", step.field.join(" or "))))
+    let object: Map<String, Value> =
+        json::first(&answer.body).ok_or_else(|| LoginError::Session("its answer is not a JSON object".into()))?;
+    let value = json::first_text(&object, &step.field).filter(|value| json::is_whole(value, &answer.body));
+    value
+        .map(Secret::from)
+        .ok_or_else(|| LoginError::Session(format!("its answer has no field {}", step.field.join(" or "))))
 }
 
 /// The address with all its parameters; what the configuration adds wins over what is sent anyway.

@@ -9,10 +9,10 @@ use crate::config::{HttpsUrl, Registration, RegistrationFormat};
 use crate::message::{Body, Fields, Request};
 use crate::words::{Secret, printable};
 
-use super::CallAnswer;
 use super::answer::is_code;
 use super::registration_outcome::RegistrationReport;
 use super::request::{Form, bare, post};
+use super::{CallAnswer, json};
 
 /// The longest explanation of the bank's that is passed on.
 const LONGEST_WORDS: usize = 200;
@@ -110,35 +110,26 @@ fn as_form_value(value: &Value) -> String {
 
 /// The credentials in the answer, where the configuration says that they are.
 pub(super) fn said(registration: &Registration, answer: &CallAnswer) -> Said {
-    let object = object(answer);
+    let Some(object) = object(answer) else { return Said { client_id: None, client_secret: None } };
+    let secret = json::first_text(&object, &registration.take_client_secret);
     Said {
-        client_id: object.as_ref().and_then(|object| client_id(object, &registration.take_client_id)),
-        client_secret: object
-            .and_then(|object| first_text(&object, &registration.take_client_secret))
-            .map(Secret::from),
+        client_id: client_id(&object, &registration.take_client_id).filter(|id| json::is_whole(id, &answer.body)),
+        client_secret: secret.filter(|secret| json::is_whole(secret, &answer.body)).map(Secret::from),
     }
 }
 
 fn object(answer: &CallAnswer) -> Option<Map<String, Value>> {
-    serde_json::from_slice(&answer.body).ok()
+    json::first(&answer.body)
 }
 
 /// RFC 6749 (appendix A.1) has no control characters in a client id: who is given one line gets one.
 fn client_id(object: &Map<String, Value>, names: &[String]) -> Option<String> {
-    first_text(object, names).filter(|id| !id.contains(char::is_control))
-}
-
-fn first_text(object: &Map<String, Value>, names: &[String]) -> Option<String> {
-    names.iter().find_map(|name| match object.get(name)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    })
+    json::first_text(object, names).filter(|id| !id.contains(char::is_control))
 }
 
 /// The applications in a list: an array, or the first one in an object.
 pub(super) fn applications(registration: &Registration, answer: &CallAnswer) -> Option<Vec<RegistrationReport>> {
-    let content: Value = serde_json::from_slice(&answer.body).ok()?;
+    let content: Value = json::first(&answer.body)?;
     let items = match &content {
         Value::Array(items) => items,
         Value::Object(fields) => fields.values().find_map(Value::as_array)?,
@@ -151,7 +142,7 @@ fn application(take_client_id: &[String], item: &Value) -> Option<RegistrationRe
     let item = item.as_object()?;
     let named = |names: &[&str]| names.iter().find_map(|name| item.get(*name));
     Some(RegistrationReport {
-        client_id: printable(&first_text(item, take_client_id)?),
+        client_id: printable(&json::first_text(item, take_client_id)?),
         name: named(&["client_name", "clientName", "name"]).and_then(Value::as_str).map(printable),
         scopes: named(&["scopes", "scope"]).and_then(texts),
         at_bank: Some(true),

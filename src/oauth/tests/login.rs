@@ -98,7 +98,7 @@ async fn the_session_step_is_made_anew_for_each_attempt_and_its_value_is_sent() 
         send_as: "auth_id".into(),
     };
     let bench = bench(|code| code.session = Some(step));
-    bench.script.then(Reply::Say(200, &[], r#"{"auth-id":"first one"}"#));
+    bench.script.then(Reply::Say(200, &[], "\u{feff}{\"auth-id\":\"first one\"}\0"));
     bench.script.then(Reply::Say(200, &[], r#"{"auth_id":"second"}"#));
     assert_eq!(begin(&bench).await["auth_id"], "first one");
     bench.script.last(|seen| {

@@ -112,3 +112,15 @@ async fn of_two_first_registrations_at_once_both_are_kept_and_the_later_one_is_t
     let clients = bench.store.clients(&bench.bank.name).await.unwrap();
     assert_eq!(clients.iter().map(|client| client.client_id.as_str()).collect::<Vec<_>>(), ["early", "late"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_is_told_once_is_taken_whatever_stands_around_it() {
+    let bench = bench().await;
+    for (secret, expected) in
+        [("\u{feff}{\"client_secret\":\"s1\"}", "s1"), ("{\"client_secret\":\"s2\"}\0\r\n;", "s2")]
+    {
+        bench.script.then(Reply::Say(200, &FIELDS, secret));
+        renew(Arc::clone(&bench.tokens)).await;
+        assert_eq!(stored_secret(&bench).await, expected);
+    }
+}
