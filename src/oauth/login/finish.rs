@@ -3,25 +3,28 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::config::AuthorizationCode;
-use crate::oauth::Tokens;
 use crate::oauth::answer::{self, Refusal};
 use crate::oauth::callback::{Callback, hash};
 use crate::oauth::client::Client;
 use crate::oauth::keep::keep;
 use crate::oauth::request::Exchange;
+use crate::oauth::{CallAnswer, Tokens};
 use crate::store::{Answer, Attempt, Grant, NewTokens, StoreError};
 use crate::words::{GrantName, Secret, Timestamp, with_causes};
 
 use super::LoginError;
 
-/// How often a code is sent whose request did not leave, and an attempt taken whose answer did not come.
+/// How often a code is sent that nobody has looked at, and an attempt taken whose answer did not come.
 const TRIES: u32 = 4;
 /// Between such tries.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Between tries where the endpoint has no time: what it asks for, within these. A code lasts a minute or so.
+const BUSY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// What the exchange of a code needs of the store.
 struct Ready {
@@ -106,6 +109,11 @@ impl Tokens {
                     tried += 1;
                     sleep(AGAIN).await;
                 }
+                Ok(answer) if is_busy(&answer) && tried < TRIES => {
+                    tried += 1;
+                    let asked = answer::retry_after(&answer.fields, self.parts.clock.now());
+                    sleep(asked.unwrap_or(BUSY.0).clamp(BUSY.0, BUSY.1)).await;
+                }
                 called => break (started, called),
             }
         };
@@ -150,6 +158,11 @@ impl Tokens {
         }
         self.wake.notify_one();
     }
+}
+
+/// Whether it says that the request was not dealt with, and the code is as good as before: no other failure does.
+fn is_busy(answer: &CallAnswer) -> bool {
+    matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 fn refused(refusal: Refusal) -> LoginError {

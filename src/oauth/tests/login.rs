@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::support::{Bench, Reply, bank, by_code, by_credentials, default, sent, url};
 use crate::config::{AuthorizationCode, GrantType, Session};
@@ -253,4 +253,40 @@ async fn a_login_whose_tokens_the_store_takes_late_does_not_replace_a_newer_cons
         (sent(&bench.tokens.get(&default()).await.unwrap()), bench.refresh_token().await),
         ("newer".into(), "r".into())
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_the_bank_has_no_time_for_is_sent_again_in_a_while() {
+    for (busy, least) in [
+        (Reply::Say(429, &[("Retry-After", "3")], ""), 3),
+        (Reply::Say(503, &[("Retry-After", "2")], "<html>maintenance</html>"), 2),
+        (Reply::Say(429, &[("Retry-After", "3600")], r#"{"error":"slow_down"}"#), 5),
+        (Reply::Say(503, &[], ""), 1),
+    ] {
+        let bench = bench(|_| ());
+        let callback = callback(&begin(&bench).await);
+        bench.script.then(busy).then(Reply::Tokens(300));
+        let begun = Instant::now();
+        bench.tokens.finish_login(&callback).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took >= Duration::from_secs(least) && took < Duration::from_secs(11), "{took:?}");
+        assert_eq!((bench.script.calls(), bench.state().await.as_str()), (2, "active"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_is_given_up_after_a_few_tries_and_at_once_where_it_may_be_spent() {
+    let bench = bench(|_| ());
+    let callback_address = callback(&begin(&bench).await);
+    bench.script.always(|| Reply::Say(503, &[], ""));
+    let error = bench.tokens.finish_login(&callback_address).await.unwrap_err();
+    assert!(with_causes(&error).contains("503"), "{error}");
+    assert_eq!(bench.script.calls(), 4);
+    for spent in [Reply::Say(500, &[], ""), Reply::Say(502, &[], "<html>"), Reply::Say(504, &[], "")] {
+        let before = bench.script.calls();
+        let address = callback(&begin(&bench).await);
+        bench.script.then(spent);
+        assert!(bench.tokens.finish_login(&address).await.is_err());
+        assert_eq!(bench.script.calls(), before + 1);
+    }
 }
