@@ -17,6 +17,8 @@ use super::{CallAnswer, json};
 
 /// Longer lives than this are taken for this: it is beyond any consent.
 const LONGEST_LIFE: f64 = 100.0 * 365.0 * 86_400.0;
+/// The life of a token that is said to have ended: short, and long enough for a bank that always says so.
+const ENDED_LIFE: Duration = Duration::from_mins(1);
 /// The longest that is waited because an endpoint that fails says so: after its recovery callers are served within 10 s.
 const LONGEST_GUESS: Duration = Duration::from_secs(6);
 /// The longest error code that is passed on to logs.
@@ -116,14 +118,16 @@ fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-/// A number, or a string that is one. What is not positive says nothing: a token that ended before it came is none.
+/// A number, or a string that is one. What is not positive says that the token has ended, as that of a bank which gives the
+/// same one again until its end; but some write 0 for what they do not know.
 fn seconds(value: &Value) -> Option<Duration> {
     let seconds = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }?;
-    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds.min(LONGEST_LIFE)).ok()).flatten()
+    let life = if seconds <= 0.0 { ENDED_LIFE.as_secs_f64() } else { seconds.clamp(0.0, LONGEST_LIFE) };
+    Duration::try_from_secs_f64(life).ok()
 }
 
 fn scopes(value: Option<&Value>) -> Option<Vec<String>> {

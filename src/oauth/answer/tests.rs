@@ -39,7 +39,10 @@ fn what_an_answer_leaves_out_or_writes_in_its_own_way_costs_no_token() {
     assert_eq!(given(r#","expires_in":"300""#).life, Some(Duration::from_mins(5)));
     assert_eq!(given(r#","expires_in":299.5"#).life, Some(Duration::from_millis(299_500)));
     assert_eq!(given(r#","expires_in":1e300"#).life, Some(Duration::from_secs_f64(LONGEST_LIFE)));
-    for senseless in ["0", "-5", "null", "\"soon\"", "[1]", "\"NaN\""] {
+    for ended in ["0", "-5", "\"0\"", "-0.5"] {
+        assert_eq!(given(&format!(r#","expires_in":{ended}"#)).life, Some(Duration::from_mins(1)), "{ended}");
+    }
+    for senseless in ["null", "\"soon\"", "[1]", "\"NaN\""] {
         assert_eq!(given(&format!(r#","expires_in":{senseless}"#)).life, None, "{senseless}");
     }
     assert!(given(r#","token_type":"mac","refresh_token":null,"scope":7"#).access.is_some());

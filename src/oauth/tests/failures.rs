@@ -187,3 +187,17 @@ async fn client_credentials_are_never_over() {
     bench.script.then(Reply::Say(400, &[], r#"{"error":"invalid_grant"}"#)).then(Reply::Tokens(300));
     assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "access-2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bank_that_always_says_that_its_tokens_have_ended_is_asked_about_once_a_minute() {
+    let bench = Bench::new();
+    bench.script.always(|| Reply::Say(200, &[], r#"{"access_token":"a","refresh_token":"r","expires_in":-1}"#));
+    bench.import(1).await;
+    sleep(Duration::from_secs(2)).await;
+    for _ in 0..60 {
+        assert_eq!(sent(&bench.tokens.get(&default()).await.unwrap()), "a");
+        sleep(Duration::from_secs(5)).await;
+    }
+    let calls = bench.script.calls();
+    assert!((4..=8).contains(&calls), "{calls} calls in five minutes");
+}

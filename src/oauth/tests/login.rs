@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::support::{Bench, Reply, bank, by_code, by_credentials, default, sent, url};
 use crate::config::{AuthorizationCode, GrantType, Session};
-use crate::oauth::{LoginError, bank_of_callback};
+use crate::oauth::{LoginError, TokenError, bank_of_callback};
 use crate::store::{RegisteredClient, Store};
 use crate::words::with_causes;
 
@@ -289,4 +289,16 @@ async fn a_code_is_given_up_after_a_few_tries_and_at_once_where_it_may_be_spent(
         assert!(bench.tokens.finish_login(&address).await.is_err());
         assert_eq!(bench.script.calls(), before + 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_has_ended_before_it_came_is_not_taken_for_one_without_an_end() {
+    let bench = bench(|_| ());
+    let callback = callback(&begin(&bench).await);
+    bench.script.then(Reply::Say(200, &[], r#"{"access_token":"a","expires_in":0}"#));
+    bench.tokens.finish_login(&callback).await.unwrap();
+    assert_eq!(bench.state().await, "active");
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(bench.state().await, "expired");
+    assert_eq!(bench.tokens.get(&default()).await.unwrap_err(), TokenError::NeedsAuthorization);
 }
