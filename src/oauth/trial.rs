@@ -12,7 +12,7 @@ use crate::words::{Clock, GrantName, Random, Secret};
 use super::answer::{self, Refusal};
 use super::callback::hash;
 use super::client::{self, Client};
-use super::failure::{Cause, Failure, judge};
+use super::failure::{Cause, Failure, is_about_client, judge};
 use super::login::{LoginError, authorization_url, session};
 use super::request::{Exchange, Means, token_request};
 use super::{BankCall, CallError};
@@ -69,12 +69,12 @@ impl Trial {
         let answer = self.call.call(&code.token.url, request, self.limit(), &|_| ()).await?;
         match answer::read(&answer, self.clock.now()) {
             Ok(_) => Ok("a token, for a code that it never gave".into()),
-            Err(Refusal::Error { status, code: error }) if is_about_client(&error) => {
+            Err(Refusal::Error { status, code: error }) if is_about_client(status, &error) => {
                 Err(TrialError::Refused(Cause::of_code(status, &error, &code.token.client_auth)))
             }
             Err(Refusal::Error { code: error, .. }) => Ok(error),
             Err(Refusal::NotNow { status, .. } | Refusal::Unreadable { status }) => {
-                Err(TrialError::Refused(Cause::of_status(status)))
+                Err(TrialError::Refused(Cause::of_status(status, &code.token.client_auth)))
             }
         }
     }
@@ -140,9 +140,4 @@ impl TrialError {
             Self::Store(_) => "See [store]",
         }
     }
-}
-
-/// Whether a code says that the client is wrong, not the grant (RFC 6749, section 5.2).
-fn is_about_client(code: &str) -> bool {
-    matches!(code, "invalid_client" | "unauthorized_client" | "unsupported_grant_type")
 }
