@@ -18,13 +18,32 @@ pub(super) fn is_whole(text: &str, content: &[u8]) -> bool {
     !text.contains('\u{fffd}') || std::str::from_utf8(content).is_ok()
 }
 
-/// The text, or the number as a text, of the first of these fields that has one.
+/// The text, or the number as a text, of the first of these fields that has one. A name may be the path to a nested field.
 pub(super) fn first_text(object: &Map<String, Value>, names: &[String]) -> Option<String> {
-    names.iter().find_map(|name| match object.get(name)? {
+    names.iter().find_map(|name| match at(object, name)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     })
+}
+
+/// The field of this name; where there is none, the one that the name leads to from field to field, with dots between.
+fn at<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    object.get(name).or_else(|| {
+        let (outer, inner) = name.split_once('.')?;
+        at(object.get(outer)?.as_object()?, inner)
+    })
+}
+
+/// The paths of all fields that hold something else than fields.
+pub(super) fn paths(object: &Map<String, Value>) -> Vec<String> {
+    let of_field = |(name, value): (&String, &Value)| match value {
+        Value::Object(inner) if !inner.is_empty() => {
+            paths(inner).into_iter().map(|path| format!("{name}.{path}")).collect()
+        }
+        _ => vec![name.clone()],
+    };
+    object.iter().flat_map(of_field).collect()
 }
 
 #[cfg(test)]

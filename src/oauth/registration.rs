@@ -5,22 +5,24 @@
 
 mod new;
 mod secret;
+mod words;
 
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::config::{HttpsUrl, Registration};
+use crate::config::{HeaderTemplate, HttpsUrl, Registration};
 use crate::message::Request;
 use crate::store::{Answer, Attempt, RegisteredClient, StoreError};
 use crate::words::{GrantName, Secret, with_causes};
 
 use super::keep::keep;
 use super::registration_outcome::{RegistrationError, RegistrationReport, merged};
-use super::registration_wire::{applications, refusal};
+use super::registration_wire::applications;
 use super::request::{add_headers, bare};
 use super::{CallAnswer, Tokens};
+use words::{outline, refusal};
 
 /// How long the row lasts that shows whether the store takes one.
 const PROBE_LIFE: Duration = Duration::from_secs(1);
@@ -39,8 +41,10 @@ impl Tokens {
             Some(url) => {
                 let mut request = bare(Method::GET, url);
                 self.add_endpoint_headers(&mut request);
-                let answer = self.ask(url, request, "try again later").await?;
-                Some(applications(registration, &answer).ok_or(RegistrationError::Lacking("list"))?)
+                let answer = self.ask(url, request, "try again later").await;
+                let answer = answer.map_err(|error| error.of_address("registration.list_url"))?;
+                let lacking = || RegistrationError::Lacking { what: "list", answer: outline(&answer) };
+                Some(applications(registration, &answer).ok_or_else(lacking)?)
             }
         };
         let reports = merged(stored, listed, in_use.as_deref());
@@ -58,7 +62,7 @@ impl Tokens {
             self.add_endpoint_headers(&mut request);
             match self.ask(&url, request, "it may be deleted all the same: look with --list").await {
                 // A wrong address is answered so, too: then the bank still has what would be forgotten here.
-                Err(RegistrationError::Missing) if self.may_be_stored(client_id).await => {
+                Err(RegistrationError::Missing(_)) if self.may_be_stored(client_id).await => {
                     return Err(RegistrationError::NotAtBank { client_id: client_id.to_owned() });
                 }
                 asked => drop(asked?),
@@ -67,7 +71,7 @@ impl Tokens {
         let removed = self.parts.store.remove_client(&self.bank.name, client_id).await;
         let was_stored = removed.map_err(if local { RegistrationError::Store } else { RegistrationError::NotKept })?;
         if local && !was_stored {
-            return Err(RegistrationError::Missing);
+            return Err(RegistrationError::Missing(StatusCode::NOT_FOUND));
         }
         if !local {
             tell("warning: the bank ends the grants of a client that it deletes; who used them has to authorize again");
@@ -125,9 +129,11 @@ impl Tokens {
     }
 
     fn add_endpoint_headers(&self, request: &mut Request) {
-        if let Some(endpoint) = self.bank.grant_type.token_endpoint() {
-            add_headers(&mut request.fields, &endpoint.token_headers, &self.parts.random);
-        }
+        add_headers(&mut request.fields, self.endpoint_headers(), &self.parts.random);
+    }
+
+    fn endpoint_headers(&self) -> &[(String, HeaderTemplate)] {
+        self.bank.grant_type.token_endpoint().map_or(&[], |endpoint| &endpoint.token_headers)
     }
 
     async fn ask(
@@ -143,8 +149,8 @@ impl Tokens {
         })?;
         match answer.status.as_u16() {
             200..=299 => Ok(answer),
-            404 | 410 => Err(RegistrationError::Missing),
-            _ => Err(RegistrationError::Refused(refusal(&answer))),
+            404 | 410 => Err(RegistrationError::Missing(answer.status)),
+            _ => Err(RegistrationError::Refused(refusal(&answer, self.registration()?, self.endpoint_headers()))),
         }
     }
 

@@ -35,9 +35,9 @@ pub enum RegistrationError {
     /// There is no registration that this could be about.
     #[error("no registration is known here: run `bankside register BANK` first")]
     NoClient,
-    /// Neither the bank nor the store knows it.
+    /// Neither the bank nor the store knows it; the status that says so.
     #[error("there is no registration with this id")]
-    Missing,
+    Missing(http::StatusCode),
     /// The bank says that it does not know what was to be deleted, and the store does.
     #[error(
         "the bank says that there is no registration {client_id}, so what is stored of it was kept: look with --list, \
@@ -71,18 +71,33 @@ pub enum RegistrationError {
     /// The bank said no.
     #[error("the bank refused: {0}")]
     Refused(String),
+    /// The bank knows nothing at an address that has no id in it.
+    #[error("the bank answers {status}: look whether `{key}` is right")]
+    NoSuchAddress {
+        /// The address' key in the configuration.
+        key: &'static str,
+        /// 404 or 410.
+        status: http::StatusCode,
+    },
     /// The bank's answer lacks what it must have.
-    #[error("the bank's answer has no {0}; `registration.take` says where it is looked for")]
-    Lacking(&'static str),
+    #[error("the bank's answer has no {what}, where `registration.take` says that it is looked for. It is {answer}")]
+    Lacking {
+        /// What was looked for.
+        what: &'static str,
+        /// What came instead: its status and its fields' names.
+        answer: String,
+    },
     /// The app is registered, but cannot prove that it is: the id is in the store.
     #[error(
         "the app is registered as {client_id}, which is in the store, but no client secret was found in the bank's \
          answer, and `oauth.client_auth` needs one: `registration.take` says by `client_secret` in which field it is \
-         looked for. {way_on}"
+         looked for. The answer is {answer}. {way_on}"
     )]
     NoSecret {
         /// The client that is there.
         client_id: String,
+        /// What came instead of a secret: its status and its fields' names.
+        answer: String,
         /// What can be done about it.
         way_on: String,
     },
@@ -92,6 +107,16 @@ pub enum RegistrationError {
     /// The store failed after the bank had answered.
     #[error("the bank has done it, but the store of grants failed")]
     NotKept(#[source] StoreError),
+}
+
+impl RegistrationError {
+    /// As it is where the request had no id in it.
+    pub(super) fn of_address(self, key: &'static str) -> Self {
+        match self {
+            Self::Missing(status) => Self::NoSuchAddress { key, status },
+            other => other,
+        }
+    }
 }
 
 /// What the bank lists, with what the store knows.

@@ -3,19 +3,14 @@
 use bytes::Bytes;
 use http::Method;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use crate::config::{HttpsUrl, Registration, RegistrationFormat};
 use crate::message::{Body, Fields, Request};
 use crate::words::{Secret, printable};
 
-use super::answer::is_code;
 use super::registration_outcome::RegistrationReport;
 use super::request::{Form, bare, post};
 use super::{CallAnswer, json};
-
-/// The longest explanation of the bank's that is passed on.
-const LONGEST_WORDS: usize = 200;
 
 /// The credentials in an answer.
 pub(super) struct Said {
@@ -110,16 +105,14 @@ fn as_form_value(value: &Value) -> String {
 
 /// The credentials in the answer, where the configuration says that they are.
 pub(super) fn said(registration: &Registration, answer: &CallAnswer) -> Said {
-    let Some(object) = object(answer) else { return Said { client_id: None, client_secret: None } };
+    let Some(object) = json::first::<Map<String, Value>>(&answer.body) else {
+        return Said { client_id: None, client_secret: None };
+    };
     let secret = json::first_text(&object, &registration.take_client_secret);
     Said {
         client_id: client_id(&object, &registration.take_client_id).filter(|id| json::is_whole(id, &answer.body)),
         client_secret: secret.filter(|secret| json::is_whole(secret, &answer.body)).map(Secret::from),
     }
-}
-
-fn object(answer: &CallAnswer) -> Option<Map<String, Value>> {
-    json::first(&answer.body)
 }
 
 /// RFC 6749 (appendix A.1) has no control characters in a client id: who is given one line gets one.
@@ -158,18 +151,6 @@ fn texts(value: &Value) -> Option<Vec<String>> {
         Value::Array(items) => Some(items.iter().filter_map(Value::as_str).map(printable).collect()),
         _ => None,
     }
-}
-
-/// What the bank says for its refusal. There is no secret of ours in the request that it could repeat.
-pub(super) fn refusal(answer: &CallAnswer) -> String {
-    let Some(object) = object(answer) else { return answer.status.to_string() };
-    let word = |name| object.get(name).and_then(Value::as_str);
-    let code = word("error").filter(|code| is_code(code));
-    let words = ["error_description", "message", "description", "detail"].into_iter().find_map(word);
-    let words = words
-        .map(|words| Zeroizing::new(words.chars().filter(|c| !c.is_control()).take(LONGEST_WORDS).collect::<String>()));
-    let parts = [Some(answer.status.to_string()), code.map(str::to_owned), words.map(|words| words.to_string())];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

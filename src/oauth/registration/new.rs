@@ -7,6 +7,7 @@ use crate::oauth::registration_wire::{Said, filled, registration_request, said};
 use crate::store::{RegisteredClient, Standing, StoreError};
 use crate::words::Secret;
 
+use super::words::outline;
 use super::{Tell, keep_told};
 
 impl Tokens {
@@ -27,9 +28,11 @@ impl Tokens {
         let mut request = registration_request(&registration.url, registration.format, &fields);
         self.add_endpoint_headers(&mut request);
         let advice = "the app may be registered all the same: look with --list before trying again";
-        let answer = self.ask(&registration.url, request, advice).await?;
+        let answer = self.ask(&registration.url, request, advice).await;
+        let answer = answer.map_err(|error| error.of_address("registration.url"))?;
         let Said { client_id, client_secret } = said(registration, &answer);
-        let client_id = client_id.ok_or(RegistrationError::Lacking("client id"))?;
+        let lacking = || RegistrationError::Lacking { what: "client id", answer: outline(&answer) };
+        let client_id = client_id.ok_or_else(lacking)?;
         let lacks_secret = client_secret.is_none() && self.needs_secret();
         self.keep_client(&client_id, client_secret, tell).await?;
         self.tell_of_others(&client_id, &known, tell).await;
@@ -50,6 +53,7 @@ impl Tokens {
             return Err(RegistrationError::NoSecret {
                 way_on: self.way_to_secret(registration, &client_id),
                 client_id,
+                answer: outline(&answer),
             });
         }
         Ok(client_id)

@@ -10,6 +10,7 @@ use crate::oauth::request::bare;
 use crate::store::StoreError;
 use crate::words::Timestamp;
 
+use super::words::outline;
 use super::{Tell, keep_told, with_id};
 
 impl Tokens {
@@ -53,7 +54,8 @@ impl Tokens {
         self.add_endpoint_headers(&mut request);
         let advice = "the old secret may be void: run this again until it works";
         let answer = self.ask(url, request, advice).await?;
-        let secret = said(registration, &answer).client_secret.ok_or(RegistrationError::Lacking("client secret"))?;
+        let lacking = || RegistrationError::Lacking { what: "client secret", answer: outline(&answer) };
+        let secret = said(registration, &answer).client_secret.ok_or_else(lacking)?;
         let client = self.to_keep(client_id, Some(secret));
         let put = || self.parts.store.replace_client(&self.bank.name, client.clone(), former);
         keep_told(client_id, put, tell).await
