@@ -131,7 +131,7 @@ table! {
         url: HttpsUrl,
         /// The body's format.
         format: RegistrationFormat = "'json'",
-        /// The body's fields; `{name}`, `{redirect_uri}` and `{scopes}` are filled in.
+        /// The body's fields; `{name}`, `{redirect_uri}` and `{scopes}` are filled in. An empty string leaves a field out.
         fields: JsonObject = "{}",
         /// Which fields of the answer are the credentials.
         take: RawTake = "{}",

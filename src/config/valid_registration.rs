@@ -12,7 +12,9 @@ use super::{Place, Registration};
 pub(super) fn registration(raw: Field<RawRegistration>, reader: &mut Reader<'_>) -> Option<Registration> {
     let Field::Given(Located { place, value: raw }) = raw else { return None };
     let url = reader.need(raw.url, &place, "url", "say where a registration is posted");
-    let fields = raw.fields.value.0;
+    let mut fields = raw.fields.value.0;
+    // No other value can take back what the profile says.
+    fields.retain(|_, value| value.as_str() != Some(""));
     for value in fields.values() {
         note_unknown_blanks_in(value, &raw.fields.place, reader);
     }

@@ -255,3 +255,12 @@ fn a_token_endpoint_is_waited_for_as_long_as_an_answer_and_eight_seconds_at_most
     assert_eq!(token("timeouts.response = \"3s\""), 3);
     assert_eq!(token("timeouts.token = \"20s\""), 20);
 }
+
+#[test]
+fn a_field_of_a_registration_that_is_empty_is_left_out() {
+    let lines = "[banks.examplebank.registration]\nurl = \"https://bank.example/apps\"\n\
+                 fields = { client_name = \"{name}\", contact = \"\" }\n";
+    let config = loaded(&format!("{IDENTITY}{BANK}{lines}"));
+    let fields = &config.banks[0].registration.as_ref().expect("a registration").fields;
+    assert_eq!(fields.keys().collect::<Vec<_>>(), ["client_name"]);
+}
