@@ -26,6 +26,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio_util::task::TaskTracker;
+
 use crate::config::{Config, Problem, Problems, Reading, Severity};
 use crate::inbound::Inherited;
 use crate::inbound::listen::ListenError;
@@ -48,6 +50,8 @@ pub struct App {
     read_again: Option<ReadAgain>,
     observer: Observer,
     metrics: Metrics,
+    /// Renewals and ends of logins, from when they may have left until they are stored.
+    under_way: TaskTracker,
 }
 
 /// Reads the configuration once more.
@@ -109,7 +113,17 @@ impl App {
     /// meanwhile.
     fn assemble(checked: Checked, seen: Signature, clock: Clock, random: Random) -> Self {
         let (inherited, observer) = (Inherited::default(), Arc::new(|_: Phase, _: &str| {}));
-        Self { checked, seen, clock, random, inherited, read_again: None, observer, metrics: Metrics::default() }
+        Self {
+            checked,
+            seen,
+            clock,
+            random,
+            inherited,
+            read_again: None,
+            observer,
+            metrics: Metrics::default(),
+            under_way: TaskTracker::new(),
+        }
     }
 
     /// Reloads by reading the configuration like this: when one of its files changes, and on [`Running::reload`]. The

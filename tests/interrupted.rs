@@ -4,16 +4,20 @@
 
 mod support;
 
+use std::time::Duration;
+
 use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use nix::sys::signal::Signal;
 use support::http::get;
 use support::program::{Login, Service, bankside, command};
-use support::wait::until;
+use support::wait::{time_passes, until};
 use support::world::{World, free_port};
 
 const WORD: &str = "finishing: interrupting this may cost what the bank has given; once more ends it at once";
 /// How long the bank takes, in milliseconds: longer than a signal takes.
 const LONG: u64 = 3_000;
+/// A signal that comes later than this after the first is another one.
+const ECHO: Duration = Duration::from_millis(1_100);
 
 fn token_calls(world: &World) -> u64 {
     world.sandbox.icard().control().counters().requests(Endpoint::Token)
@@ -67,8 +71,40 @@ async fn a_second_signal_ends_a_renewal_at_once() {
     world.login("icard", "default").await;
     let renewal = ["grant", "renew", "icard", "default"];
     let service = signalled(&world, &renewal, Fault::Hang, Signal::SIGTERM).await;
+    time_passes(ECHO).await;
     service.signal(Signal::SIGINT);
     assert_eq!(service.wait(), Some(1));
+}
+
+#[tokio::test]
+async fn two_signals_for_one_reason_do_not_cut_a_renewal() {
+    let world = World::start().await;
+    world.login("icard", "default").await;
+    let renewal = ["grant", "renew", "icard", "default"];
+    let service = signalled(&world, &renewal, Fault::DelayAnswer(LONG), Signal::SIGINT).await;
+    service.signal(Signal::SIGTERM);
+    assert_eq!(service.wait(), Some(0));
+    bankside(&["grant", "renew", "icard", "default", "-c", world.config_arg()], "").with(0);
+    assert_eq!(world.sandbox.icard().control().counters().refresh_reuse, 0);
+}
+
+#[tokio::test]
+async fn a_renewal_of_the_sidecar_is_finished_after_a_second_signal_too() {
+    let world = World::start().await;
+    let control = world.sandbox.icard().control();
+    control.change_rules(|rules| rules.access_lifetime = Duration::from_secs(2));
+    world.login("icard", "default").await;
+    control.plan(Plan::next(1, Target::TOKEN, Fault::DelayAnswer(LONG)));
+    let calls = token_calls(&world);
+    let sidecar = world.run();
+    until("the bank is asked", || token_calls(&world) > calls).await;
+    sidecar.service.signal(Signal::SIGTERM);
+    time_passes(ECHO).await;
+    sidecar.service.signal(Signal::SIGTERM);
+    assert_eq!(sidecar.service.wait(), Some(0));
+    assert!(token_calls(&world) > calls, "it was under way");
+    bankside(&["grant", "renew", "icard", "default", "-c", world.config_arg()], "").with(0);
+    assert_eq!(control.counters().refresh_reuse, 0);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl App {
         let office = Office {
             store,
             banks: Vec::new(),
-            under_way: TaskTracker::new(),
+            under_way: self.under_way.clone(),
             clock: self.clock.clone(),
             random: self.random.clone(),
             metrics: self.metrics.clone(),

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::Listen;
 
@@ -32,6 +33,7 @@ pub struct Running {
     addresses: Addresses,
     asked: Arc<Notify>,
     drain: CancellationToken,
+    under_way: TaskTracker,
     ended: watch::Receiver<bool>,
     control: Option<JoinHandle<()>>,
 }
@@ -41,6 +43,7 @@ impl App {
     pub fn start(self) -> Result<Running, StartError> {
         let (drain, asked, addresses) = (CancellationToken::new(), Arc::<Notify>::default(), Addresses::default());
         let (ended_sender, ended) = watch::channel(false);
+        let under_way = self.under_way.clone();
         let (ready_sender, ready) = std::sync::mpsc::sync_channel(1);
         let control =
             Control { app: self, drain: drain.clone(), asked: Arc::clone(&asked), addresses: Arc::clone(&addresses) };
@@ -49,7 +52,7 @@ impl App {
             ended_sender.send_replace(true);
         })?;
         match ready.recv() {
-            Ok(Ok(())) => Ok(Running { addresses, asked, drain, ended, control: Some(thread) }),
+            Ok(Ok(())) => Ok(Running { addresses, asked, drain, under_way, ended, control: Some(thread) }),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(StartError::Lost),
         }
@@ -70,6 +73,13 @@ impl Running {
     /// Begins to end: listeners close, requests under way finish, within the longest response timeout.
     pub fn drain(&self) {
         self.drain.cancel();
+    }
+
+    /// Waits until no renewal or end of a login is under way: what a bank has given for a refresh token or a code is in this
+    /// process only until it is stored.
+    pub async fn settled(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
     }
 
     /// Waits until it has ended.

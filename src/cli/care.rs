@@ -50,6 +50,6 @@ async fn watch(mut signals: EndSignals) {
     }
     output::complain("finishing: interrupting this may cost what the bank has given; once more ends it at once");
     // A terminal that closes says so more than once.
-    while signals.next().await == "SIGHUP" {}
+    while signals.another().await == "SIGHUP" {}
     process::exit(1);
 }

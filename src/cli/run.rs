@@ -90,14 +90,21 @@ async fn start(app: App, signals: &mut EndSignals) -> Result<Option<Running>, Fa
     Ok(None)
 }
 
-/// Drains after this signal; another one cuts.
+/// Drains after this signal. Another one cuts the requests; a renewal under way is finished unless a third one comes.
 pub(super) async fn end(running: Running, signal: &'static str, signals: &mut EndSignals) {
     tracing::info!(signal, "ending: requests under way are finished");
     running.drain();
-    tokio::select! {
+    let signal = tokio::select! {
         // The last of what it has goes with its threads, of which an HSM's session is one.
-        () = running.ended() => running.stop(),
-        signal = signals.next() => tracing::warn!(signal, "ending at once: requests under way are cut"),
+        () = running.ended() => return running.stop(),
+        signal = signals.another() => signal,
+    };
+    tracing::warn!(signal, "ending at once: requests under way are cut");
+    tokio::select! {
+        () = running.settled() => {}
+        signal = signals.another() => {
+            tracing::error!(signal, "a renewal under way is cut: its grant may need an authorization");
+        }
     }
 }
 

@@ -1,8 +1,13 @@
 //! The signals that end the program, and the one that makes it reload.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// For so long after a signal, others are its echo: Ctrl-C reaches all of a group, and whoever manages the group may send
+/// each of its members a signal besides.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// SIGHUP.
 pub(super) struct ReloadSignals(Signal);
@@ -52,6 +57,17 @@ impl EndSignals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = hangup => "SIGHUP",
         }
+    }
+
+    /// Waits for one that is meant as another one than the one that has just come.
+    pub(super) async fn another(&mut self) -> &'static str {
+        let echo = async {
+            loop {
+                self.next().await;
+            }
+        };
+        let _: Result<(), _> = tokio::time::timeout(ECHO, echo).await;
+        self.next().await
     }
 }
 
