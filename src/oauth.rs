@@ -30,6 +30,7 @@ mod registration_wire;
 mod renewal;
 mod request;
 mod revocation;
+mod salvage;
 mod schedule;
 mod slot;
 mod slots;

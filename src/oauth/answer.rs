@@ -13,6 +13,7 @@ use time::format_description::well_known::Rfc2822;
 use crate::message::Fields;
 use crate::words::{Secret, Timestamp};
 
+use super::salvage::salvaged;
 use super::{CallAnswer, json};
 
 /// Longer lives than this are taken for this: it is beyond any consent.
@@ -67,7 +68,7 @@ pub(super) fn read(answer: &CallAnswer, now: Timestamp) -> Result<Given, Refusal
     let code = || error_code(&answer.body);
     if status.is_success() {
         let refusal = |_| code().map_or(Refusal::Unreadable { status }, |code| Refusal::Error { status, code });
-        return given(&answer.body).map_err(refusal);
+        return given(&answer.body).or_else(|error| saved(&answer.body).ok_or(error)).map_err(refusal);
     }
     if !status.is_client_error() || status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT {
         return Err(not_now());
@@ -90,7 +91,15 @@ fn error_code(content: &[u8]) -> Option<String> {
 
 /// Reads the content of a token response.
 pub(super) fn given(content: &[u8]) -> Result<Given, &'static str> {
-    let mut object: Map<String, Value> = json::first(content).ok_or("it is not a JSON object")?;
+    members(json::first(content).ok_or("it is not a JSON object")?, content)
+}
+
+/// Reads content that is no JSON as a whole, as far as it is good.
+fn saved(content: &[u8]) -> Option<Given> {
+    members(salvaged(content)?, content).ok()
+}
+
+fn members(mut object: Map<String, Value>, content: &[u8]) -> Result<Given, &'static str> {
     // What cannot stand in a field line must never get there. The refresh token may be good all the same.
     let access =
         take_text(&mut object, "access_token").filter(|token| token.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -106,9 +115,9 @@ pub(super) fn given(content: &[u8]) -> Result<Given, &'static str> {
     })
 }
 
-/// Whether the content is, or begins with, a whole JSON object.
+/// Whether content that broke off is, or begins with, a whole JSON object, or has a refresh token at least.
 pub(super) fn is_object(content: &[u8]) -> bool {
-    json::first::<Map<String, Value>>(content).is_some()
+    json::first::<Map<String, Value>>(content).is_some() || salvaged(content).is_some()
 }
 
 fn take_text(object: &mut Map<String, Value>, name: &str) -> Option<String> {

@@ -81,6 +81,19 @@ fn what_is_wrong_beside_the_tokens_costs_none_of_them() {
 }
 
 #[test]
+fn a_field_that_makes_the_answer_no_json_costs_no_token_of_the_bank_but_an_import_is_refused() {
+    for odd in [r#""Jana \ud83d""#, "1e400", "\"a\nb\"", "NaN"] {
+        let content = format!(r#"{{"psu_name":{odd},"access_token":"a","refresh_token":"r","expires_in":60}}"#);
+        let tokens = read(&answer(200, &[], &content), NOW).unwrap();
+        assert!(tokens.access.unwrap().matches(b"a") && tokens.refresh.unwrap().matches(b"r"), "{odd}");
+        assert_eq!(tokens.life, Some(Duration::from_mins(1)));
+        assert!(given(content.as_bytes()).is_err(), "a person can correct it");
+    }
+    assert!(is_object(br#"{"access_token":"a","refresh_token":"r""#), "cut behind the refresh token");
+    assert!(!is_object(br#"{"access_token":"a","refresh_token":"r"#));
+}
+
+#[test]
 fn an_error_that_comes_with_a_status_of_success_is_one() {
     let refusal = refusal(200, &[], r#"{"error":"invalid_grant"}"#);
     assert!(matches!(&refusal, Refusal::Error { code, .. } if code == "invalid_grant") && refusal.ends_a_grant());
