@@ -28,6 +28,9 @@ use turn::{Step, Turns, Word};
 const HELD: usize = 64 * 1024;
 /// Empty buffers larger than this are not kept for the next write.
 const MOST_KEPT: usize = 16 * 1024;
+/// So many bytes may come without content: a handful of session tickets, keys that change, empty records. Who goes on
+/// would keep us busy for ever.
+const MOST_IN_VAIN: usize = 64 * 1024;
 
 /// What a connection to a bank is read from and written to.
 ///
@@ -36,6 +39,8 @@ pub struct TlsStream {
     turns: Turns,
     wire: Wire,
     intake: Intake,
+    /// How many bytes have come since the handshake, or since there was content last.
+    in_vain: usize,
     /// Ciphertext, of which `sent` bytes have left.
     sealed: Vec<u8>,
     sent: usize,
@@ -51,7 +56,7 @@ impl TlsStream {
     /// An error of rustls lies within the [`io::Error`]; the bank is told of it by an alert, if that can leave at once.
     pub(super) async fn shake_hands(session: UnbufferedClientConnection, wire: Wire) -> io::Result<Self> {
         let (turns, intake, sealed) = (Turns::new(session), Intake::default(), Vec::new());
-        let mut stream = Self { turns, wire, intake, sealed, sent: 0, has_closed: false, send_error: None };
+        let mut stream = Self { turns, wire, intake, in_vain: 0, sealed, sent: 0, has_closed: false, send_error: None };
         poll_fn(|cx| stream.poll_handshake(cx)).await?;
         Ok(stream)
     }
@@ -145,7 +150,10 @@ impl TlsStream {
                     // What TLS has to say to what came leaves now or with the next write, where an error shows, too. What
                     // the bank says can be read whatever it takes.
                     let _ = self.poll_send(cx);
-                    ready!(self.poll_more(cx))?;
+                    if self.in_vain > MOST_IN_VAIN {
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, InVain)));
+                    }
+                    self.in_vain += ready!(self.poll_more(cx))?;
                 }
                 Step::Content => {}
                 Step::Closed => break,
@@ -157,18 +165,20 @@ impl TlsStream {
     /// Has TLS work on what has come, until there is content more.
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<Step> {
         let step = self.turns.take(&mut self.intake, &mut self.sealed);
-        if step.is_err() {
+        match step {
+            Ok(Step::Content) => self.in_vain = 0,
             // The alert, if it can leave at once. The error counts.
-            let _ = self.poll_send(cx);
+            Err(_) => drop(self.poll_send(cx)),
+            Ok(_) => {}
         }
         step
     }
 
-    /// Reads some more from the socket.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Reads some more from the socket: how much it was.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match ready!(self.intake.poll_read(&mut self.wire, cx))? {
             0 => Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended without TLS's word for it"))),
-            _ => Poll::Ready(Ok(())),
+            bytes => Poll::Ready(Ok(bytes)),
         }
     }
 
@@ -238,6 +248,11 @@ impl fmt::Debug for TlsStream {
         write!(f, "TlsStream({:?})", self.wire.peer())
     }
 }
+
+/// Why a connection was cut that brings only what TLS itself has to say.
+#[derive(Debug, thiserror::Error)]
+#[error("the bank sends more than {} KiB of TLS without any content", MOST_IN_VAIN / 1024)]
+struct InVain;
 
 /// More than a few KiB the C library leaves to a string instruction of the processor, and AMD's Zen 3 and 4 take 30 times
 /// as long for that one where the copy begins up to 15 bytes behind the original, modulo the size of a page (glibc's bug

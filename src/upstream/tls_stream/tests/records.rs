@@ -92,6 +92,31 @@ async fn what_tls_forbids_ends_the_connection_behind_what_came_before() {
     }
 }
 
+#[tokio::test]
+async fn a_bank_that_goes_on_without_content_is_cut_and_one_that_says_some_in_between_is_not() {
+    let ticket = b"\x04\0\0\x0e\0\0\0\x09\0\0\0\x01\0\0\x01z\0\0";
+    let (version, record) = (&rustls::version::TLS13, odd(HANDSHAKE, &ticket.repeat(500)));
+    for is_taken in [true, false] {
+        // As much as is let pass, or nearly, and several times that.
+        let some = vec![record.clone(); 50_000 / (record.len() + 30)];
+        let records = [
+            vec![b"before ".to_vec()],
+            some.clone(),
+            vec![b"between ".to_vec()],
+            some.clone(),
+            vec![b"behind ".to_vec()],
+        ];
+        let (read, end) = read_records(version, &records.concat(), is_taken).await;
+        end.expect("an end");
+        assert_eq!(String::from_utf8_lossy(&read), "before between behind later");
+
+        let records = [vec![b"before ".to_vec()], vec![record.clone(); 8 * some.len()], vec![b"behind ".to_vec()]];
+        let (read, end) = read_records(version, &records.concat(), is_taken).await;
+        assert_eq!(String::from_utf8_lossy(&read), "before ");
+        assert!(end.expect_err("no end").to_string().contains("without any content"));
+    }
+}
+
 /// Something that a bank sends, and the content in it.
 fn a_record() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let small = || proptest::collection::vec(any::<u8>(), 0..20);
