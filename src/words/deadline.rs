@@ -1,9 +1,10 @@
 //! A timer whose end moves often and is reached seldom.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The end of a wait. To move it costs a look at the clock: the runtime's timer behind it is made at the first wait, and
@@ -45,7 +46,8 @@ impl Deadline {
             timer.as_mut().reset(at);
         }
         loop {
-            ready!(timer.as_mut().poll(cx));
+            // A task that has done much in this turn would be told that the end has not come, turn after turn.
+            ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
             if timer.deadline() >= at {
                 self.at = None;
                 return Poll::Ready(());
@@ -58,6 +60,8 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+
+    use tokio::task::coop;
 
     use super::*;
 
@@ -76,6 +80,22 @@ mod tests {
             assert_eq!(start.elapsed().as_secs(), u64::from(waits[1]));
             assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx))).await.is_pending(), "it comes once");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_ends_in_time_in_a_task_that_has_used_up_its_turn() {
+        let mut deadline = Deadline::never();
+        deadline.set(SECOND);
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx))).await.is_pending());
+        tokio::time::advance(2 * SECOND).await;
+        poll_fn(|cx| {
+            while let Poll::Ready(proceed) = coop::poll_proceed(cx) {
+                proceed.made_progress();
+            }
+            assert!(deadline.poll(cx).is_ready());
+            Poll::Ready(())
+        })
+        .await;
     }
 
     #[tokio::test(start_paused = true)]
