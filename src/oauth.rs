@@ -49,6 +49,7 @@ pub use grants::{GrantError, Revealed};
 pub use login::{Authorization, LoginError, bank_of_callback};
 pub use registration::Tell;
 pub use registration_outcome::{RegistrationError, RegistrationReport};
+pub use revocation::Removal;
 pub use state::{GrantReport, GrantState, LastFailure};
 pub use tokens::{Parts, Tokens};
 pub use trial::{Trial, TrialError};

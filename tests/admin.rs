@@ -303,6 +303,7 @@ async fn from_nothing_to_an_authorized_bank_by_the_page_alone() {
     browser.shows("#news", "fresh token").await;
     browser.click("[id='icard/default/remove']").await;
     browser.shows("#remove-title", "default").await;
+    browser.shows("#remove", "no revocation is configured for this bank").await;
     pictures(&browser, "removal").await;
     browser.click("#remove [data-close]").await;
     assert_eq!(world.state("icard", "default").as_deref(), Some("active"), "who does not confirm removes nothing");

@@ -306,6 +306,20 @@ fn a_removed_grant_is_revoked_in_the_banks_way() {
 }
 
 #[test]
+fn a_grant_of_a_bank_without_revocation_is_removed_and_the_person_is_told_that_it_stays_valid_there() {
+    let desk = Desk::new();
+    for grant in ["default", "other"] {
+        desk.login("icard", grant);
+    }
+    let said = desk.says(0, &["grant", "remove", "icard"]);
+    assert!(said.contains("is forgotten here, but still valid at the bank: no revocation is configured"), "{said}");
+    assert_eq!(desk.0.state("icard", "default"), None);
+    assert!(desk.rotating().grants().iter().all(|grant| !grant.revoked));
+    let said = desk.says(0, &["grant", "remove", "icard", "other", "--local"]);
+    assert!(!said.contains("no revocation"), "{said}");
+}
+
+#[test]
 fn the_end_of_a_consent_is_foretold_in_log_readiness_and_listing() {
     let desk = Desk::new();
     desk.0.in_table("banks.icard", "consent_days = 10");

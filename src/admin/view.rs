@@ -22,6 +22,8 @@ pub(super) struct BankView {
     pub(super) grant_type: &'static str,
     /// Whether the browser comes back to this listener after a login.
     pub(super) ends_here: bool,
+    /// Whether the bank is told when a grant is removed.
+    pub(super) revokes: bool,
     /// What keeps it from being ready, and what to do about it.
     pub(super) missing: Vec<String>,
     pub(super) reach: Reach,
@@ -79,6 +81,7 @@ async fn view(admin: &AdminBank, state: &AdminState) -> BankView {
         base_url: bank.base_url.to_string(),
         grant_type: grant_type(bank),
         ends_here: ends_here(bank, &state.listen),
+        revokes: bank.grant_type.is_revocable(),
         missing: health::missing(admin, state).await,
         reach: metrics.reach(),
         clock_ahead: metrics.clock_ahead(),

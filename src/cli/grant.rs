@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use crate::app::{App, Office};
-use crate::oauth::{GrantReport, Revealed};
+use crate::oauth::{GrantReport, Removal, Revealed};
 use crate::words::{GrantName, Secret};
 
 use super::care::with_care;
@@ -151,9 +151,23 @@ async fn renew(app: &App, bank: &str, grant: &GrantName, json: bool) -> Outcome 
 async fn remove(app: &App, bank: &str, grant: &GrantName, local: bool) -> Outcome {
     let office = office::open(app).await?;
     let tokens = &office.bank(bank)?.tokens;
-    with_care(settled(&office, tokens.remove(grant, local))).await?;
-    output::complain(&format!("The grant {grant} of {bank} is removed."));
+    let removal = with_care(settled(&office, tokens.remove(grant, local))).await?;
+    output::complain(&format!("The grant {grant} of {bank} is {}.", became(removal)));
     Ok(())
+}
+
+fn became(removal: Removal) -> &'static str {
+    match removal {
+        Removal::Ended | Removal::Local => "removed",
+        Removal::NoRevocation => {
+            "forgotten here, but still valid at the bank: no revocation is configured for it (`oauth.revocation`), so the access \
+             lasts until it ends, or until the account's owner ends it at the bank"
+        }
+        Removal::AskedOtherwise => {
+            "forgotten here, but was not revoked: its token was asked for otherwise than is configured now, perhaps of another \
+             bank, and is valid there until it ends"
+        }
+    }
 }
 
 /// Does it, and waits for a renewal that goes on after that: its answer exists in this process only until the store takes

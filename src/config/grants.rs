@@ -38,6 +38,11 @@ impl GrantType {
         }
     }
 
+    /// Whether the bank can be told that a grant is not wanted any more.
+    pub fn is_revocable(&self) -> bool {
+        self.token_endpoint().is_some_and(|endpoint| endpoint.revocation.is_some())
+    }
+
     /// The name in the configuration.
     pub fn name(&self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@ use crate::store::{Facts, Grant, Standing, StoreError};
 use crate::words::{GrantName, Secret, Timestamp};
 
 use super::renewal::LOOK_AGAIN;
+use super::revocation::Removal;
 use super::tokens::{Aim, Errand};
 use super::{GrantReport, GrantState, LastFailure, TokenError, Tokens, answer};
 
@@ -152,15 +153,15 @@ impl Tokens {
 
     /// Revokes the grant at the bank where the bank can do that (unless `local`), and forgets it. A renewal that is under way
     /// comes first. What has begun ends, even if this future is dropped.
-    pub async fn remove(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
+    pub async fn remove(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<Removal, GrantError> {
         self.changeable(grant)?;
         let (tokens, grant) = (Arc::clone(self), grant.clone());
         self.parts.on_control(async move { tokens.revoke_and_forget(&grant, local).await }).await
     }
 
-    async fn revoke_and_forget(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<(), GrantError> {
+    async fn revoke_and_forget(self: &Arc<Self>, grant: &GrantName, local: bool) -> Result<Removal, GrantError> {
         let consent_at = self.facts(grant).await?.consent_at;
-        loop {
+        let removal = loop {
             // What is only forgotten need not open.
             let stored = if local { None } else { Some(self.at_rest(grant).await?) };
             let facts = match &stored {
@@ -171,21 +172,21 @@ impl Tokens {
             if facts.consent_at != consent_at {
                 return Err(GrantError::GivenAnew);
             }
-            // What the bank has ended needs no revoking, and what another bank may have given is not shown to this one.
-            let is_ours = self.is_asked_alike(&facts);
-            let version = match stored.filter(|stored| is_ours && stored.facts.standing == Standing::Active) {
+            let removal = if local { Removal::Local } else { self.removal(&facts) };
+            let is_active = |stored: &Grant| removal == Removal::Ended && stored.facts.standing == Standing::Active;
+            let version = match stored.filter(is_active) {
                 Some(stored) => self.revoke(&stored).await?,
                 None => facts.version,
             };
             if self.parts.store.remove(&self.key(grant), version).await? {
-                break;
+                break removal;
             }
-        }
+        };
         if let Some(slot) = self.slots.get(grant) {
             slot.forget();
         }
         info!(bank = %self.bank.name, %grant, outcome = "removed", "token");
-        Ok(())
+        Ok(removal)
     }
 
     /// The grant when nobody is renewing it: a refresh token that a renewal uses up cannot revoke what comes of it.

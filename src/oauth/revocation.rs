@@ -6,14 +6,38 @@ use http::{Method, StatusCode};
 
 use crate::config::{HttpsUrl, Revocation, TokenEndpoint};
 use crate::message::{Fields, Request};
-use crate::store::Grant;
+use crate::store::{Facts, Grant, Standing};
 use crate::words::{Secret, with_causes};
 
 use super::failure::Cause;
 use super::request::{Form, add_headers, bare, post};
 use super::{CallError, GrantError, TokenError, Tokens, client};
 
+/// What became of a grant that was removed: here it is forgotten in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// The bank revoked it, or had ended it.
+    Ended,
+    /// The bank was not asked, as was wished.
+    Local,
+    /// The bank has no revocation that is configured.
+    NoRevocation,
+    /// Its token was asked for otherwise than is configured, perhaps of another bank: it was not shown to this one.
+    AskedOtherwise,
+}
+
 impl Tokens {
+    /// What becomes of a grant that is not only forgotten. What the bank has ended needs no revoking, and what another bank
+    /// may have given is not shown to this one.
+    pub(super) fn removal(&self, facts: &Facts) -> Removal {
+        match () {
+            () if facts.standing != Standing::Active => Removal::Ended,
+            () if !self.is_asked_alike(facts) => Removal::AskedOtherwise,
+            () if !self.bank.grant_type.is_revocable() => Removal::NoRevocation,
+            () => Removal::Ended,
+        }
+    }
+
     /// Revokes the grant at the bank, where the bank can do that: up to which version.
     pub(super) async fn revoke(self: &Arc<Self>, grant: &Grant) -> Result<u64, GrantError> {
         let version = grant.facts.version;

@@ -108,8 +108,10 @@ async function renew(bank, grant) {
   say(`${grant} has a fresh token`);
 }
 
-function askToRemove(bank, grant) {
+function askToRemove(bank, grant, revokes) {
   const dialog = byId("remove");
+  byId("remove-told").hidden = !revokes;
+  byId("remove-untold").hidden = revokes;
   byId("remove-title").textContent = `Remove ${grant}?`;
   byId("remove-yes").onclick = async () => {
     try {
@@ -128,12 +130,12 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (button?.hasAttribute("data-close")) button.closest("dialog").close();
   if (!button?.dataset.do) return;
-  const { do: does, bank, grantName: grant, endsHere } = button.dataset;
+  const { do: does, bank, grantName: grant, endsHere, revokes } = button.dataset;
   button.disabled = true;
   try {
     if (does === "authorize") await authorize(bank, grant, endsHere === "true");
     if (does === "renew") await renew(bank, grant);
-    if (does === "remove") askToRemove(bank, grant);
+    if (does === "remove") askToRemove(bank, grant, revokes === "true");
   } catch (error) {
     say(error.message);
   }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::support::{Bench, Reply, bank, by_code, by_credentials, default, sent};
 use crate::config::{Bank, GrantType, HeaderTemplate};
-use crate::oauth::{TokenError, Tokens};
+use crate::oauth::{Removal, TokenError, Tokens};
 use crate::store::Store;
 
 /// The bank by client credentials at this host.
@@ -47,6 +47,15 @@ async fn a_token_is_not_used_for_another_host_whether_reloaded_or_restarted() {
         assert_eq!(token(&process(&bench, at("bank2.example"))).await, "access-2");
         assert_eq!(bench.script.calls(), 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_another_host_is_forgotten_without_being_shown_to_this_one_and_the_person_hears_of_it() {
+    let bench = bench();
+    token(&bench.tokens).await;
+    let moved = process(&bench, at("bank2.example"));
+    assert_eq!(moved.remove(&default(), false).await.unwrap(), Removal::AskedOtherwise);
+    assert_eq!(bench.script.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]

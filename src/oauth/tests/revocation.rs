@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::support::{Bench, Reply, bank, by_code, default, url};
 use crate::config::{GrantType, Revocation};
-use crate::oauth::GrantError;
+use crate::oauth::{GrantError, Removal};
 
 const OVER: &str = r#"{"error":"invalid_grant"}"#;
 
@@ -40,6 +40,21 @@ async fn a_removed_grant_is_revoked_by_deleting_its_access_token() {
         assert_deleted_by(&bench, "Bearer access-0");
         assert_eq!(bench.script.calls(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_removes_a_grant_hears_whether_the_bank_was_told() {
+    let removal = async |bench: &Bench, local| {
+        bench.import(300).await;
+        bench.tokens.remove(&default(), local).await.unwrap()
+    };
+    let silent = Bench::new();
+    assert_eq!(removal(&silent, false).await, Removal::NoRevocation);
+    assert_eq!(removal(&silent, true).await, Removal::Local);
+    assert_eq!(silent.script.calls(), 0);
+    let telling = bench();
+    telling.script.then(Reply::Say(204, &[], ""));
+    assert_eq!(removal(&telling, false).await, Removal::Ended);
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,6 +123,7 @@ fn buttons(html: &mut Html, view: &BankView, grant: &GrantReport) {
 fn button(html: &mut Html, view: &BankView, grant: &GrantReport, does: &str, class: &str, word: &str) {
     html.put("<button type=\"button\" class=\"script {}\" id=\"{}/{}/{}\"", &[&class, &view.name, &grant.grant, &does]);
     html.put(" data-do=\"{}\" data-bank=\"{}\" data-grant-name=\"{}\"", &[&does, &view.name, &grant.grant]);
+    html.put(" data-revokes=\"{}\"", &[&view.revokes]);
     html.put(
         " data-ends-here=\"{}\" aria-label=\"{} {} of {}\">",
         &[&view.ends_here, &word, &grant.grant, &view.title],
