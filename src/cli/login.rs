@@ -3,7 +3,7 @@
 
 mod pending;
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use pending::Pending;
 
 /// After so long somebody is told what is waited for.
 const AT_LENGTH: Duration = Duration::from_secs(5);
+/// As many bytes of a line a terminal keeps at most; what follows them up to the line's end is lost.
+const TERMINAL_LINE: usize = 4095;
 
 #[derive(Debug, Parser)]
 pub(super) struct Args {
@@ -117,17 +119,31 @@ async fn finish_pasted(args: &Args, mut login: Pending<'_>) -> anyhow::Result<Gr
         line = pasted() => line?,
         () = login.ended_elsewhere() => return login.grant().await,
     };
+    if line.as_deref().is_some_and(is_cut) {
+        return Err(stays_open(
+            "the address is longer than a terminal's line can be, so its end is missing",
+            args,
+            &login,
+        ));
+    }
     match line.as_deref().map(str::trim) {
         Some(url) if !url.is_empty() => match finish(login.tokens, Some(login.grant), url).await {
             Err(LoginError::UnknownState) if !login.is_open().await => login.grant().await,
             finished => Ok(finished?),
         },
-        _ => Err(anyhow!(
-            "no address was pasted. The login stays open: finish it with `bankside login {} {} --callback-url URL`",
-            args.bank,
-            login.grant
-        )),
+        _ => Err(stays_open("no address was pasted", args, &login)),
     }
+}
+
+/// What to do about a login that nothing was sent for.
+fn stays_open(why: &str, args: &Args, login: &Pending<'_>) -> anyhow::Error {
+    let (bank, grant) = (&args.bank, login.grant);
+    anyhow!("{why}. The login stays open: finish it with `bankside login {bank} {grant} --callback-url 'URL'`")
+}
+
+/// Whether a terminal may have dropped the end of the line: what is left of a code would be spent for nothing.
+fn is_cut(line: &str) -> bool {
+    line.len() >= TERMINAL_LINE && io::stdin().is_terminal()
 }
 
 /// A line of standard input; `None` at its end.

@@ -1,0 +1,41 @@
+//! What `bankside login` tells the person in front of it, beyond whether it worked.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+
+use bankside::sandbox::Endpoint;
+use nix::pty::openpty;
+use support::program::command;
+use support::world::World;
+
+/// A terminal keeps 4,095 bytes of a line and drops the rest: half a code would be spent.
+#[tokio::test]
+async fn an_address_that_the_terminal_has_cut_is_not_sent_and_the_login_stays_open() {
+    let world = World::start().await;
+    let terminal = openpty(None, None).expect("a terminal");
+    let mut command = command(&["login", "icard", "-c", world.config_arg()]);
+    command.stdin(Stdio::from(terminal.slave)).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    drop(command);
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut err = BufReader::new(child.stderr.take().expect("it is piped"));
+    let (mut url, mut said) = (String::new(), String::new());
+    out.read_line(&mut url).expect("a line");
+    err.read_line(&mut said).expect("a line");
+    let callback = world.sandbox.approve(url.trim()).await.expect("the customer approves");
+    let mut keyboard = File::from(terminal.master);
+    // The terminal echoes what is typed: that must not fill it.
+    let mut screen = keyboard.try_clone().expect("a handle");
+    std::thread::spawn(move || while matches!(screen.read(&mut [0; 4096]), Ok(1..)) {});
+    keyboard.write_all(format!("{callback}&session_state={}\n", "x".repeat(5000)).as_bytes()).expect("it is typed");
+    err.read_to_string(&mut said).expect("it ends");
+    assert_eq!(child.wait().expect("it ends").code(), Some(1), "{said}");
+    assert!(said.contains("longer than a terminal's line can be") && said.contains("--callback-url"), "{said}");
+    assert_eq!(world.sandbox.icard().control().counters().requests(Endpoint::Token), 0);
+    support::program::bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
+}
