@@ -10,8 +10,14 @@ use std::process::Stdio;
 
 use bankside::sandbox::Endpoint;
 use nix::pty::openpty;
-use support::program::command;
+use support::program::{Login, Said, command};
 use support::world::World;
+
+fn begun(world: &World, bank: &str, grant: &str) -> (String, Said) {
+    let login = Login::begin(&world.config, bank, grant);
+    let url = login.url.clone();
+    (url, login.paste("").with(1))
+}
 
 /// A terminal keeps 4,095 bytes of a line and drops the rest: half a code would be spent.
 #[tokio::test]
@@ -38,4 +44,19 @@ async fn an_address_that_the_terminal_has_cut_is_not_sent_and_the_login_stays_op
     assert!(said.contains("longer than a terminal's line can be") && said.contains("--callback-url"), "{said}");
     assert_eq!(world.sandbox.icard().control().counters().requests(Endpoint::Token), 0);
     support::program::bankside(&["login", "icard", "--callback-url", &callback, "-c", world.config_arg()], "").with(0);
+}
+
+#[tokio::test]
+async fn who_logs_in_to_a_grant_without_scopes_is_warned_where_the_configured_ones_have_some() {
+    let world = World::start().await;
+    for grant in ["default", "asip"] {
+        let (url, said) = begun(&world, "cnb", grant);
+        assert!(!url.contains("scope="), "{url}");
+        assert!(said.err.contains(&format!("the grant {grant} of cnb has no scopes")), "{}", said.err);
+        assert!(said.err.contains("bankside login cnb aisp"), "{}", said.err);
+    }
+    for (bank, grant) in [("cnb", "aisp"), ("icard", "default"), ("icard", "work")] {
+        let (url, said) = begun(&world, bank, grant);
+        assert!(url.contains("scope=") && !said.err.contains("scopes"), "{}", said.err);
+    }
 }

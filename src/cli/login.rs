@@ -2,6 +2,7 @@
 //! redirect URI is a loopback address, with an address pasted to standard input, or with one given to a second call.
 
 mod pending;
+mod words;
 
 use std::io::{self, BufRead, IsTerminal};
 use std::sync::Arc;
@@ -63,6 +64,9 @@ async fn authorize(office: &Office, args: &Args, admin: Option<&Listen>) -> anyh
         None => None,
     };
     let grant = args.grant.clone().unwrap_or_default();
+    if let Some(warning) = words::of_no_scopes(bank, &grant) {
+        output::complain(&warning);
+    }
     let consent = tokens.consented_at(&grant).await.map_err(LoginError::Store)?;
     let authorization = tokens.begin_login(&grant).await?;
     let login = Pending::new(tokens, &grant, &authorization, consent);
