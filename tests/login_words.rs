@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
-use bankside::sandbox::Endpoint;
+use bankside::sandbox::{Endpoint, Fault, Plan, Target};
 use nix::pty::openpty;
 use support::program::{Login, Said, command};
 use support::world::World;
@@ -58,5 +58,24 @@ async fn who_logs_in_to_a_grant_without_scopes_is_warned_where_the_configured_on
     for (bank, grant) in [("cnb", "aisp"), ("icard", "default"), ("icard", "work")] {
         let (url, said) = begun(&world, bank, grant);
         assert!(url.contains("scope=") && !said.err.contains("scopes"), "{}", said.err);
+    }
+}
+
+#[tokio::test]
+async fn who_is_given_fewer_scopes_than_were_asked_for_hears_which_are_missing() {
+    let world = World::start().await;
+    let answer = |scope: &str| Fault::Answer {
+        status: 200,
+        headers: vec![("content-type".into(), "application/json".into())],
+        body: format!(r#"{{"access_token":"a1","token_type":"Bearer","expires_in":300,"scope":"{scope}"}}"#),
+    };
+    let control = world.sandbox.icard().control();
+    for (given, missing) in [("ais", Some("cof pis")), ("pis cof ais", None)] {
+        control.plan(Plan::next(1, Target::TOKEN, answer(given)));
+        let login = Login::begin(&world.config, "icard", "default");
+        let callback = world.sandbox.approve(&login.url).await.expect("the customer approves");
+        let said = login.paste(&callback).with(0);
+        assert_eq!(said.err.contains("did not give"), missing.is_some(), "{}", said.err);
+        assert!(missing.is_none_or(|missing| said.err.contains(&format!(": {missing}"))), "{}", said.err);
     }
 }

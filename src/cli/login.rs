@@ -51,6 +51,11 @@ pub(super) fn run(args: &Args, configured: &Configured) -> Outcome {
         };
         with_care(office.settle()).await;
         output::complain(&format!("Done: the grant {grant} of {} is in the store.", args.bank));
+        let BankDesk { bank, tokens, .. } = office.bank(&args.bank)?;
+        // The login is done: a store that fails now makes it no failure.
+        if let Some(warning) = tokens.show(&grant).await.ok().and_then(|report| words::of_fewer_scopes(bank, &report)) {
+            output::complain(&warning);
+        }
         Ok(())
     })
 }
