@@ -113,7 +113,7 @@ pub struct TokenEndpoint {
     pub token_params: BTreeMap<String, String>,
     /// More form fields of a refresh.
     pub refresh_params: BTreeMap<String, String>,
-    /// More field lines of every token request.
+    /// More field lines of every token request, and of the session step.
     pub token_headers: Vec<(String, HeaderTemplate)>,
     /// How a grant is revoked.
     pub revocation: Option<Revocation>,

@@ -107,7 +107,7 @@ table! {
         token_params: Named<Parameter>,
         /// More form fields of a refresh.
         refresh_params: Named<Parameter>,
-        /// More field lines of every token request.
+        /// More field lines of every token request, and of the session step.
         token_headers: Named<HeaderValue>,
         /// The step before the authorization.
         session: RawSession,

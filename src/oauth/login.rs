@@ -1,6 +1,7 @@
 //! How a person consents: the authorization URL, and what comes back (RFC 6749, section 4.1).
 
 mod finish;
+mod session;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +11,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::config::{AuthorizationCode, GrantType, Session};
+use crate::config::{AuthorizationCode, GrantType, HeaderTemplate, Session};
 use crate::message::Fields;
 use crate::store::{Attempt, Store, StoreError};
-use crate::words::{BankName, GrantName, Secret, with_causes};
+use crate::words::{BankName, GrantName, Random, Secret, with_causes};
 
 use super::callback::{Callback, hash};
 use super::client::{self, Client, Lack};
-use super::request::{Form, post};
+use super::request::{Form, add_headers, post};
 use super::{BankCall, Tokens, json};
 
 /// How long a person may take: the bank's pages, two factors, and perhaps a call to a colleague.
@@ -160,7 +161,10 @@ impl Tokens {
         let code = self.by_code()?;
         let client = self.client(code).await?;
         let session = match &code.session {
-            Some(step) => Some(session(step, &client, &*self.parts.call, self.call_limit()).await?),
+            Some(step) => {
+                let (headers, random) = (&code.token.token_headers, &self.parts.random);
+                Some(session(step, &client, headers, random, &*self.parts.call, self.call_limit()).await?)
+            }
             None => None,
         };
         let state = self.parts.random.token();
@@ -184,15 +188,18 @@ impl Tokens {
 pub(super) async fn session(
     step: &Session,
     client: &Client,
+    headers: &[(String, HeaderTemplate)],
+    random: &Random,
     call: &dyn BankCall,
     limit: Duration,
 ) -> Result<Secret, LoginError> {
-    let mut form = Form::default();
+    let (mut form, mut fields) = (Form::default(), Fields::new());
+    add_headers(&mut fields, headers, random);
     step.params.iter().for_each(|(name, value)| form.set(name, &value.replace("{client_id}", &client.id)));
-    let answer = call.call(&step.url, post(&step.url, &form, &Fields::new()), limit, &|_| ()).await;
+    let answer = call.call(&step.url, post(&step.url, &form, &fields), limit, &|_| ()).await;
     let answer = answer.map_err(|error| LoginError::Session(with_causes(&error)))?;
     if !answer.status.is_success() {
-        return Err(LoginError::Session(answer.status.to_string()));
+        return Err(LoginError::Session(session::refusal(&answer, step, headers)));
     }
     let object: Map<String, Value> =
         json::first(&answer.body).ok_or_else(|| LoginError::Session("its answer is not a JSON object".into()))?;

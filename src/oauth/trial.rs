@@ -95,7 +95,10 @@ impl Trial {
     pub async fn authorization_url(&self, code: &AuthorizationCode, grant: &GrantName) -> Result<String, TrialError> {
         let client = self.find(&code.token).await?;
         let session = match &code.session {
-            Some(step) => Some(session(step, &client, &*self.call, self.limit()).await?),
+            Some(step) => {
+                let headers = &code.token.token_headers;
+                Some(session(step, &client, headers, &self.random, &*self.call, self.limit()).await?)
+            }
             None => None,
         };
         let state = self.random.token();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::support::{Bench, Reply, bank, by_code, by_credentials, default, sent, url};
-use crate::config::{AuthorizationCode, GrantType, Session};
+use crate::config::{AuthorizationCode, GrantType, HeaderTemplate, Session};
 use crate::oauth::{LoginError, TokenError, bank_of_callback};
 use crate::store::{RegisteredClient, Store};
 use crate::words::with_causes;
@@ -110,6 +110,51 @@ async fn the_session_step_is_made_anew_for_each_attempt_and_its_value_is_sent() 
         let error = bench.tokens.begin_login(&default()).await.unwrap_err();
         assert!(matches!(error, LoginError::Session(_)), "{error}");
     }
+}
+
+fn session_step() -> Session {
+    let params = [("client_id".to_owned(), "{client_id}".to_owned()), ("pass".to_owned(), "hunter2".to_owned())];
+    Session { url: url("/session"), params: params.into(), field: vec!["id".into()], send_as: "id".into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_session_step_has_the_field_lines_of_a_token_request() {
+    let bench = bench(|code| {
+        code.session = Some(session_step());
+        code.token.token_headers.push(("API-key".into(), HeaderTemplate("k-123".into())));
+        code.token.token_headers.push(("X-Request-ID".into(), HeaderTemplate("{uuid}".into())));
+    });
+    bench.script.then(Reply::Say(200, &[], r#"{"id":"1"}"#));
+    begin(&bench).await;
+    bench.script.last(|seen| {
+        assert_eq!(seen.fields.get("api-key"), Some(&b"k-123"[..]));
+        assert_eq!(seen.fields.get("x-request-id").map(<[u8]>::len), Some(36));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_session_is_told_with_the_banks_words_unless_they_repeat_a_secret() {
+    let bench = bench(|code| {
+        code.session = Some(session_step());
+        code.token.token_headers.push(("API-key".into(), HeaderTemplate("Key k-123".into())));
+    });
+    let told = async |content: &'static str| {
+        bench.script.then(Reply::Say(403, &[], content));
+        bench.tokens.begin_login(&default()).await.unwrap_err().to_string()
+    };
+    let said = told(r#"{"error":"invalid_client","error_description":"xxxx1234 is\u001b[2J not registered"}"#).await;
+    assert!(said.ends_with("403 Forbidden: invalid_client: xxxx1234 is\\u{1b}[2J not registered"), "{said}");
+    assert!(told(r#"{"message":"not from here"}"#).await.ends_with("403 Forbidden: not from here"));
+    for silent in [
+        r#"{"message":"the key k-123 is blocked"}"#,
+        r#"{"message":"the password hunter2 is old"}"#,
+        "<html>k-123</html>",
+        r#"{"error":"Not A Code"}"#,
+    ] {
+        assert!(told(silent).await.ends_with("403 Forbidden"), "{silent}");
+    }
+    let long = Box::leak(format!(r#"{{"message":"{}"}}"#, "x".repeat(5000)).into_boxed_str());
+    assert!(told(long).await.len() < 300);
 }
 
 #[tokio::test(start_paused = true)]
