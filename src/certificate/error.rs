@@ -86,7 +86,7 @@ impl CertificateError {
             Self::UnsupportedEncryption(_) | Self::TooCostly => {
                 "encrypt it anew: openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out qwac-key.pem"
             }
-            Self::UnusableKey(_) => "use an RSA key of 2048 to 8192 bits, or one on P-256, P-384 or P-521",
+            Self::UnusableKey(_) => "use an RSA key of 2048 to 8192 bits, or one on P-256 or P-384",
             Self::KeyMismatch | Self::Pkcs12WithoutCertificate => {
                 "bring the certificate and the key together that were made for each other"
             }

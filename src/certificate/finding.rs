@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::words::Timestamp;
 
+use super::facts::KeyType;
 use super::{Facts, QualifiedKind, Role};
 
 /// One thing about a chain that a bank may not like. None of them keeps bankside from trying.
@@ -32,6 +33,8 @@ pub enum Finding {
     NoClientAuth,
     /// The key usages leave out signatures, so the key must not sign a handshake.
     NoDigitalSignature,
+    /// The key is on a curve that we do not offer for key exchange: under TLS 1.2, OpenSSL refuses it for that.
+    CurveNotOffered,
     /// It is qualified for something else than web sites: a seal, mostly.
     NotForWeb,
     /// It has no PSD2 statement, so no roles.
@@ -74,6 +77,7 @@ pub fn of_chain(chain: &[Facts]) -> Vec<Finding> {
     let about_leaf = [
         (!leaf.client_auth, Finding::NoClientAuth),
         (!leaf.digital_signature, Finding::NoDigitalSignature),
+        (leaf.key == KeyType::Curve("P-521"), Finding::CurveNotOffered),
         (!leaf.qualified.is_empty() && !leaf.qualified.contains(&QualifiedKind::Web), Finding::NotForWeb),
         (leaf.roles.is_empty(), Finding::NoPsd2),
         (leaf.ca, Finding::Authority),
@@ -130,6 +134,9 @@ impl Finding {
             Self::NoClientAuth | Self::NoDigitalSignature => {
                 "ask the trust service provider for a QWAC that is meant for TLS clients"
             }
+            Self::CurveNotOffered => {
+                "get the next one with an RSA key, or one on P-256 or P-384, if the bank speaks TLS 1.2 only"
+            }
             Self::NotForWeb => "use the QWAC, not the QSealC",
             Self::NoPsd2 => "use the QWAC that the trust service provider issued for PSD2, unless this is a test",
             Self::RoleMissing { .. } => {
@@ -154,6 +161,9 @@ impl fmt::Display for Finding {
             Self::EndsSoon { days_left } => write!(f, "the certificate ends in {days_left} days"),
             Self::NoClientAuth => f.write_str("the certificate is not meant for TLS clients (no clientAuth)"),
             Self::NoDigitalSignature => f.write_str("the certificate's key may not sign (no digitalSignature)"),
+            Self::CurveNotOffered => {
+                f.write_str("the certificate's key is on P-521, which many banks' servers refuse under TLS 1.2")
+            }
             Self::NotForWeb => f.write_str("the certificate is qualified for signatures or seals, not for TLS"),
             Self::NoPsd2 => f.write_str("the certificate names no PSD2 role"),
             Self::RoleMissing { role, scope } => {

@@ -7,7 +7,8 @@ use der::asn1::{Any, ObjectIdentifier, Utf8StringRef};
 use der::{Encode, Sequence, Tag};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize, SerialNumber, date_time_ymd,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256, RsaKeySize, SerialNumber,
+    date_time_ymd,
 };
 
 use super::Role;
@@ -29,6 +30,7 @@ pub(crate) struct Issued {
 pub(crate) enum Kind {
     Rsa,
     P256,
+    P521,
 }
 
 /// A certificate authority.
@@ -74,6 +76,7 @@ pub(crate) fn key(kind: Kind) -> KeyPair {
     match kind {
         Kind::Rsa => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
         Kind::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+        Kind::P521 => KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512),
     }
     .expect("a key")
 }

@@ -142,6 +142,22 @@ fn what_a_bank_would_refuse_is_found_before_it_does() {
     assert_eq!(finding::of_chain(&[root_facts]), [Finding::NoDigitalSignature, Finding::NoPsd2, Finding::Authority]);
 }
 
+/// What there is to say of a leaf and its issuer, in words.
+fn said(params: &rcgen::CertificateParams, kind: Kind) -> Vec<String> {
+    let root = Authority::new("Test Root");
+    let chain = [root.issue(params, kind).der, root.der].map(|der| Facts::of(&der).expect("a certificate"));
+    finding::of_chain(&chain).iter().map(|finding| format!("{finding}; {}", finding.remedy())).collect()
+}
+
+#[test]
+fn a_key_on_a_curve_that_is_not_offered_for_key_exchange_is_worth_a_warning() {
+    assert_eq!(said(&pki::qwac(), Kind::P256), [""; 0]);
+    assert_eq!(said(&pki::qwac(), Kind::Rsa), [""; 0]);
+    let said = said(&pki::qwac(), Kind::P521);
+    assert!(said.len() == 1 && said[0].contains("P-521") && said[0].contains("TLS 1.2"), "{said:?}");
+    assert!(!CertificateError::UnusableKey("…".into()).remedy().contains("P-521"));
+}
+
 #[test]
 fn validity_is_judged_by_the_time_that_is_passed_in() {
     let chain = [facts(&pki::qwac())];
