@@ -127,6 +127,13 @@ impl Facts {
         self.subject == self.issuer
     }
 
+    /// Whether the extended key usages name TLS clients, or there is no restriction.
+    pub fn names_client_auth(&self) -> bool {
+        self.extended_key_usages
+            .as_ref()
+            .is_none_or(|usages| usages.iter().any(|usage| usage == usage::CLIENT_AUTH_NAME))
+    }
+
     /// The fingerprint in lower-case hexadecimal digits.
     pub fn fingerprint_hex(&self) -> String {
         Hex(&self.fingerprint).to_string()

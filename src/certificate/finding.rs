@@ -31,6 +31,9 @@ pub enum Finding {
     },
     /// The extended key usages leave out TLS clients.
     NoClientAuth,
+    /// The extended key usages allow TLS clients by `anyExtendedKeyUsage` alone, which RFC 5280 (section 4.2.1.12) lets
+    /// a server refuse, and OpenSSL does.
+    ClientAuthNotNamed,
     /// The key usages leave out signatures, so the key must not sign a handshake.
     NoDigitalSignature,
     /// The key is on a curve that we do not offer for key exchange: under TLS 1.2, OpenSSL refuses it for that.
@@ -76,6 +79,7 @@ pub fn of_chain(chain: &[Facts]) -> Vec<Finding> {
     let Some(leaf) = chain.first() else { return findings };
     let about_leaf = [
         (!leaf.client_auth, Finding::NoClientAuth),
+        (leaf.client_auth && !leaf.names_client_auth(), Finding::ClientAuthNotNamed),
         (!leaf.digital_signature, Finding::NoDigitalSignature),
         (leaf.key == KeyType::Curve("P-521"), Finding::CurveNotOffered),
         (!leaf.qualified.is_empty() && !leaf.qualified.contains(&QualifiedKind::Web), Finding::NotForWeb),
@@ -131,7 +135,7 @@ impl Finding {
                 "get the next certificate from the trust service provider, and register it at the bank"
             }
             Self::NotYetValid { .. } => "wait, or look at this machine's clock",
-            Self::NoClientAuth | Self::NoDigitalSignature => {
+            Self::NoClientAuth | Self::ClientAuthNotNamed | Self::NoDigitalSignature => {
                 "ask the trust service provider for a QWAC that is meant for TLS clients"
             }
             Self::CurveNotOffered => {
@@ -160,6 +164,9 @@ impl fmt::Display for Finding {
             Self::EndsSoon { days_left: 1 } => f.write_str("the certificate ends in 1 day"),
             Self::EndsSoon { days_left } => write!(f, "the certificate ends in {days_left} days"),
             Self::NoClientAuth => f.write_str("the certificate is not meant for TLS clients (no clientAuth)"),
+            Self::ClientAuthNotNamed => f.write_str(
+                "the certificate is for TLS clients by anyExtendedKeyUsage alone, which many servers refuse",
+            ),
             Self::NoDigitalSignature => f.write_str("the certificate's key may not sign (no digitalSignature)"),
             Self::CurveNotOffered => {
                 f.write_str("the certificate's key is on P-521, which many banks' servers refuse under TLS 1.2")

@@ -15,10 +15,13 @@ pub const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.
 /// `anyExtendedKeyUsage` (RFC 5280, section 4.2.1.12).
 pub const ANY_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
+/// Its name.
+pub const CLIENT_AUTH_NAME: &str = "clientAuth";
+
 /// Extended key usages by their names in RFC 5280, section 4.2.1.12.
 const EXTENDED: [(&str, &str); 7] = [
     ("1.3.6.1.5.5.7.3.1", "serverAuth"),
-    ("1.3.6.1.5.5.7.3.2", "clientAuth"),
+    ("1.3.6.1.5.5.7.3.2", CLIENT_AUTH_NAME),
     ("1.3.6.1.5.5.7.3.3", "codeSigning"),
     ("1.3.6.1.5.5.7.3.4", "emailProtection"),
     ("1.3.6.1.5.5.7.3.8", "timeStamping"),

@@ -159,6 +159,17 @@ fn a_key_on_a_curve_that_is_not_offered_for_key_exchange_is_worth_a_warning() {
 }
 
 #[test]
+fn a_certificate_that_is_for_any_use_but_does_not_name_clients_is_worth_a_warning() {
+    let mut params = pki::qwac();
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
+    assert!(facts(&params).client_auth);
+    let said_of_any = said(&params, Kind::P256);
+    assert!(said_of_any.len() == 1 && said_of_any[0].contains("anyExtendedKeyUsage"), "{said_of_any:?}");
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+    assert_eq!(said(&params, Kind::P256), [""; 0]);
+}
+
+#[test]
 fn validity_is_judged_by_the_time_that_is_passed_in() {
     let chain = [facts(&pki::qwac())];
     let at = |text_millis: i64| finding::of_time(&chain, Timestamp::from_millis(text_millis));
