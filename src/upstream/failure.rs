@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use rustls::AlertDescription as Alert;
+
 use crate::message::BodyError;
 use crate::message::http2::StreamError;
 use crate::words::printable;
@@ -82,6 +84,11 @@ impl Failure {
             Self::TlsRefusedByUs(_) => {
                 "Check tls.ca, tls.server_name and tls.min_version; `bankside check` shows what is trusted"
             }
+            // RFC 8446, section 6.2: the bank found no acceptable parameters, and that may be more than the certificate.
+            Self::TlsRefusedByBank(rustls::Error::AlertReceived(Alert::HandshakeFailure)) => {
+                "Check with `bankside certificate` that the QWAC is valid and is the one that the bank knows; or the bank has none \
+                 of our cipher suites: under TLS 1.2 those are ECDHE with AES-GCM or ChaCha20-Poly1305 only"
+            }
             Self::TlsRefusedByBank(_) => {
                 "Check with `bankside certificate` that the QWAC is valid and is the one that the bank knows"
             }
@@ -116,7 +123,6 @@ impl Failure {
     /// but the bank looks at nothing of it before the handshake is over (RFC 8446, sections 4.4.2.4 and 6.2). What comes
     /// after that is [no such failure](super::exchange::refusal_after_handshake).
     pub(super) fn is_about_our_certificate(&self) -> bool {
-        use rustls::AlertDescription as Alert;
         let Self::TlsRefusedByBank(rustls::Error::AlertReceived(alert)) = self else { return false };
         matches!(
             alert,
@@ -141,5 +147,18 @@ fn same_error(error: &io::Error) -> io::Error {
     match error.raw_os_error() {
         Some(code) => io::Error::from_raw_os_error(code),
         None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_failure_may_mean_the_cipher_suites_and_other_alerts_do_not() {
+        let remedy = |alert| Failure::TlsRefusedByBank(rustls::Error::AlertReceived(alert)).remedy();
+        assert!(remedy(Alert::HandshakeFailure).contains("cipher suites"));
+        assert!(remedy(Alert::HandshakeFailure).contains("bankside certificate"));
+        assert!(!remedy(Alert::CertificateUnknown).contains("cipher suites"));
     }
 }
