@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::config::{HeaderTemplate, Session};
-use crate::oauth::CallAnswer;
 use crate::oauth::answer::is_code;
+use crate::oauth::{CallAnswer, json};
 use crate::words::printable;
 
 /// The longest explanation of the bank's that is passed on.
@@ -14,7 +14,7 @@ const SHORTEST_SECRET: usize = 4;
 
 /// The status, and what the bank says for it: an error code, and words that repeat nothing of what may be a secret.
 pub(super) fn refusal(answer: &CallAnswer, step: &Session, headers: &[(String, HeaderTemplate)]) -> String {
-    let object: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let object: Map<String, Value> = json::first(&answer.body).unwrap_or_default();
     let word = |name: &str| object.get(name).and_then(Value::as_str);
     let is_safe = |text: &&str| !repeats_a_secret(text, step, headers);
     let code = word("error").filter(|code| is_code(code)).filter(is_safe);
