@@ -124,3 +124,22 @@ async fn a_login_that_waits_for_the_person_ends_with_the_first_signal() {
         assert!(!said.err.contains(WORD), "{}", said.err);
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_came_while_the_process_stood_still_is_not_lost() {
+    let world = World::start().await;
+    world.append("[banks.icard.timeouts]\ntoken = \"2s\"");
+    let control = world.sandbox.icard().control();
+    control.change_rules(|rules| rules.access_lifetime = Duration::from_secs(2));
+    world.login("icard", "default").await;
+    control.change_rules(|rules| rules.access_lifetime = Duration::from_hours(1));
+    control.plan(Plan::next(1, Target::TOKEN, Fault::DelayAnswer(1_000)));
+    let calls = token_calls(&world);
+    let sidecar = world.run();
+    until("the bank is asked", || token_calls(&world) > calls).await;
+    sidecar.service.signal(Signal::SIGSTOP);
+    time_passes(Duration::from_secs(4)).await;
+    sidecar.service.signal(Signal::SIGCONT);
+    get(sidecar.address("icard"), "/v1/accounts").await.with(200);
+    assert_eq!((token_calls(&world) - calls, control.counters().refresh_reuse), (1, 0));
+}

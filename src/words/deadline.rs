@@ -7,6 +7,11 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// Whoever looks at an end so long after it has stood still meanwhile: stopped, frozen, or without a processor.
+const STOOD_STILL: Duration = Duration::from_millis(250);
+/// What came meanwhile has not been looked at. So long there is for that.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// The end of a wait. To move it costs a look at the clock: the runtime's timer behind it is made at the first wait, and
 /// armed anew only when it fires too early, or would fire too late.
 #[derive(Debug, Default)]
@@ -38,9 +43,10 @@ impl Deadline {
         self.at = None;
     }
 
-    /// Ready once, when the end has come; then there is none any more.
+    /// Ready once, when the end has come; then there is none any more. In a process that stood still, it comes a second
+    /// after that went on: an answer may have come in time, and lie in the socket.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(at) = self.at else { return Poll::Pending };
+        let Some(mut at) = self.at else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() > at {
             timer.as_mut().reset(at);
@@ -49,8 +55,13 @@ impl Deadline {
             // A task that has done much in this turn would be told that the end has not come, turn after turn.
             ready!(pin!(unconstrained(timer.as_mut())).poll(cx));
             if timer.deadline() >= at {
-                self.at = None;
-                return Poll::Ready(());
+                let now = Instant::now();
+                if now - at < STOOD_STILL {
+                    self.at = None;
+                    return Poll::Ready(());
+                }
+                at = now + GRACE;
+                self.at = Some(at);
             }
             timer.as_mut().reset(at);
         }
@@ -87,7 +98,7 @@ mod tests {
         let mut deadline = Deadline::never();
         deadline.set(SECOND);
         assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx))).await.is_pending());
-        tokio::time::advance(2 * SECOND).await;
+        tokio::time::advance(SECOND).await;
         poll_fn(|cx| {
             while let Poll::Ready(proceed) = coop::poll_proceed(cx) {
                 proceed.made_progress();
@@ -96,6 +107,18 @@ mod tests {
             Poll::Ready(())
         })
         .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_stood_still_has_a_second_for_what_came_meanwhile() {
+        let mut deadline = Deadline::never();
+        deadline.set(SECOND);
+        let start = Instant::now();
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx))).await.is_pending());
+        tokio::time::advance(60 * SECOND).await;
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll(cx))).await.is_pending());
+        poll_fn(|cx| deadline.poll(cx)).await;
+        assert_eq!(start.elapsed().as_secs(), 61);
     }
 
     #[tokio::test(start_paused = true)]
