@@ -1,9 +1,11 @@
 //! Apps that are busy: connections that stay open, on each of which one request follows the other.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use h2::Reason;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::body::Bytes;
@@ -119,13 +121,19 @@ async fn be_busy(
             Ok(200) => told.good += 1,
             Ok(status) => told.failures.push(status.to_string()),
             // It has closed before the library had sent anything: that is between two requests, too.
-            Err(error) if error.is_canceled() => continue,
+            Err(error) if error.is_canceled() || is_unprocessed(&error) => continue,
             Err(error) => told.failures.push(format!("{error:?}")),
         }
         answers.fetch_add(1, Ordering::SeqCst);
         connection = Some(sender);
     }
     told
+}
+
+/// Whether the request met a GOAWAY in good order: then it was not processed (RFC 9113, section 6.8).
+fn is_unprocessed(error: &hyper::Error) -> bool {
+    let of_http2 = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    of_http2.is_some_and(|error| error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR))
 }
 
 impl Sender {
